@@ -1,0 +1,56 @@
+"""From the name that a client writes to the model that answers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from aliases.models import Alias
+from inference.errors import InvalidRequest, ModelNotFound
+from inference.models import ModelRecord
+from inference.protocol import ModelRef, Options
+
+# Ollama's grammar of model names: [host/][namespace/]model[:tag], at most 80 characters a part.
+_NAME = re.compile(
+    r"(?:(?:hf\.co|huggingface\.co|registry\.ollama\.ai)/)?"
+    r"(?P<name>(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}/)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,79})"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}))?",
+    re.IGNORECASE,
+)
+DEFAULT_TAG = "latest"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a name stands for: the model, who provides it, and the alias's defaults."""
+
+    provider: str
+    model: ModelRef
+    record: ModelRecord
+    system: str = ""
+    options: Options = Options()
+
+
+def canonical_name(name: str) -> str:
+    """``name`` without host and default tag; ``InvalidRequest`` if it is no model name."""
+    match = _NAME.fullmatch(name.strip())
+    if not match:
+        raise InvalidRequest("invalid model name")
+    tag = match["tag"] or DEFAULT_TAG
+    plain = match["name"].removeprefix("library/")
+    return plain if tag.lower() == DEFAULT_TAG else f"{plain}:{tag}"
+
+
+def alias_resolve(name: str) -> Target:
+    """The target of an alias or model, whatever the case; ``ModelNotFound`` if there is none."""
+    wanted = canonical_name(name)
+    alias = Alias.objects.filter(name__iexact=wanted).first()
+    record = ModelRecord.objects.filter(name__iexact=alias.model if alias else wanted).first()
+    if record is None:
+        raise ModelNotFound.named(name)
+    model = ModelRef(name=record.name, path=str(record.path))
+    if alias is None:
+        return Target(record.provider, model, record)
+    return Target(alias.provider, model, record, alias.system, msgspec.convert(alias.options, Options))

@@ -1,0 +1,78 @@
+"""Conversations and their messages."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+
+class Conversation(models.Model):
+    """One person's talk with a model: a tree of messages, seen along its active leaf."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
+    title = models.CharField(max_length=120)
+    model = models.CharField(max_length=200, help_text="The name last asked: an alias or a model.")
+    model_provider = models.CharField(max_length=32)
+    active_leaf = models.ForeignKey(
+        "Message", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created = models.DateTimeField(auto_now_add=True)
+    updated = models.DateTimeField(auto_now_add=True, help_text="When a message was last added.")
+
+    class Meta:
+        ordering = ("-updated",)
+        indexes = (models.Index(fields=("user", "-updated")),)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Message(models.Model):
+    """One message. An answer keeps what made it, so that history stays true."""
+
+    class Role(models.TextChoices):
+        SYSTEM = "system"
+        USER = "user"
+        ASSISTANT = "assistant"
+
+    class Status(models.TextChoices):
+        STREAMING = "streaming", "being written"
+        COMPLETE = "complete"
+        STOPPED = "stopped", "stopped by its reader"
+        INTERRUPTED = "interrupted", "cut off by an error"
+        FAILED = "failed", "failed before it began"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
+    role = models.CharField(max_length=16, choices=Role)
+    content = models.TextField(blank=True)
+    status = models.CharField(max_length=16, choices=Status, default=Status.COMPLETE)
+    error = models.CharField(max_length=500, blank=True)
+    created = models.DateTimeField(auto_now_add=True)
+
+    model_provider = models.CharField(max_length=32, blank=True)
+    model = models.CharField(max_length=200, blank=True, help_text="The model that answered, not the alias.")
+    finish_reason = models.CharField(max_length=16, blank=True)
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    load_ns = models.PositiveBigIntegerField(default=0)
+    prompt_ns = models.PositiveBigIntegerField(default=0)
+    completion_ns = models.PositiveBigIntegerField(default=0)
+    total_ns = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        ordering = ("created",)
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.content[:40]}"
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """How fast the answer was written, where that was measured."""
+        if not self.completion_ns or not self.completion_tokens:
+            return None
+        return self.completion_tokens * 1e9 / self.completion_ns

@@ -1,0 +1,208 @@
+"""The settings: one table of environment variables, each typed, checked and explained.
+
+``read`` turns the environment into values; a wrong one raises ``SettingError``, whose message
+names the variable, its value and what is allowed. ``docs/settings.md`` shows this same table.
+Standard library only, no Django: the table is read before Django is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOREVER = -1.0
+_DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+
+
+class SettingError(ValueError):
+    """A variable holds something that is not allowed."""
+
+
+def text(value: str) -> str:
+    return value
+
+
+def boolean(value: str) -> bool:
+    """true or false (also 1, yes, on and 0, no, off)"""
+    lowered = value.lower()
+    if lowered in {"1", "true", "yes", "on"}:
+        return True
+    if lowered in {"0", "false", "no", "off"}:
+        return False
+    raise ValueError
+
+
+def path(value: str) -> Path:
+    """a folder or file"""
+    return Path(value).expanduser().absolute()
+
+
+def names(value: str) -> tuple[str, ...]:
+    """a list with commas between"""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def duration(value: str) -> float:
+    """seconds, or a duration as in 5m, 1h30m, 300ms; negative means for ever"""
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = _sum_of_units(value)
+    if seconds != seconds or seconds == float("inf"):
+        raise ValueError
+    return FOREVER if seconds < 0 else seconds
+
+
+def _sum_of_units(value: str) -> float:
+    digits = value.removeprefix("-")
+    parts = _DURATION.findall(digits)
+    if not parts or "".join(number + unit for number, unit in parts) != digits:
+        raise ValueError
+    if digits != value:
+        return FOREVER
+    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A reader of whole numbers from ``low`` to ``high``, both allowed."""
+
+    def reader(value: str) -> int:
+        number = int(value)
+        if not low <= number <= high:
+            raise ValueError
+        return number
+
+    reader.__doc__ = f"a whole number from {low} to {high}"
+    return reader
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """A reader of one of a few words."""
+
+    def reader(value: str) -> str:
+        if value.lower() not in allowed:
+            raise ValueError
+        return value.lower()
+
+    reader.__doc__ = " or ".join(allowed)
+    return reader
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One variable: how it is read, what it is when unset, and what it does.
+
+    ``other`` is a second name for the same thing (Ollama's); ``name`` wins over it.
+    """
+
+    name: str
+    read: Callable[[str], Any]
+    default: str
+    help: str
+    other: str = ""
+
+    def value(self, environ: Mapping[str, str]) -> Any:
+        for name in filter(None, (self.name, self.other)):
+            if given := environ.get(name, "").strip().strip("'\""):
+                return self._checked(name, given)
+        return self._checked(self.name, self.default) if self.default else None
+
+    def _checked(self, name: str, given: str) -> Any:
+        try:
+            return self.read(given)
+        except ValueError as error:
+            raise SettingError(f"{name} is {given!r}; allowed is {self.allowed}.") from error
+
+    @property
+    def allowed(self) -> str:
+        return (self.read.__doc__ or "any text").strip()
+
+
+SETTINGS = (
+    Setting("HUGWEB_HOME", path, "~/.hugweb", "Everything HugWeb keeps: database, models, keys, socket."),
+    Setting("HUGWEB_HOST", text, "", "Address to listen on. Default 127.0.0.1, or the host of OLLAMA_HOST."),
+    Setting(
+        "HUGWEB_PORT", whole(0, 65535), "", "Port to listen on. Default 11434, or the port of OLLAMA_HOST."
+    ),
+    Setting("OLLAMA_HOST", text, "", "Address and port as Ollama writes them: `host`, `host:port`, a URL."),
+    Setting("HUGWEB_ALLOWED_HOSTS", names, "", "Further host names that requests may come to."),
+    Setting("OLLAMA_ORIGINS", names, "", "Further web origins that may call the API; `*` is a wildcard."),
+    Setting("HUGWEB_MAX_BODY", whole(1024, 2**31), "33554432", "Largest request body, in bytes."),
+    Setting(
+        "HUGWEB_DRAIN_TIMEOUT_MS",
+        whole(0, 3_600_000),
+        "30000",
+        "How long running answers may go on when the server is told to stop.",
+    ),
+    Setting("HUGWEB_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info", "How much is logged."),
+    Setting(
+        "HUGWEB_DEBUG", boolean, "false", "Django's debug pages. Only taken when listening on loopback."
+    ),
+    Setting(
+        "DATABASE_URL", text, "", "`postgres://…` or `sqlite:///…`. Default `db.sqlite3` in the home."
+    ),
+    Setting("ENGINE_ADDRESS", text, "", "`unix:PATH` of an engine that is started elsewhere. Default: own."),
+    Setting(
+        "OLLAMA_KEEP_ALIVE", duration, "5m", "How long a model stays loaded after its last request."
+    ),
+    Setting("OLLAMA_MAX_QUEUE", whole(1, 100_000), "512", "Requests that may wait for a model; more get 503."),
+    Setting(
+        "MAX_CONCURRENT_MODELS",
+        whole(1, 64),
+        "2",
+        "Models that may be loaded at the same time.",
+        other="OLLAMA_MAX_LOADED_MODELS",
+    ),
+    Setting(
+        "OLLAMA_CONTEXT_LENGTH",
+        whole(0, 10_000_000),
+        "0",
+        "Longest context of any model, in tokens; 0: as long as the model allows.",
+    ),
+    Setting("MODEL_LOAD_TIMEOUT_MS", whole(1, 86_400_000), "300000", "Longest time to load a model."),
+    Setting(
+        "STREAM_TIMEOUT_MS", whole(1, 86_400_000), "300000", "Longest silence of the engine in an answer."
+    ),
+    Setting(
+        "HUGGINGFACE_DEVICE",
+        one_of("auto", "cpu", "cuda", "mps"),
+        "auto",
+        "Where models run. auto: CUDA, else MPS (up to 3 billion parameters), else the CPU.",
+    ),
+    Setting(
+        "HUGGINGFACE_PRECISION",
+        one_of("auto", "bfloat16", "float16", "float32"),
+        "auto",
+        "Number format of the weights. auto: bfloat16 where the device has it.",
+    ),
+    Setting("HUGGINGFACE_MODELS_PATH", path, "", "Where models taken from folders are kept. Default `models` in the home."),
+    Setting("HF_HOME", path, "", "Hugging Face's own: where downloads from the Hub are cached."),
+    Setting("HF_TOKEN", text, "", "Hugging Face's own: the token for gated models. Only `pull` sees it."),
+    Setting("HF_ENDPOINT", text, "", "Hugging Face's own: another Hub."),
+    Setting("HF_HUB_OFFLINE", boolean, "false", "Hugging Face's own: never ask the Hub."),
+)
+
+
+def read(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Every setting's value. ``SettingError`` at the first wrong one."""
+    values = {setting.name: setting.value(environ) for setting in SETTINGS}
+    host, port = _ollama_host(values["OLLAMA_HOST"] or "")
+    values["HUGWEB_HOST"] = values["HUGWEB_HOST"] or host
+    values["HUGWEB_PORT"] = port if values["HUGWEB_PORT"] is None else values["HUGWEB_PORT"]
+    values["HUGGINGFACE_MODELS_PATH"] = values["HUGGINGFACE_MODELS_PATH"] or values["HUGWEB_HOME"] / "models"
+    return values
+
+
+def _ollama_host(value: str) -> tuple[str, int]:
+    """Host and port of OLLAMA_HOST, by Ollama's rules: a scheme brings its own default port."""
+    scheme, _, rest = value.rpartition("://")
+    address = rest.split("/", 1)[0]
+    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:]*)(?::(\d{1,5}))?", address)
+    port = int(match[2]) if match and match[2] else {"http": 80, "https": 443}.get(scheme, 11434)
+    if not match or port > 65535:
+        raise SettingError(f"OLLAMA_HOST is {value!r}; allowed is a host, a host:port or a URL.")
+    return match[1].strip("[]") or "127.0.0.1", port

@@ -1,0 +1,153 @@
+"""Django's settings, all from the environment: see ``hugweb.env`` for the table."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import environ
+
+from hugweb import env
+from hugweb.home import ensure_folder, secret_key
+
+try:
+    ENV = env.read(os.environ)
+except env.SettingError as error:
+    sys.exit(f"hugweb: {error}")
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+HOME: Path = ENV["HUGWEB_HOME"]
+HOST: str = ENV["HUGWEB_HOST"]
+PORT: int = ENV["HUGWEB_PORT"]
+MODELS_PATH: Path = ENV["HUGGINGFACE_MODELS_PATH"]
+MAX_BODY: int = ENV["HUGWEB_MAX_BODY"]
+DRAIN_SECONDS: float = ENV["HUGWEB_DRAIN_TIMEOUT_MS"] / 1000
+STREAM_TIMEOUT_SECONDS: float = ENV["STREAM_TIMEOUT_MS"] / 1000
+ENGINE_ADDRESS: str = ENV["ENGINE_ADDRESS"] or ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+ON_LOOPBACK = is_loopback(HOST)
+EXTRA_HOSTS: tuple[str, ...] = ENV["HUGWEB_ALLOWED_HOSTS"] or ()
+EXTRA_ORIGINS: tuple[str, ...] = ENV["OLLAMA_ORIGINS"] or ()
+
+DEBUG = ENV["HUGWEB_DEBUG"] and ON_LOOPBACK
+SECRET_KEY = secret_key(ensure_folder(HOME))
+# hugweb.guard checks the Host header on every path, websockets included; Django only on some.
+ALLOWED_HOSTS = ["*"]
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "hugweb",
+    "inference",
+    "aliases",
+    "conversations",
+]
+
+# Every one can run async: a sync-only middleware would keep a view's cancellation from arriving.
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "hugweb.urls"
+ASGI_APPLICATION = "hugweb.asgi.application"
+APPEND_SLASH = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+
+def database(url: str) -> dict[str, Any]:
+    """Django's entry for ``url``; SQLite with a write-ahead log and honest write transactions."""
+    config = environ.Env.db_url_config(url)
+    if config["ENGINE"].endswith("sqlite3"):
+        config["OPTIONS"] = {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+    return config
+
+
+DATABASES = {"default": database(ENV["DATABASE_URL"] or f"sqlite:///{HOME / 'db.sqlite3'}")}
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "chat"
+LOGOUT_REDIRECT_URL = "login"
+# Cookies ignore the port, so another server on this machine must not share the name.
+SESSION_COOKIE_NAME = "hugweb_session"
+CSRF_COOKIE_NAME = "hugweb_csrf"
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
+# The address printed at the start logs in once, within this time.
+PASSWORD_RESET_TIMEOUT = 24 * 3600
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:", "blob:"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": ENV["HUGWEB_LOG_LEVEL"].upper()},
+    "loggers": {"daphne": {"level": "WARNING"}, "django.channels": {"level": "ERROR"}},
+}

@@ -1,0 +1,89 @@
+"""The engine's client: one request over the engine's socket, its events as they come.
+
+Every stream ends in one of three ways: with ``Done``, with an error raised, or by being closed,
+which closes the connection and so cancels the request. Holds nothing between two requests, so it
+can be used from any event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from inference.errors import EngineDied, EngineDown, TimedOut
+from inference.protocol import (
+    Done,
+    EngineStatus,
+    Event,
+    Failed,
+    Request,
+    Status,
+    frame,
+    read_event,
+)
+
+RECONNECT_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class EngineClient:
+    """Talks to the engine at ``address``, the path of a unix socket.
+
+    ``patience``: seconds to wait for an engine that is not listening, since one that died is back
+    within moments. ``silence``: longest time without an event before the engine counts as stuck.
+    """
+
+    address: str
+    patience: float = 10.0
+    silence: float = 300.0
+
+    async def stream(self, request: Request) -> AsyncIterator[Event]:
+        """The events of ``request`` up to and with ``Done``; a failure is raised."""
+        reader, writer = await self._connect()
+        try:
+            await self._send(writer, request)
+            while True:
+                event = await self._next(reader)
+                if isinstance(event, Failed):
+                    raise event.error()
+                yield event
+                if isinstance(event, Done):
+                    return
+        finally:
+            writer.close()
+
+    async def status(self) -> EngineStatus:
+        """What the engine holds at this moment."""
+        async with contextlib.aclosing(self.stream(Status())) as events:
+            async for event in events:
+                if isinstance(event, EngineStatus):
+                    return event
+        raise EngineDied
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        deadline = asyncio.get_running_loop().time() + self.patience
+        while True:
+            try:
+                return await asyncio.open_unix_connection(self.address)
+            except OSError as error:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise EngineDown from error
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    @staticmethod
+    async def _send(writer: asyncio.StreamWriter, request: Request) -> None:
+        try:
+            writer.write(frame(request))
+            await writer.drain()
+        except ConnectionError as error:
+            raise EngineDied from error
+
+    async def _next(self, reader: asyncio.StreamReader) -> Event:
+        try:
+            return await asyncio.wait_for(read_event(reader), self.silence)
+        except TimeoutError as error:
+            raise TimedOut(
+                f"The engine was silent for {self.silence:.0f} seconds. Try again, or restart the server."
+            ) from error

@@ -1,0 +1,50 @@
+"""What is known of each model on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Lower
+
+
+class ModelRecord(models.Model):
+    """A model that can be loaded: where it came from, where it lies, and what it is.
+
+    Rows are written by ``inference.store`` when a model is taken in; ``name`` is an id as on the
+    Hub, ``org/name``, unique regardless of case.
+    """
+
+    class Source(models.TextChoices):
+        STORE = "store", "this machine's store"
+        HUB = "hub", "the Hub's cache"
+
+    provider = models.CharField(max_length=32, default="huggingface")
+    name = models.CharField(max_length=200)
+    source = models.CharField(max_length=8, choices=Source)
+    revision = models.CharField(max_length=64, blank=True, help_text="Commit on the Hub.")
+    folder = models.CharField(max_length=500, help_text="Relative to the store; absolute in the Hub's cache.")
+    architecture = models.CharField(max_length=64, help_text="transformers' model_type.")
+    capabilities = models.JSONField(default=list, help_text="As Ollama names them: completion, vision, …")
+    parameters = models.PositiveBigIntegerField(default=0)
+    dtype = models.CharField(max_length=16, blank=True)
+    size = models.PositiveBigIntegerField(default=0, help_text="Bytes on disk.")
+    digest = models.CharField(max_length=64, help_text="SHA-256 over the files, as hex.")
+    context_length = models.PositiveIntegerField(default=0, help_text="Tokens; 0 where unknown.")
+    embedding_length = models.PositiveIntegerField(default=0)
+    created = models.DateTimeField(auto_now_add=True)
+    modified = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "model_metadata"
+        ordering = ("-modified",)
+        constraints = (models.UniqueConstraint("provider", Lower("name"), name="model_name_unique"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def path(self) -> Path:
+        """The folder that holds the model's files."""
+        return Path(settings.MODELS_PATH, self.folder)
