@@ -139,17 +139,13 @@ SETTINGS = (
         "How long running answers may go on when the server is told to stop.",
     ),
     Setting("HUGWEB_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info", "How much is logged."),
-    Setting(
-        "HUGWEB_DEBUG", boolean, "false", "Django's debug pages. Only taken when listening on loopback."
-    ),
-    Setting(
-        "DATABASE_URL", text, "", "`postgres://…` or `sqlite:///…`. Default `db.sqlite3` in the home."
-    ),
+    Setting("HUGWEB_DEBUG", boolean, "false", "Django's debug pages. Only taken when listening on loopback."),
+    Setting("DATABASE_URL", text, "", "`postgres://…` or `sqlite:///…`. Default `db.sqlite3` in the home."),
     Setting("ENGINE_ADDRESS", text, "", "`unix:PATH` of an engine that is started elsewhere. Default: own."),
+    Setting("OLLAMA_KEEP_ALIVE", duration, "5m", "How long a model stays loaded after its last request."),
     Setting(
-        "OLLAMA_KEEP_ALIVE", duration, "5m", "How long a model stays loaded after its last request."
+        "OLLAMA_MAX_QUEUE", whole(1, 100_000), "512", "Requests that may wait for a model; more get 503."
     ),
-    Setting("OLLAMA_MAX_QUEUE", whole(1, 100_000), "512", "Requests that may wait for a model; more get 503."),
     Setting(
         "MAX_CONCURRENT_MODELS",
         whole(1, 64),
@@ -179,7 +175,12 @@ SETTINGS = (
         "auto",
         "Number format of the weights. auto: bfloat16 where the device has it.",
     ),
-    Setting("HUGGINGFACE_MODELS_PATH", path, "", "Where models taken from folders are kept. Default `models` in the home."),
+    Setting(
+        "HUGGINGFACE_MODELS_PATH",
+        path,
+        "",
+        "Where models taken from folders are kept. Default `models` in the home.",
+    ),
     Setting("HF_HOME", path, "", "Hugging Face's own: where downloads from the Hub are cached."),
     Setting("HF_TOKEN", text, "", "Hugging Face's own: the token for gated models. Only `pull` sees it."),
     Setting("HF_ENDPOINT", text, "", "Hugging Face's own: another Hub."),
