@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from inference.errors import EngineDied, EngineDown, TimedOut
@@ -17,6 +16,7 @@ from inference.protocol import (
     Done,
     EngineStatus,
     Event,
+    Events,
     Failed,
     Request,
     Status,
@@ -39,7 +39,7 @@ class EngineClient:
     patience: float = 10.0
     silence: float = 300.0
 
-    async def stream(self, request: Request) -> AsyncIterator[Event]:
+    async def stream(self, request: Request) -> Events:
         """The events of ``request`` up to and with ``Done``; a failure is raised."""
         reader, writer = await self._connect()
         try:

@@ -14,6 +14,7 @@ Knows nothing of Django, of models and of sockets beyond the two stream ends it 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Annotated, Literal
 
 from msgspec import DecodeError, Meta, Struct, msgpack
@@ -27,6 +28,7 @@ MAX_MESSAGES = 1000
 MAX_STOPS = 16
 FOREVER = -1.0
 
+Reason = Literal["stop", "length", "load", "unload", "status"]
 Role = Literal["system", "user", "assistant", "tool"]
 StopString = Annotated[str, Meta(min_length=1, max_length=256)]
 
@@ -154,7 +156,7 @@ class Done(Struct, frozen=True, kw_only=True, tag="done"):
     ``context`` are the token ids of prompt and answer, for Ollama's ``context``.
     """
 
-    reason: Literal["stop", "length", "load", "unload", "status"]
+    reason: Reason
     usage: Usage = Usage()
     timings: Timings = Timings()
     context: tuple[int, ...] = ()
@@ -195,6 +197,7 @@ class EngineStatus(Struct, frozen=True, kw_only=True, tag="engine_status"):
 
 
 Event = Queued | Loading | Reading | Text | EngineStatus | Done | Failed
+Events = AsyncGenerator[Event, None]
 
 REQUESTS = msgpack.Decoder(Request)
 EVENTS = msgpack.Decoder(Event)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from pathlib import Path
+
+import pytest
 
 HOME = tempfile.mkdtemp(prefix="hugweb-test-")
 for name in [name for name in os.environ if name.startswith(("HUGWEB_", "OLLAMA_", "HUGGINGFACE_"))]:
@@ -17,3 +20,17 @@ os.environ.update(
     HF_HUB_OFFLINE="1",
     OMP_NUM_THREADS="1",
 )
+
+
+@pytest.fixture(scope="session")
+def models_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder under which the tests' models lie."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(models_root: Path) -> Path:
+    """A tiny Llama that can be chatted with; what it says is noise, but always the same."""
+    from tests.tiny import make_tiny_llama
+
+    return make_tiny_llama(models_root / "tiny" / "llama")

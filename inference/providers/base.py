@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
 from typing import ClassVar
 
-from inference.protocol import Event, LoadedModel, Request
+from inference.protocol import Events, LoadedModel, Request
 
 
 class Provider(ABC):
@@ -20,7 +19,7 @@ class Provider(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def stream(self, request: Request) -> AsyncIterator[Event]:
+    def stream(self, request: Request) -> Events:
         """The events of ``request``."""
 
     @abstractmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from django.conf import settings
@@ -10,7 +9,7 @@ from django.conf import settings
 from inference.address import engine_address
 from inference.client import EngineClient
 from inference.errors import InferenceError
-from inference.protocol import Event, LoadedModel, Request
+from inference.protocol import Events, LoadedModel, Request
 from inference.providers.base import Provider
 
 
@@ -22,7 +21,7 @@ class HuggingFaceProvider(Provider):
     def __init__(self) -> None:
         self._client = EngineClient(engine_address(), silence=settings.STREAM_TIMEOUT_SECONDS)
 
-    def stream(self, request: Request) -> AsyncIterator[Event]:
+    def stream(self, request: Request) -> Events:
         return self._client.stream(request)
 
     async def loaded(self) -> tuple[LoadedModel, ...]:

@@ -1,0 +1,101 @@
+"""The engine's core: a request goes in, events come out.
+
+``Engine.submit`` has no I/O of its own, so that the socket server, a test in the same process or
+a distributed runtime is each a thin shell around it. Closing the iterator cancels the request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+import msgspec
+
+from inference.engine.config import EngineConfig
+from inference.engine.residents import Resident, Residents
+from inference.errors import Busy
+from inference.protocol import (
+    Done,
+    EngineStatus,
+    Event,
+    Events,
+    Generate,
+    Load,
+    Queued,
+    Request,
+    Status,
+    Timings,
+    Unload,
+)
+
+
+class Engine:
+    """Answers requests with the models that ``residents`` holds."""
+
+    def __init__(self, residents: Residents, config: EngineConfig) -> None:
+        self._residents = residents
+        self._max_queue = config.max_queue
+        self._pending = 0
+
+    async def submit(self, request: Request) -> Events:
+        """The events of ``request``; ``Done`` is the last, a failure is raised."""
+        match request:
+            case Status():
+                yield self.status()
+                yield Done(reason="status")
+            case Unload(model=model):
+                await self._residents.unload(model)
+                yield Done(reason="unload")
+            case Load() | Generate():
+                async with contextlib.aclosing(self._work(request)) as events:
+                    async for event in events:
+                        yield event
+
+    async def _work(self, request: Load | Generate) -> Events:
+        """Wait for a place, load the model if need be, answer; all of it timed."""
+        if self._pending >= self._max_queue:
+            raise Busy
+        self._pending += 1
+        started = time.perf_counter_ns()
+        try:
+            while (resident := self._residents.claim(request.model)) is None:
+                change = self._residents.change
+                yield Queued(position=self._pending)
+                await change.wait()
+            async with self._residents.use(resident, request.keep_alive):
+                async for loading in self._residents.loading(resident):
+                    yield loading
+                loaded = time.perf_counter_ns()
+                async with contextlib.aclosing(self._answer(resident, request)) as events:
+                    async for event in events:
+                        yield _timed(event, load=loaded - started, started=started)
+        finally:
+            self._pending -= 1
+
+    @staticmethod
+    async def _answer(resident: Resident, request: Load | Generate) -> Events:
+        if isinstance(request, Load):
+            yield Done(reason="load")
+            return
+        async with contextlib.aclosing(resident.handler.run(request)) as events:
+            async for event in events:
+                yield event
+
+    def status(self) -> EngineStatus:
+        """What is loaded and how many steps were made."""
+        return EngineStatus(pid=os.getpid(), steps=self._residents.steps, models=self._residents.describe())
+
+    async def close(self) -> None:
+        """Let every model go."""
+        await self._residents.close()
+
+
+def _timed(event: Event, *, load: int, started: int) -> Event:
+    """``event``; if it is the last, with the times that only the core knows."""
+    if not isinstance(event, Done):
+        return event
+    timings: Timings = msgspec.structs.replace(
+        event.timings, load=load, total=time.perf_counter_ns() - started
+    )
+    return msgspec.structs.replace(event, timings=timings)

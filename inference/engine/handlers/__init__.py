@@ -1,0 +1,57 @@
+"""Which handler runs which model: decided from the files alone, before any weight is read."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from inference.engine.config import EngineConfig
+from inference.engine.handlers.base import ModelHandler
+from inference.errors import LoadFailed, Unsupported
+from inference.protocol import ModelRef
+
+logger = logging.getLogger(__name__)
+
+HANDLERS = {
+    "text": "inference.engine.handlers.text",
+}
+
+
+def detect_task(config: dict[str, Any]) -> str | None:
+    """The task of a model from its ``config.json``; ``None`` for a kind that no handler runs."""
+    architectures = config.get("architectures") or []
+    if any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in architectures):
+        return "text"
+    return None
+
+
+def load_handler(model: ModelRef, config: EngineConfig) -> ModelHandler:
+    """Load ``model``. Blocks, so it runs in the loader's thread."""
+    folder = _allowed_folder(model, config)
+    try:
+        description = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise LoadFailed(
+            f"The files of {model.name} are missing or damaged. Pull the model again."
+        ) from error
+    task = detect_task(description)
+    if task is None:
+        raise Unsupported(
+            f"{model.name} is of a kind ({description.get('model_type')}) that cannot be run yet."
+        )
+    return importlib.import_module(HANDLERS[task]).load(folder, config)
+
+
+def warm_up() -> None:
+    """Import what the first load will need: the libraries take seconds, their models often less."""
+    importlib.import_module(HANDLERS["text"])
+
+
+def _allowed_folder(model: ModelRef, config: EngineConfig) -> Path:
+    folder = Path(model.path).resolve()
+    if any(folder.is_relative_to(Path(root).resolve()) for root in config.model_roots):
+        return folder
+    raise LoadFailed(f"{model.name} lies outside of the folders that models may be loaded from.")

@@ -1,0 +1,32 @@
+"""The contract of a handler: one loaded model that answers requests."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from inference.protocol import Events, Generate
+
+
+class ModelHandler(ABC):
+    """Runs one loaded model.
+
+    Made by its class's ``load`` in the loader's thread; ``run`` is called on the engine's event
+    loop and must not block it. ``close`` is called in the loader's thread, when no request runs.
+    """
+
+    device: str
+    """Where the weights are: ``cpu``, ``cuda`` or ``mps``."""
+    size: int
+    """Bytes of the weights in memory."""
+    context_length: int
+    """Tokens that prompt and answer may have together."""
+    steps: int = 0
+    """Decoding steps made so far."""
+
+    @abstractmethod
+    def run(self, request: Generate) -> Events:
+        """The events of ``request``, ``Done`` last. Closing the iterator cancels within a step."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the memory back."""

@@ -1,0 +1,89 @@
+"""The engine's socket: one connection, one request.
+
+Reads the request, writes the core's events, and cancels when the other side goes away. Exactly
+one terminal frame, ``Done`` or ``Failed``, ends every answer that is not cancelled. Knows nothing
+of models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+
+from inference.engine.core import Engine
+from inference.errors import InferenceError
+from inference.protocol import Event, Failed, Request, frame, read_request
+
+logger = logging.getLogger(__name__)
+
+REQUEST_SECONDS = 30.0
+WRITE_SECONDS = 60.0
+BACKLOG = 512
+
+
+class EngineServer:
+    """Serves ``engine`` at ``address``, a socket that only its owner can open."""
+
+    def __init__(self, engine: Engine, address: str) -> None:
+        self._engine = engine
+        self._address = Path(address)
+        self._answers: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> EngineServer:
+        self._address.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._address.parent.chmod(0o700)
+        self._address.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, self._address, backlog=BACKLOG)
+        self._address.chmod(0o600)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for answer in tuple(self._answers):
+            answer.cancel()
+        await asyncio.gather(*self._answers, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = await asyncio.wait_for(read_request(reader), REQUEST_SECONDS)
+            await self._answer_or_cancel(request, reader, writer)
+        except InferenceError as error:
+            await self._send(writer, Failed.of(error))
+        except (ConnectionError, TimeoutError):
+            logger.debug("A client went away.")
+        finally:
+            writer.close()
+
+    async def _answer_or_cancel(
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        answer = asyncio.create_task(self._answer(request, writer))
+        gone = asyncio.create_task(reader.read(1))
+        self._answers.add(answer)
+        try:
+            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._answers.discard(answer)
+            answer.cancel()
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await answer
+
+    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with contextlib.aclosing(self._engine.submit(request)) as events:
+                async for event in events:
+                    await self._send(writer, event)
+        except (InferenceError, ConnectionError, TimeoutError):
+            raise
+        except Exception as error:
+            logger.exception("A request failed in a way that nobody foresaw.")
+            raise InferenceError from error
+
+    @staticmethod
+    async def _send(writer: asyncio.StreamWriter, event: Event) -> None:
+        writer.write(frame(event))
+        await asyncio.wait_for(writer.drain(), WRITE_SECONDS)
