@@ -24,7 +24,10 @@ DEFAULT_TAG = "latest"
 
 @dataclass(frozen=True)
 class Target:
-    """What a name stands for: the model, who provides it, and the alias's defaults."""
+    """What a name stands for: the model, who provides it, and the alias's defaults.
+
+    ``model.name`` is the name that was asked for, ``record.name`` that of the model itself.
+    """
 
     provider: str
     model: ModelRef
@@ -50,7 +53,7 @@ def alias_resolve(name: str) -> Target:
     record = ModelRecord.objects.filter(name__iexact=alias.model if alias else wanted).first()
     if record is None:
         raise ModelNotFound.named(name)
-    model = ModelRef(name=record.name, path=str(record.path))
+    model = ModelRef(name=alias.name if alias else record.name, path=str(record.path))
     if alias is None:
         return Target(record.provider, model, record)
-    return Target(alias.provider, model, record, alias.system, msgspec.convert(alias.options, Options))
+    return Target(alias.provider, model, record, alias.system, msgspec.convert(alias.options or {}, Options))

@@ -26,15 +26,18 @@ LENGTH_BYTES = 4
 
 MAX_MESSAGES = 1000
 MAX_STOPS = 16
+MAX_BIASES = 300
 FOREVER = -1.0
 
 Reason = Literal["stop", "length", "load", "unload", "status"]
 Role = Literal["system", "user", "assistant", "tool"]
+TokenId = Annotated[int, Meta(ge=0)]
+Bias = Annotated[float, Meta(ge=-100, le=100)]
 StopString = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class ModelRef(Struct, frozen=True, kw_only=True):
-    """A model on the engine's machine: its public name and the folder that holds it."""
+    """A model on the engine's machine: the name it was asked for by, and the folder that holds it."""
 
     name: str
     path: str
@@ -52,6 +55,8 @@ class Options(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Names and meanings are Ollama's. ``num_predict`` -1 and -2 both mean "until the model stops or
     its context is full"; ``num_ctx`` lowers the context of this request, never of the model.
+    Penalties look at the last ``repeat_last_n`` tokens of prompt and answer, at all of them for -1.
+    ``logit_bias`` is added to the logits of single tokens (OpenAI's option).
     """
 
     num_predict: Annotated[int, Meta(ge=-2)] | None = None
@@ -60,6 +65,12 @@ class Options(Struct, frozen=True, kw_only=True, omit_defaults=True):
     top_k: Annotated[int, Meta(ge=0)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    typical_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    repeat_last_n: Annotated[int, Meta(ge=-1)] | None = None
+    repeat_penalty: Annotated[float, Meta(gt=0, le=100)] | None = None
+    presence_penalty: Annotated[float, Meta(ge=-100, le=100)] | None = None
+    frequency_penalty: Annotated[float, Meta(ge=-100, le=100)] | None = None
+    logit_bias: Annotated[dict[TokenId, Bias], Meta(max_length=MAX_BIASES)] | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     stop: Annotated[tuple[StopString, ...], Meta(max_length=MAX_STOPS)] | None = None
 
@@ -77,7 +88,7 @@ class Generate(Struct, frozen=True, kw_only=True, tag="generate"):
 
     ``context`` are token ids that stand before the prompt (Ollama's ``context``).
     ``keep_alive`` are seconds that the model stays loaded afterwards, negative for ever,
-    ``None`` for the engine's default.
+    ``None`` for the engine's default. What was read for one ``owner`` is never reused for another.
     """
 
     model: ModelRef
@@ -85,6 +96,7 @@ class Generate(Struct, frozen=True, kw_only=True, tag="generate"):
     prompt: str | None = None
     context: tuple[int, ...] = ()
     options: Options = Options()
+    owner: str = ""
     keep_alive: float | None = None
 
 
@@ -135,9 +147,10 @@ class Text(Struct, frozen=True, kw_only=True, tag="text"):
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """Tokens of a request; ``prompt`` counts all of the prompt."""
+    """Tokens of a request; ``prompt`` counts all of the prompt, ``cached`` what was read before."""
 
     prompt: int = 0
+    cached: int = 0
     completion: int = 0
 
 

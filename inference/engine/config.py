@@ -13,6 +13,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What the engine needs to know.
 
     ``address``: path of its socket. ``model_roots``: folders that models may be loaded from.
+    ``num_parallel``: requests of one model at a time (0: as many as memory allows, up to 8).
     ``keep_alive`` and ``load_timeout`` in seconds, ``context_length`` in tokens (0: the model's).
     """
 
@@ -21,6 +22,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     max_models: Annotated[int, Meta(ge=1)] = 2
+    num_parallel: Annotated[int, Meta(ge=0)] = 0
     max_queue: Annotated[int, Meta(ge=1)] = 512
     keep_alive: float = 300.0
     context_length: Annotated[int, Meta(ge=0)] = 0

@@ -30,7 +30,10 @@ LOADING_EVENT_SECONDS = 0.5
 
 @dataclass(eq=False)
 class Resident:
-    """One model: its load, who uses it, and when it may go (monotonic seconds)."""
+    """One model: its load, who uses it, and when it may go (monotonic seconds).
+
+    ``model`` is as last asked for: one model may be known under several names.
+    """
 
     model: ModelRef
     load: asyncio.Task[ModelHandler]
@@ -72,13 +75,14 @@ class Residents:
     def __init__(self, loader: Loader, config: EngineConfig) -> None:
         self._loader = loader
         self._config = config
-        self._residents: dict[ModelRef, Resident] = {}
+        self._residents: dict[str, Resident] = {}  # by the model's folder
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
         self._change = asyncio.Event()
 
     def claim(self, model: ModelRef) -> Resident | None:
         """The resident for ``model``, its load begun if need be; ``None`` while all places are in use."""
-        if resident := self._residents.get(model):
+        if resident := self._residents.get(model.path):
+            resident.model = model
             return resident
         if len(self._residents) >= self._config.max_models:
             idle = [resident for resident in self._residents.values() if resident.idle]
@@ -86,7 +90,7 @@ class Residents:
                 return None
             self._let_go(min(idle, key=lambda resident: resident.last_used))
         load = asyncio.create_task(self._load(model))
-        self._residents[model] = resident = Resident(model, load, self._config.keep_alive)
+        self._residents[model.path] = resident = Resident(model, load, self._config.keep_alive)
         load.add_done_callback(lambda _: self._loaded(resident))
         return resident
 
@@ -125,7 +129,7 @@ class Residents:
 
     async def unload(self, model: ModelRef) -> None:
         """Let ``model`` go now, or as soon as its last request ends."""
-        if resident := self._residents.get(model):
+        if resident := self._residents.get(model.path):
             resident.keep_alive = 0.0
             self._expire_later(resident)
 
@@ -164,8 +168,8 @@ class Residents:
             logger.info("Loaded %s in %.1f s.", resident.model.name, time.monotonic() - resident.since)
             resident.last_used = time.monotonic()
             self._expire_later(resident)
-        elif self._residents.get(resident.model) is resident:
-            del self._residents[resident.model]
+        elif self._residents.get(resident.model.path) is resident:
+            del self._residents[resident.model.path]
         self._changed()
 
     def _expire_later(self, resident: Resident) -> None:
@@ -179,9 +183,9 @@ class Residents:
             resident.timer = loop.call_later(resident.keep_alive, self._let_go, resident)
 
     def _let_go(self, resident: Resident) -> None:
-        if self._residents.get(resident.model) is not resident:
+        if self._residents.get(resident.model.path) is not resident:
             return
-        del self._residents[resident.model]
+        del self._residents[resident.model.path]
         resident.cancel_timer()
         if resident.ready:
             logger.info("Unloading %s.", resident.model.name)

@@ -1,49 +1,128 @@
-"""From logits to the next token, as one request's options say.
+"""From logits to the next tokens, for all rows of a step at once.
 
-Temperature first, then ``top_k``, ``top_p`` and ``min_p``, each on what the one before left, then
-a draw from the request's own random generator: same seed, same text. Temperature 0 takes the most
-likely token.
+Each row by its own options, in the order of llama.cpp's sampler chain, Ollama's engine: logit
+penalties, then the cuts ``top_k``, ``typical_p``, ``top_p`` and ``min_p``, each on the
+probabilities of what the one before left, then the temperature, then a draw. A row draws from its
+own random generator, one number a token: same seed, same text, whatever else is in the batch.
+Temperature 0 takes the likeliest token.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from inference.engine.row import Row
 from inference.protocol import Options
 
 
-class Sampler:
-    """Draws the tokens of one answer."""
+class BatchSampler:
+    """Draws one token for each row."""
 
-    def __init__(self, options: Options) -> None:
-        self._temperature = options.temperature or 0.0
-        self._top_k = options.top_k or 0
-        self._top_p = 1.0 if options.top_p is None else options.top_p
-        self._min_p = options.min_p or 0.0
-        self._random = torch.Generator()
-        if options.seed is None or options.seed < 0:
-            self._random.seed()
-        else:
-            self._random.manual_seed(options.seed)
+    @torch.inference_mode()
+    def draw(self, logits: Tensor, rows: Sequence[Row]) -> list[int]:
+        """Tokens drawn from ``logits``, ``[rows, vocabulary]``."""
+        options = [row.options for row in rows]
+        if any(map(_penalizes, options)):
+            logits = _penalized(logits.float(), rows)
+        if all(option.temperature == 0 for option in options):
+            greedy: list[int] = logits.argmax(dim=-1).tolist()
+            return greedy
+        # The draw itself happens on the CPU, in float32: the same on every device.
+        best, tokens = torch.topk(logits, _most_candidates(options, logits.shape[-1]), dim=-1)
+        best, tokens = best.to("cpu", torch.float32), tokens.cpu()
+        places = _places(_cut(best, options), options, rows)
+        drawn: list[int] = tokens.gather(1, places).squeeze(1).tolist()
+        return drawn
 
-    def draw(self, logits: Tensor) -> int:
-        """The next token from ``logits`` of shape ``[vocabulary]``."""
-        if self._temperature == 0:
-            return int(logits.argmax())
-        # Draws happen on the CPU, in float32: the same on every device.
-        logits = logits.detach().to("cpu", torch.float32) / self._temperature
-        candidates = min(self._top_k, len(logits)) or len(logits)
-        best, tokens = torch.topk(logits, candidates)
-        weights = self._cut(torch.softmax(best, dim=-1))
-        return int(tokens[torch.multinomial(weights, 1, generator=self._random)])
 
-    def _cut(self, probabilities: Tensor) -> Tensor:
-        """``probabilities``, sorted downwards, with those outside of ``top_p`` and ``min_p`` at zero.
+def _penalizes(options: Options) -> bool:
+    return bool(
+        options.repeat_penalty != 1.0
+        or options.presence_penalty
+        or options.frequency_penalty
+        or options.logit_bias
+    )
 
-        The most likely token always stays.
-        """
-        before = probabilities.cumsum(-1) - probabilities
-        keep = (before < self._top_p) & (probabilities >= self._min_p * probabilities[0])
-        keep[0] = True
-        return probabilities * keep
+
+def _penalized(logits: Tensor, rows: Sequence[Row]) -> Tensor:
+    """``logits`` with each row's penalties for what it said lately, and its biases."""
+    logits = logits.clone()
+    for row, scores in zip(rows, logits, strict=True):
+        options = row.options
+        if not _penalizes(options):
+            continue
+        counts = Counter(_recent(row.tokens, options.repeat_last_n))
+        if counts:
+            said = torch.tensor(list(counts), device=scores.device)
+            times = torch.tensor(list(counts.values()), device=scores.device, dtype=scores.dtype)
+            picked = scores[said]
+            repeat = options.repeat_penalty or 1.0
+            picked = torch.where(picked > 0, picked / repeat, picked * repeat)
+            picked -= times * (options.frequency_penalty or 0.0) + (options.presence_penalty or 0.0)
+            scores[said] = picked
+        for token, bias in (options.logit_bias or {}).items():
+            if token < len(scores):
+                scores[token] += bias
+    return logits
+
+
+def _recent(tokens: list[int], last: int | None) -> list[int]:
+    """The tokens that penalties look at: the last so many, all for -1."""
+    if last is None or last < 0:
+        return tokens
+    return tokens[len(tokens) - min(last, len(tokens)) :]
+
+
+def _most_candidates(options: Sequence[Options], vocabulary: int) -> int:
+    """How many of the likeliest tokens any row may choose from."""
+    wanted = [1 if option.temperature == 0 else option.top_k or vocabulary for option in options]
+    return min(max(wanted), vocabulary)
+
+
+def _column(options: Sequence[Options], name: str, off: float) -> Tensor:
+    """One option of every row, ``[rows, 1]``."""
+    values = [getattr(option, name) for option in options]
+    return torch.tensor([[off if value is None else value] for value in values], dtype=torch.float32)
+
+
+def _cut(best: Tensor, options: Sequence[Options]) -> Tensor:
+    """``best`` logits, falling, with -inf where a cut fell; the likeliest always stays."""
+    ranks = torch.arange(best.shape[1])
+    top_k = _column(options, "top_k", 0)
+    best = best.masked_fill((ranks >= top_k) & (top_k > 0), -torch.inf)
+    if any(option.typical_p not in (None, 1.0) for option in options):
+        best = _cut_untypical(best, _column(options, "typical_p", 1))
+    top_p, min_p = _column(options, "top_p", 1), _column(options, "min_p", 0)
+    others = ranks != best.argmax(dim=-1, keepdim=True)
+    probabilities = best.softmax(dim=-1)
+    before = probabilities.cumsum(dim=-1) - probabilities
+    floor = min_p * probabilities.max(dim=-1, keepdim=True).values
+    return best.masked_fill(((before >= top_p) | (probabilities < floor)) & others, -torch.inf)
+
+
+def _cut_untypical(best: Tensor, typical_p: Tensor) -> Tensor:
+    """Keep the tokens whose surprise is nearest to the expected one (Meister et al., 2022)."""
+    probabilities = best.softmax(dim=-1)
+    surprise = -probabilities.clamp_min(1e-30).log()
+    expected = (probabilities * surprise).sum(dim=-1, keepdim=True)
+    order = (surprise - expected).abs().argsort(dim=-1, stable=True)
+    sorted_probabilities = probabilities.gather(1, order)
+    before = sorted_probabilities.cumsum(dim=-1) - sorted_probabilities
+    far = (before >= typical_p) & (torch.arange(best.shape[1]) > 0)
+    dropped = torch.zeros_like(far).scatter(1, order, far)
+    return best.masked_fill(dropped & (typical_p < 1), -torch.inf)
+
+
+def _places(best: Tensor, options: Sequence[Options], rows: Sequence[Row]) -> Tensor:
+    """Where in ``best`` each row's draw fell, ``[rows, 1]``."""
+    temperature = _column(options, "temperature", 1)
+    likeliest = best.argmax(dim=-1, keepdim=True)
+    probabilities = (best / temperature.clamp_min(1e-6)).softmax(dim=-1)
+    numbers = torch.tensor([[row.random.random()] for row in rows], dtype=torch.float64)
+    sums = probabilities.double().cumsum(dim=-1)
+    drawn = (sums <= numbers * sums[:, -1:]).sum(dim=-1, keepdim=True)
+    return torch.where(temperature == 0, likeliest, drawn.clamp_max(best.shape[1] - 1))

@@ -17,7 +17,7 @@ from inference.protocol import Done, Event, Generate, Load, Loading, ModelRef, Q
 class WordHandler(ModelHandler):
     """Says one word, when it is allowed to."""
 
-    device, size, context_length = "cpu", 100, 4096
+    device, size, context_length, steps = "cpu", 100, 4096, 0
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -20,8 +20,11 @@ class ModelHandler(ABC):
     """Bytes of the weights in memory."""
     context_length: int
     """Tokens that prompt and answer may have together."""
-    steps: int = 0
-    """Decoding steps made so far."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """Steps made so far."""
 
     @abstractmethod
     def run(self, request: Generate) -> Events:

@@ -1,6 +1,8 @@
 """Text models: chat and completion with any causal language model of transformers.
 
-One request at a time, in a thread of its own; others wait their turn in order.
+Requests are batched: prompts are built in a thread of their own, and the batch's thread does the
+rest. Models whose modules cannot be batched run one request at a time, by the same scheduler with
+one slot.
 """
 
 from __future__ import annotations
@@ -8,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
-from collections.abc import Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,19 +21,32 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
+from inference.engine.batch import Batch
+from inference.engine.choice import choose_forward
 from inference.engine.config import EngineConfig
-from inference.engine.decoding import Decoding
 from inference.engine.handlers.base import ModelHandler
 from inference.engine.hardware import choose_device, choose_dtype
 from inference.engine.prompts import PromptBuilder
-from inference.engine.threads import iterate_in_thread
-from inference.errors import InferenceError, OutOfMemory
-from inference.protocol import Event, Events, Generate, Options, Queued
-
-logger = logging.getLogger(__name__)
+from inference.engine.row import Row
+from inference.engine.sampler import BatchSampler
+from inference.engine.scheduler import Scheduler
+from inference.protocol import Event, Events, Generate, Options
 
 # Ollama's defaults, for models whose generation_config does not say.
-DEFAULTS = Options(num_predict=-1, temperature=0.8, top_k=40, top_p=0.9, min_p=0.0, stop=())
+DEFAULTS = Options(
+    num_predict=-1,
+    temperature=0.8,
+    top_k=40,
+    top_p=0.9,
+    min_p=0.0,
+    typical_p=1.0,
+    repeat_last_n=64,
+    repeat_penalty=1.0,
+    presence_penalty=0.0,
+    frequency_penalty=0.0,
+    logit_bias={},
+    stop=(),
+)
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -50,79 +64,72 @@ def load(folder: Path, config: EngineConfig) -> TextHandler:
         trust_remote_code=False,
         use_safetensors=True,
     ).eval()
-    return TextHandler(model, tokenizer, config.context_length)
+    return TextHandler(model, tokenizer, config)
 
 
 class TextHandler(ModelHandler):
     """Runs a causal language model with its tokenizer."""
 
-    def __init__(self, model: Any, tokenizer: Any, context_length: int = 0) -> None:
-        self._model = model
+    def __init__(self, model: Any, tokenizer: Any, config: EngineConfig) -> None:
         self._tokenizer = tokenizer
         self._prompts = PromptBuilder(tokenizer, model.config.vocab_size)
         self._ends = _end_tokens(model.generation_config, tokenizer)
-        self._defaults = _model_defaults(model.generation_config)
-        self._turn = asyncio.Semaphore(1)
-        self._waiting = 0
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="text")
+        self._defaults = _model_defaults(model.generation_config).over(DEFAULTS)
         self.device = model.device.type
         self.size = model.get_memory_footprint()
-        longest = getattr(model.config, "max_position_embeddings", None) or 4096
-        self.context_length = min(longest, context_length or longest)
+        longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 4096
+        self.context_length = min(longest, config.context_length or longest)
+        forward = choose_forward(model, config.num_parallel or 4, self.context_length)
+        self._batch = Batch(Scheduler(forward, BatchSampler()), forward.slots)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompt")
+
+    @property
+    def steps(self) -> int:
+        return self._batch.steps
 
     async def run(self, request: Generate) -> Events:
-        if self._turn.locked():
-            yield Queued(position=self._waiting + 1)
-        self._waiting += 1
-        try:
-            await self._turn.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            steps = iterate_in_thread(self._thread, self._guarded(request))
-            async with contextlib.aclosing(steps) as steps:
-                async for events in steps:
-                    for event in events:
-                        yield event
-        finally:
-            self._turn.release()
+        loop = asyncio.get_running_loop()
+        options = request.options.over(self._defaults)
+        context = min(self.context_length, options.num_ctx or self.context_length)
+        prompt = await loop.run_in_executor(self._thread, self._prompts.build, request, context)
+        limit = _limit(options.num_predict, context - len(prompt))
+        make_row = partial(self._row, request, prompt, options, limit)
+        async with contextlib.aclosing(self._batch.run(make_row)) as events:
+            async for event in events:
+                yield event
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
-        del self._model
+        self._batch.close()
+        del self._batch
         gc.collect()
         if self.device == "cuda":
             torch.cuda.empty_cache()
 
-    def _guarded(self, request: Generate) -> Generator[list[Event], None, None]:
-        """``_steps`` with torch's own errors in our words."""
-        try:
-            yield from self._steps(request)
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemory("Memory ran out. Try a shorter prompt or a smaller model.") from error
-        except RuntimeError as error:
-            logger.exception("The model failed.")
-            raise InferenceError("The model failed while answering. The engine's log says more.") from error
-
-    def _steps(self, request: Generate) -> Generator[list[Event], None, None]:
-        options = request.options.over(self._defaults).over(DEFAULTS)
-        context = min(self.context_length, options.num_ctx or self.context_length)
-        prompt = self._prompts.build(request, context)
-        room = context - len(prompt)
-        wanted = options.num_predict if options.num_predict is not None else -1
-        decoding = Decoding(
-            model=self._model,
+    def _row(
+        self,
+        request: Generate,
+        prompt: list[int],
+        options: Options,
+        limit: int,
+        deliver: Callable[[list[Event]], None],
+    ) -> Row:
+        return Row(
             prompt=prompt,
             options=options,
-            limit=room if wanted < 0 else min(wanted, room),
+            limit=limit,
             ends=self._ends,
             decode=partial(
                 self._tokenizer.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False
             ),
+            deliver=deliver,
+            owner=request.owner,
         )
-        for events in decoding.run():
-            self.steps += 1
-            yield events
+
+
+def _limit(wanted: int | None, room: int) -> int:
+    """Tokens to generate at most: as many as wanted, where there is room for them."""
+    return room if wanted is None or wanted < 0 else min(max(wanted, 1), room)
 
 
 def _count_parameters(folder: Path) -> int:

@@ -1,0 +1,58 @@
+"""What a request asks of a model beyond text, refused before anything is loaded. Texts are Ollama's."""
+
+from __future__ import annotations
+
+from aliases.selectors import DEFAULT_TAG, Target
+from hugweb.api.ollama.requests import ChatBody, GenerateBody, GenerationBody
+from inference.errors import InvalidRequest, Unsupported
+
+THINK_LEVELS = ("high", "medium", "low", "max")
+
+
+def check_chat(body: ChatBody, target: Target) -> None:
+    """Raise ``InvalidRequest`` for what ``target`` cannot do."""
+    _check(body, target, "chat")
+    if body.tools and "tools" not in target.record.capabilities:
+        raise Unsupported(f"{_qualified(target)} does not support tools")
+    if any(message.images for message in body.messages):
+        _check_images(target)
+
+
+def check_generate(body: GenerateBody, target: Target) -> None:
+    """Raise ``InvalidRequest`` for what ``target`` cannot do."""
+    if body.raw and (body.template or body.system or body.context):
+        raise InvalidRequest("raw mode does not support template, system, or context")
+    _check(body, target, "generate")
+    if body.suffix and "insert" not in target.record.capabilities:
+        raise Unsupported(f"{_qualified(target)} does not support insert")
+    if body.template:
+        raise Unsupported("Templates of a request are not supported; the model's own chat template is used.")
+    if body.images:
+        _check_images(target)
+
+
+def _check(body: GenerationBody, target: Target, task: str) -> None:
+    if "completion" not in target.record.capabilities:
+        raise Unsupported(f'"{target.model.name}" does not support {task}')
+    if isinstance(body.think, str) and body.think not in THINK_LEVELS:
+        raise InvalidRequest(
+            f'invalid think value: "{body.think}" (must be "high", "medium", "low", "max", true, or false)'
+        )
+    if body.think and "thinking" not in target.record.capabilities:
+        raise Unsupported(f'"{target.model.name}" does not support thinking')
+    if body.format:
+        raise Unsupported("Structured output (format) is not supported yet.")
+    if body.logprobs:
+        raise Unsupported("logprobs are not supported yet.")
+
+
+def _check_images(target: Target) -> None:
+    if "vision" not in target.record.capabilities:
+        raise Unsupported(f'"{target.model.name}" does not support images')
+
+
+def _qualified(target: Target) -> str:
+    """The model's full name, as Ollama writes it in these texts."""
+    name = target.model.name
+    namespaced = name if "/" in name else f"library/{name}"
+    return f"registry.ollama.ai/{namespaced}:{DEFAULT_TAG}"

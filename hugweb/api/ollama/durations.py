@@ -1,0 +1,28 @@
+"""Ollama's durations: seconds as a number, or Go's notation as a string."""
+
+from __future__ import annotations
+
+import math
+
+from hugweb.env import FOREVER, duration
+from inference.errors import InvalidRequest
+
+
+def keep_alive_seconds(value: float | str | None) -> float | None:
+    """Seconds; negative for ever, ``None`` where nothing was said. The error text is Go's."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        return _parsed(value)
+    if not math.isfinite(value):
+        raise InvalidRequest("keep_alive must be a finite number of seconds or a duration such as 5m")
+    return FOREVER if value < 0 else float(value)
+
+
+def _parsed(value: str) -> float:
+    if value.lstrip("-").replace(".", "", 1).isdigit():
+        raise InvalidRequest(f'time: missing unit in duration "{value}"')
+    try:
+        return duration(value)
+    except ValueError as error:
+        raise InvalidRequest(f'time: invalid duration "{value}"') from error

@@ -1,0 +1,85 @@
+"""Ollama's descriptions of models: the entries of ``/api/tags`` and ``/api/ps``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aliases.models import Alias
+from aliases.selectors import DEFAULT_TAG, alias_resolve
+from hugweb.api.ollama.frames import timestamp
+from inference.errors import ModelNotFound
+from inference.models import ModelRecord
+from inference.protocol import LoadedModel
+
+# What Go's largest duration, Ollama's "for ever", amounts to.
+FOREVER = timedelta(days=292 * 365)
+
+
+def tags() -> list[dict[str, Any]]:
+    """Every model and every alias of one, newest first."""
+    records = {record.name.lower(): record for record in ModelRecord.objects.all()}
+    entries = [(record.modified, _tag(record.name, record)) for record in records.values()]
+    for alias in Alias.objects.all():
+        if record := records.get(alias.model.lower()):
+            entries.append((max(alias.modified, record.modified), _tag(alias.name, record)))
+    entries.sort(key=lambda entry: entry[0], reverse=True)
+    return [entry | {"modified_at": timestamp(modified)} for modified, entry in entries]
+
+
+def running(models: tuple[LoadedModel, ...]) -> list[dict[str, Any]]:
+    """What is in memory, the one that stays longest first."""
+    now = datetime.now(UTC)
+    entries = [_running(model, now) for model in models]
+    return sorted(entries, key=lambda entry: entry["expires_at"], reverse=True)
+
+
+def _running(model: LoadedModel, now: datetime) -> dict[str, Any]:
+    stay = FOREVER if model.expires_in < 0 else timedelta(seconds=min(model.expires_in, 1e9))
+    entry = {
+        "name": f"{model.name}:{DEFAULT_TAG}",
+        "model": f"{model.name}:{DEFAULT_TAG}",
+        "size": model.size,
+        "digest": "",
+        "details": {},
+        "expires_at": timestamp(now + stay),
+        "size_vram": 0 if model.device in {"cpu", ""} else model.size,
+        "context_length": model.context_length,
+    }
+    try:
+        record = alias_resolve(model.name).record
+    except ModelNotFound:
+        return entry
+    return entry | {"digest": record.digest, "details": _details(record)}
+
+
+def _tag(name: str, record: ModelRecord) -> dict[str, Any]:
+    return {
+        "name": f"{name}:{DEFAULT_TAG}",
+        "model": f"{name}:{DEFAULT_TAG}",
+        "size": record.size,
+        "digest": record.digest,
+        "details": _details(record),
+        "capabilities": record.capabilities,
+    }
+
+
+def _details(record: ModelRecord) -> dict[str, Any]:
+    return {
+        "parent_model": "",
+        "format": "safetensors",
+        "family": record.architecture,
+        "families": [record.architecture],
+        "parameter_size": human_number(record.parameters),
+        "quantization_level": record.dtype,
+        "context_length": record.context_length,
+        "embedding_length": record.embedding_length,
+    }
+
+
+def human_number(number: int) -> str:
+    """A count as Ollama writes it: ``8B``, ``7.6B``, ``494.03M``, ``12K``."""
+    for unit, size, digits in (("B", 10**9, 1), ("M", 10**6, 2), ("K", 10**3, 0)):
+        if number >= size:
+            return f"{number / size:.{0 if number % size == 0 else digits}f}{unit}"
+    return str(number)

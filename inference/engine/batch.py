@@ -1,0 +1,113 @@
+"""The batch of one model: the thread that steps the scheduler, and the way to it from the loop.
+
+Rows come in over a queue; the events of a whole step go out in one call to the event loop. The
+thread sleeps while there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from inference.engine.row import Row
+from inference.engine.scheduler import Scheduler
+from inference.errors import InferenceError
+from inference.protocol import Done, Event, Events, Failed, Queued
+
+logger = logging.getLogger(__name__)
+
+Mailbox = asyncio.Queue[list[Event]]
+
+
+class Batch:
+    """Runs rows through a scheduler in a thread of its own. Made and used on the event loop."""
+
+    def __init__(self, scheduler: Scheduler[Any], places: int) -> None:
+        self._scheduler = scheduler
+        self._places = places
+        self._rows = 0
+        self._arrivals: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
+        self._outbox: list[tuple[Mailbox, list[Event]]] = []
+        self._thread = threading.Thread(target=self._work, name="batch", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def steps(self) -> int:
+        return self._scheduler.steps
+
+    async def run(self, make_row: Callable[[Callable[[list[Event]], None]], Row]) -> Events:
+        """The events of a row, made by ``make_row`` with the function that takes them.
+
+        Closing the iterator takes the row out of the batch with the next step.
+        """
+        mailbox: Mailbox = asyncio.Queue()
+        row = make_row(lambda events: self._outbox.append((mailbox, events)))
+        self._start()
+        self._rows += 1
+        if self._rows > self._places:
+            yield Queued(position=self._rows - self._places)
+        self._arrivals.put(row)
+        try:
+            async with contextlib.aclosing(_opened(mailbox)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            row.cancelled = True
+            self._rows -= 1
+
+    def close(self) -> None:
+        """End the thread; blocks until it has ended."""
+        self._arrivals.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _start(self) -> None:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._thread.start()
+
+    def _work(self) -> None:
+        """Take arrivals in, step, hand the events out; sleep where there is nothing to do."""
+        while self._take_in():
+            try:
+                self._scheduler.step()
+            except Exception:
+                logger.exception("A step failed in a way that nobody foresaw.")
+                self._scheduler.fail_all(InferenceError())
+            self._hand_out()
+
+    def _take_in(self) -> bool:
+        """Put arrivals in line, waiting for one if there is nothing else to do; False at the end."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                row = self._arrivals.get(block=not self._scheduler.busy)
+                if row is None:
+                    return False
+                self._scheduler.waiting.append(row)
+        return True
+
+    def _hand_out(self) -> None:
+        if self._outbox and self._loop and not self._loop.is_closed():
+            outbox, self._outbox = self._outbox, []
+            self._loop.call_soon_threadsafe(_deliver, outbox)
+
+
+def _deliver(outbox: list[tuple[Mailbox, list[Event]]]) -> None:
+    for mailbox, events in outbox:
+        mailbox.put_nowait(events)
+
+
+async def _opened(mailbox: Mailbox) -> Events:
+    """The events that arrive in ``mailbox``, up to the last; a failure is raised."""
+    while True:
+        for event in await mailbox.get():
+            if isinstance(event, Failed):
+                raise event.error()
+            yield event
+            if isinstance(event, Done):
+                return

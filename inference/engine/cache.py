@@ -1,0 +1,69 @@
+"""The keys and values of all slots, behind transformers' cache interface.
+
+One tensor of keys and one of values per layer, ``[slots, heads, context + 1, head size]``, made
+at the layer's first use in the shape it brings. A forward pass works on a span of neighbouring
+slots: a view, so nothing is gathered or copied. The last column is where rows that only lie
+inside the span, without a token of their own, may write.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache
+
+
+class SlotCache(Cache):
+    """Keys and values of ``slots`` rows of up to ``context`` tokens."""
+
+    def __init__(self, slots: int, context: int) -> None:
+        super().__init__(layers=[])
+        self.slots = slots
+        self.context = context
+        self._keys: dict[int, Tensor] = {}
+        self._values: dict[int, Tensor] = {}
+
+    def aim(self, span: slice, positions: Tensor, length: int) -> None:
+        """The next pass: slots ``span``, tokens at ``positions`` ``[rows, tokens]``, and ``length``
+        columns to look at. With several rows there is one token each; one row's are neighbours."""
+        self._span = span
+        self._positions = positions
+        self._length = length
+        self._rows = torch.arange(len(positions), device=positions.device)
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Write a layer's new keys and values; all that the pass may look at, new ones included."""
+        if layer_idx not in self._keys:
+            self._keys[layer_idx] = self._allocate(key_states)
+            self._values[layer_idx] = self._allocate(value_states)
+        return (
+            self._write(self._keys[layer_idx], key_states),
+            self._write(self._values[layer_idx], value_states),
+        )
+
+    def _write(self, held: Tensor, new: Tensor) -> Tensor:
+        view = held[self._span]
+        if len(new) == 1:
+            start = int(self._positions[0, 0])
+            view[0, :, start : start + new.shape[2]] = new[0]
+        else:
+            view[self._rows, :, self._positions[:, 0]] = new[:, :, 0]
+        return view[:, :, : self._length]
+
+    def _allocate(self, states: Tensor) -> Tensor:
+        # Zeros: what a mask hides is multiplied by 0, which would not hide a NaN.
+        shape = (self.slots, states.shape[1], self.context + 1, states.shape[3])
+        return states.new_zeros(shape)
+
+    def get_seq_length(self, *args: Any, **kwargs: Any) -> int:
+        return 0
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Memory that one token of one slot takes."""
+        tensors = [*self._keys.values(), *self._values.values()]
+        return sum(tensor[0, :, 0].numel() * tensor.element_size() for tensor in tensors)

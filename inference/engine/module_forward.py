@@ -1,0 +1,94 @@
+"""Forward passes over transformers' own modules, for any causal model with a usual cache.
+
+Rows are ragged: each has its own position. The mask says which columns a row's token may see, all
+up to its own for full attention and a window of them for sliding layers; transformers' modules
+take such a 4-D mask as it is, and a dict of two where their layers differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inference.engine.cache import SlotCache
+from inference.engine.failures import in_our_words
+
+# Columns are looked at in multiples of this, so that few shapes occur.
+COLUMNS = 64
+
+Masks = Callable[[Tensor, int], Any]
+
+
+class ModuleForward:
+    """Runs ``model`` over ``slots`` slots of ``context`` tokens."""
+
+    rewinds = True
+
+    def __init__(self, model: Any, slots: int, context: int) -> None:
+        self.slots = slots
+        self._model = model
+        self._cache = SlotCache(slots, context)
+        self._config = model.config.get_text_config()
+        self._masks = self._by_layer if getattr(self._config, "layer_types", None) else self._single
+
+    def read(self, slot: int, start: int, tokens: Sequence[int]) -> Tensor:
+        """Logits after the last of ``tokens``, read at ``start`` of ``slot``: ``[1, vocabulary]``."""
+        positions = torch.arange(start, start + len(tokens))[None]
+        return self._run(slice(slot, slot + 1), positions, torch.tensor([tokens]))
+
+    def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Tensor:
+        """Logits of one token for each of ``slots``: ``[rows, vocabulary]``."""
+        first, last = slots[0], slots[-1]
+        rows = torch.tensor(slots) - first
+        # Slots within the span that have nothing to say write where nobody looks.
+        at = torch.full((last - first + 1, 1), self._cache.context)
+        said = torch.zeros_like(at)
+        at[rows, 0] = torch.tensor(positions)
+        said[rows, 0] = torch.tensor(tokens)
+        return self._run(slice(first, last + 1), at, said, looks=max(positions))[rows.to(self._model.device)]
+
+    @torch.inference_mode()
+    def _run(self, span: slice, positions: Tensor, tokens: Tensor, looks: int | None = None) -> Tensor:
+        """One pass over ``span``; ``looks`` is the last column that any row needs to see."""
+        last = int(positions.max()) if looks is None else looks
+        length = min((last // COLUMNS + 1) * COLUMNS, self._cache.context)
+        device = self._model.device
+        positions = positions.to(device)
+        self._cache.aim(span, positions, length)
+        with in_our_words():
+            output = self._model(
+                input_ids=tokens.to(device),
+                position_ids=positions,
+                attention_mask=self._masks(positions, length),
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        logits: Tensor = output.logits[:, -1]
+        return logits
+
+    def _single(self, positions: Tensor, length: int) -> Tensor:
+        """The one mask of a model whose layers are all alike: ``[rows, 1, tokens, columns]``."""
+        return self._mask(positions, length, getattr(self._config, "sliding_window", None))
+
+    def _by_layer(self, positions: Tensor, length: int) -> dict[str, Tensor]:
+        """A mask for each kind of layer."""
+        window = getattr(self._config, "sliding_window", None)
+        return {
+            "full_attention": self._mask(positions, length, None),
+            "sliding_attention": self._mask(positions, length, window),
+        }
+
+    def _mask(self, positions: Tensor, length: int, window: int | None) -> Tensor:
+        columns = torch.arange(length, device=positions.device)
+        at = positions[:, None, :, None]
+        seen = columns <= at
+        if window:
+            seen &= columns > at - window
+        if self._config._attn_implementation == "eager":
+            hidden = torch.finfo(self._model.dtype).min
+            return torch.where(seen, 0.0, hidden).to(self._model.dtype)
+        return seen

@@ -1,0 +1,48 @@
+"""Forward passes for models that cannot be batched: one row, the model's own cache.
+
+State-space and other recurrent models keep a state instead of keys and values per token, so a row
+can be gone on with, but not gone back in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inference.engine.failures import in_our_words
+
+
+class PlainForward:
+    """Runs ``model`` for one row at a time."""
+
+    slots = 1
+    rewinds = False
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._state: dict[str, Any] = {}
+
+    def read(self, slot: int, start: int, tokens: Sequence[int]) -> Tensor:
+        """Logits after the last of ``tokens``, which follow what was read: ``[1, vocabulary]``."""
+        if start == 0:
+            self._state = {}
+        return self._run(tokens)
+
+    def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Tensor:
+        """Logits after the one token: ``[1, vocabulary]``."""
+        return self._run(tokens)
+
+    @torch.inference_mode()
+    def _run(self, tokens: Sequence[int]) -> Tensor:
+        ids = torch.tensor([tokens], device=self._model.device)
+        with in_our_words():
+            output = self._model(input_ids=ids, use_cache=True, **self._state)
+        # Attention models call what they remember past_key_values, state-space models cache_params.
+        self._state = {
+            name: output[name] for name in ("past_key_values", "cache_params") if output.get(name) is not None
+        }
+        logits: Tensor = output.logits[:, -1]
+        return logits

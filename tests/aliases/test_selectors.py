@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from aliases.models import Alias
+from aliases.selectors import alias_resolve, canonical_name
+from inference.errors import InvalidRequest, ModelNotFound
+from inference.models import ModelRecord
+from inference.protocol import Options
+
+
+@pytest.fixture
+def record(db: None) -> ModelRecord:
+    return ModelRecord.objects.create(
+        name="Org/Model-1B", source="store", folder="Org/Model-1B", architecture="llama", digest="0" * 64
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("smollm2", "smollm2"),
+        ("smollm2:latest", "smollm2"),
+        ("SmolLM2:LATEST", "SmolLM2"),
+        ("Org/Model", "Org/Model"),
+        ("Org/Model:latest", "Org/Model"),
+        ("hf.co/Org/Model", "Org/Model"),
+        ("huggingface.co/Org/Model:latest", "Org/Model"),
+        ("registry.ollama.ai/library/llama3", "llama3"),
+        ("model:8b", "model:8b"),
+        ("  spaced ", "spaced"),
+    ],
+)
+def test_names_are_read_as_ollama_reads_them(written: str, meant: str) -> None:
+    assert canonical_name(written) == meant
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "/", "a/", "/a", "a b", "../etc", "a/../b", "a/b/c/d", "-x", "a:", "a" * 81, "a\nb", "☃"],
+)
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidRequest, match="invalid model name"):
+        canonical_name(name)
+
+
+@pytest.mark.parametrize("name", ["Org/Model-1B", "org/model-1b:latest", "hf.co/ORG/MODEL-1B"])
+def test_a_model_is_found_by_its_id(record: ModelRecord, name: str) -> None:
+    target = alias_resolve(name)
+    assert target.record == record
+    assert target.model.path == str(record.path)
+    assert target.options == Options()
+
+
+def test_an_alias_brings_its_defaults(record: ModelRecord) -> None:
+    Alias.objects.create(name="small", model="org/model-1b", system="Be brief.", options={"top_k": 7})
+    target = alias_resolve("SMALL:latest")
+    assert (target.record, target.system, target.options) == (record, "Be brief.", Options(top_k=7))
+    assert target.model.name == "small"
+
+
+@pytest.mark.parametrize("name", ["nope", "org/other", "small:8b"])
+def test_unknown_names_are_said_in_ollamas_words(record: ModelRecord, name: str) -> None:
+    with pytest.raises(ModelNotFound, match=f"^model '{name}' not found$"):
+        alias_resolve(name)
+
+
+def test_an_alias_of_a_model_that_is_gone_is_not_found(db: None) -> None:
+    Alias.objects.create(name="orphan", model="org/gone")
+    with pytest.raises(ModelNotFound):
+        alias_resolve("orphan")
+
+
+def test_names_are_unique_whatever_the_case(record: ModelRecord) -> None:
+    Alias.objects.create(name="small", model=record.name)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Alias.objects.create(name="Small", model=record.name)
+
+
+@pytest.mark.parametrize(
+    "options", [{"temperature": -1}, {"top_k": "many"}, {"stop": [""]}, {"seed": 2**70}, "x"]
+)
+def test_options_out_of_range_are_refused(db: None, options: object) -> None:
+    alias = Alias(name="small", model="a/b", options=options)
+    with pytest.raises(ValidationError):
+        alias.full_clean()

@@ -1,0 +1,343 @@
+"""The API over a real server, with an engine that does what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import ollama
+import pytest
+
+from inference.errors import Busy, EngineDied, InferenceError, LoadFailed
+from inference.protocol import Done, Event, Failed, Generate, Load, Loading, Queued, Request, Text, Unload
+from tests.fakes import FakeEngine, echo
+from tests.serving import MODEL, Server, engine_thread
+
+HELLO = [{"role": "user", "content": "one two three"}]
+
+
+class Stage:
+    """A server with a fake engine whose script a test may change."""
+
+    def __init__(self, server: Server, engine: FakeEngine) -> None:
+        self.server, self.engine = server, engine
+        self.client = ollama.Client(server.url)
+
+    def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> tuple[int, Any, Any]:
+        return self.request("POST", path, body, headers)
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any, Any]:
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc, timeout=10)
+        connection.request(method, path, data, headers or {})
+        response = connection.getresponse()
+        text = response.read()
+        connection.close()
+        return response.status, response.headers, text
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("api")
+    with engine_thread(folder / "e.sock") as engine, Server(folder / "home", engine=engine) as server:
+        yield Stage(server, engine)
+
+
+@pytest.fixture
+def stage(running: Stage) -> Iterator[Stage]:
+    running.engine.script = echo
+    running.engine.requests.clear()
+    running.engine.closed = 0
+    yield running
+
+
+def test_version_and_root(stage: Stage) -> None:
+    status, headers, body = stage.request("GET", "/api/version")
+    assert (status, json.loads(body)["version"]) == (200, "0.33.0")
+    assert headers["content-type"] == "application/json; charset=utf-8"
+    assert stage.request("HEAD", "/api/version")[::2] == (200, b"")
+    assert stage.request("GET", "/")[::2] == (200, b"Ollama is running")
+    assert stage.request("HEAD", "/")[0] == 200
+
+
+def test_chat_not_streamed(stage: Stage) -> None:
+    answer = stage.client.chat(MODEL, HELLO)
+    assert answer.message.content == "one two three "
+    assert answer.model == MODEL
+    assert answer.done_reason == "stop"
+    assert (answer.prompt_eval_count, answer.eval_count) == (3, 3)
+
+
+def test_chat_streamed(stage: Stage) -> None:
+    frames = list(stage.client.chat(MODEL, HELLO, stream=True))
+    assert [frame.message.content for frame in frames] == ["one ", "two ", "three ", ""]
+    assert [frame.done for frame in frames] == [False, False, False, True]
+    assert all(isinstance(frame.created_at, str) for frame in frames)
+
+
+def test_frames_on_the_wire(stage: Stage) -> None:
+    status, headers, body = stage.post("/api/chat", {"model": MODEL, "messages": HELLO})
+    assert (status, headers["content-type"]) == (200, "application/x-ndjson")
+    lines = body.split(b"\n")
+    assert lines.pop() == b""
+    first, last = json.loads(lines[0]), json.loads(lines[-1])
+    assert set(first) == {"model", "created_at", "message", "done"}
+    assert first["message"] == {"role": "assistant", "content": "one "}
+    assert last["message"] == {"role": "assistant", "content": ""}
+    assert last["done_reason"] == "stop"
+    assert "load_duration" not in last, "zero metrics are absent"
+
+
+def test_generate(stage: Stage) -> None:
+    answer = stage.client.generate(MODEL, "one two", system="Be brief.")
+    assert answer.response == "one two "
+    sent = stage.engine.requests[-1]
+    assert isinstance(sent, Generate)
+    assert [(message.role, message.content) for message in sent.messages] == [
+        ("system", "Be brief."),
+        ("user", "one two"),
+    ]
+    frames = list(stage.client.generate(MODEL, "one two", stream=True))
+    assert [frame.response for frame in frames] == ["one ", "two ", ""]
+
+
+def test_raw_goes_in_as_it_is_and_comes_without_context(stage: Stage) -> None:
+    async def script(request: Request) -> AsyncIterator[Event]:
+        yield Done(reason="stop", context=(1, 2))
+
+    stage.engine.script = script
+    assert stage.client.generate(MODEL, "x").context == [1, 2]
+    assert stage.client.generate(MODEL, "x", raw=True).context is None
+    sent = stage.engine.requests[-1]
+    assert isinstance(sent, Generate)
+    assert (sent.prompt, sent.messages) == ("x", ())
+
+
+def test_options_and_keep_alive_reach_the_engine(stage: Stage) -> None:
+    stage.client.chat(MODEL, HELLO, options={"temperature": 0, "stop": ["x"], "foo": 1}, keep_alive="90s")
+    sent = stage.engine.requests[-1]
+    assert isinstance(sent, Generate)
+    assert (sent.options.temperature, sent.options.stop, sent.keep_alive) == (0, ("x",), 90)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_no_prompt_loads_and_keep_alive_zero_unloads(stage: Stage, stream: bool) -> None:
+    """One object, also where a stream was asked for."""
+    for path, more in (("/api/generate", {}), ("/api/chat", {"messages": []})):
+        for keep_alive, reason, kind in ((None, "load", Load), (0, "unload", Unload)):
+            body = {"model": MODEL, "stream": stream, "keep_alive": keep_alive, **more}
+            status, headers, text = stage.post(path, body)
+            assert (status, json.loads(text)["done_reason"]) == (200, reason)
+            assert headers["content-type"] == "application/json; charset=utf-8"
+            assert not text.endswith(b"\n")
+            assert isinstance(stage.engine.requests[-1], kind)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "error"),
+    [
+        ("/api/chat", {}, 400, "model is required"),
+        ("/api/generate", {}, 404, "model '' not found"),
+        ("/api/chat", {"model": "nope"}, 404, "model 'nope' not found"),
+        ("/api/generate", {"model": "nope:8b"}, 404, "model 'nope:8b' not found"),
+        ("/api/chat", {"model": "../x"}, 400, "invalid model name"),
+        ("/api/chat", b"", 400, "missing request body"),
+        ("/api/chat", {"model": MODEL, "keep_alive": "10"}, 400, 'time: missing unit in duration "10"'),
+        (
+            "/api/generate",
+            {"model": MODEL, "prompt": "x", "raw": True, "system": "y"},
+            400,
+            "raw mode does not support template, system, or context",
+        ),
+        (
+            "/api/chat",
+            {"model": MODEL, "messages": HELLO, "options": {"temperature": "hot"}},
+            400,
+            'option "temperature" must be of type float32',
+        ),
+        (
+            "/api/chat",
+            {"model": MODEL, "messages": HELLO, "think": True},
+            400,
+            f'"{MODEL}" does not support thinking',
+        ),
+        (
+            "/api/chat",
+            {"model": MODEL, "messages": HELLO, "tools": [{"type": "function"}]},
+            400,
+            f"registry.ollama.ai/{MODEL}:latest does not support tools",
+        ),
+        (
+            "/api/generate",
+            {"model": MODEL, "prompt": "x", "suffix": "y"},
+            400,
+            f"registry.ollama.ai/{MODEL}:latest does not support insert",
+        ),
+        (
+            "/api/chat",
+            {"model": MODEL, "messages": [{"role": "user", "content": "x", "images": ["aGk="]}]},
+            400,
+            f'"{MODEL}" does not support images',
+        ),
+    ],
+)
+def test_errors_word_for_word(stage: Stage, path: str, body: Any, status: int, error: str) -> None:
+    answered, headers, text = stage.post(path, body)
+    assert (answered, json.loads(text)) == (status, {"error": error})
+    assert headers["content-type"].startswith("application/json")
+    assert stage.engine.requests == [], "nothing was loaded"
+
+
+def test_an_unknown_model_is_a_404_in_a_stream_too(stage: Stage) -> None:
+    with pytest.raises(ollama.ResponseError) as error:
+        next(stage.client.chat("nope", HELLO, stream=True))
+    assert (error.value.status_code, error.value.error) == (404, "model 'nope' not found")
+
+
+@pytest.mark.parametrize("think", [False, None])
+def test_no_thinking_and_no_tools_is_fine(stage: Stage, think: bool | None) -> None:
+    assert stage.client.chat(MODEL, HELLO, think=think, tools=[]).done
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/api/chat"), ("DELETE", "/api/tags"), ("PUT", "/api/generate")]
+)
+def test_wrong_methods(stage: Stage, method: str, path: str) -> None:
+    status, _, body = stage.request(method, path)
+    assert (status, json.loads(body)) == (405, {"error": "405 method not allowed"})
+
+
+@pytest.mark.parametrize("path", ["/api/zzz", "/api/", "/api/chat/more"])
+def test_unknown_paths(stage: Stage, path: str) -> None:
+    status, _, body = stage.post(path, {})
+    assert (status, json.loads(body)) == (404, {"error": "404 page not found"})
+
+
+def test_the_content_type_does_not_matter(stage: Stage) -> None:
+    body = {"model": MODEL, "messages": HELLO, "stream": False}
+    for kind in ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""):
+        status, _, text = stage.post("/api/chat", body, {"Content-Type": kind})
+        assert (status, json.loads(text)["done"]) == (200, True)
+
+
+def test_a_chunked_body_is_read(stage: Stage) -> None:
+    body = json.dumps({"model": MODEL, "messages": HELLO, "stream": False}).encode()
+    connection = http.client.HTTPConnection(urlsplit(stage.server.url).netloc, timeout=10)
+    connection.request("POST", "/api/chat", iter([body[:10], body[10:]]), encode_chunked=True)
+    assert json.loads(connection.getresponse().read())["done"] is True
+    connection.close()
+
+
+def test_a_body_of_20_megabytes_is_read(stage: Stage) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "x" * 20_000_000}], "stream": False}
+    status, _, text = stage.post("/api/chat", body)
+    assert (status, len(json.loads(text)["message"]["content"])) == (200, 20_000_001)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(LoadFailed("It cannot be loaded."), 500), (Busy(), 503), (InferenceError(), 500)]
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_error_before_the_first_text_has_its_status(
+    stage: Stage, error: InferenceError, status: int, stream: bool
+) -> None:
+    async def script(request: Request) -> AsyncIterator[Event]:
+        yield Queued(position=1)
+        yield Loading(seconds=0.1)
+        yield Failed.of(error)
+
+    stage.engine.script = script
+    answered, headers, body = stage.post("/api/chat", {"model": MODEL, "messages": HELLO, "stream": stream})
+    assert (answered, json.loads(body)) == (status, {"error": error.message})
+    assert ("retry-after" in headers) == error.retryable
+
+
+def test_an_error_in_mid_stream_is_the_last_line(stage: Stage) -> None:
+    async def script(request: Request) -> AsyncIterator[Event]:
+        yield Text(text="one ")
+        yield Failed.of(InferenceError("It broke."))
+
+    stage.engine.script = script
+    status, _, body = stage.post("/api/chat", {"model": MODEL, "messages": HELLO})
+    lines = [json.loads(line) for line in body.splitlines()]
+    assert status == 200
+    assert lines[0]["message"]["content"] == "one "
+    assert lines[1:] == [{"error": "It broke."}]
+    with pytest.raises(ollama.ResponseError) as error:
+        list(stage.client.chat(MODEL, HELLO, stream=True))
+    assert error.value.status_code == -1
+
+
+def test_a_dead_engine_is_the_last_line(stage: Stage) -> None:
+    async def script(request: Request) -> AsyncIterator[Event]:
+        yield Text(text="one ")
+        stage.engine.die()
+        yield Text(text="never seen")
+
+    stage.engine.script = script
+    _, _, body = stage.post("/api/chat", {"model": MODEL, "messages": HELLO})
+    assert json.loads(body.splitlines()[-1]) == {"error": EngineDied().message}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
+@pytest.mark.parametrize("text_first", [True, False])
+def test_a_client_that_leaves_cancels(stage: Stage, stream: bool, path: str, text_first: bool) -> None:
+    """Before the first text and after it, streamed or not."""
+    begun = threading.Event()
+
+    async def script(request: Request) -> AsyncIterator[Event]:
+        if text_first:
+            yield Text(text="one ")
+        begun.set()
+        while True:
+            yield Loading(seconds=1)
+            await _forever()
+
+    stage.engine.script = script
+    body = json.dumps({"model": MODEL, "messages": HELLO, "prompt": "x", "stream": stream}).encode()
+    address = urlsplit(stage.server.url)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        head = f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+        assert begun.wait(5)
+        assert stage.engine.closed == 0
+    deadline = time.monotonic() + 2
+    while not stage.engine.closed and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert stage.engine.closed == 1
+
+
+async def _forever() -> None:
+    await asyncio.Event().wait()
+
+
+def test_many_streams_at_once_lose_nothing(stage: Stage) -> None:
+    words = " ".join(str(number) for number in range(200))
+    results: list[str] = []
+
+    def run() -> None:
+        stream = stage.client.chat(MODEL, [{"role": "user", "content": words}], stream=True)
+        results.append("".join(frame.message.content or "" for frame in stream))
+
+    threads = [threading.Thread(target=run) for _ in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert results == [words + " "] * 32
+
+
+def test_tags_and_ps(stage: Stage, tmp_path: Path) -> None:
+    assert [model.model for model in stage.client.list().models] == [f"{MODEL}:latest"]
+    assert stage.client.ps().models == []
