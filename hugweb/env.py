@@ -147,6 +147,12 @@ SETTINGS = (
         "OLLAMA_MAX_QUEUE", whole(1, 100_000), "512", "Requests that may wait for a model; more get 503."
     ),
     Setting(
+        "OLLAMA_NUM_PARALLEL",
+        whole(0, 256),
+        "0",
+        "Requests one model answers at a time; 0: as many as fit, up to 8 on a CPU, 16 on a GPU.",
+    ),
+    Setting(
         "MAX_CONCURRENT_MODELS",
         whole(1, 64),
         "2",

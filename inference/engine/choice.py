@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inference.engine.capacity import fit, free_memory
 from inference.engine.module_forward import ModuleForward
 from inference.engine.plain_forward import PlainForward
-from inference.errors import InferenceError
+from inference.errors import InferenceError, OutOfMemory
 
 logger = logging.getLogger(__name__)
 
@@ -25,15 +26,32 @@ NEXT = 6
 TOLERANCE = 0.05
 
 
-def choose_forward(model: Any, slots: int, context: int) -> ModuleForward | PlainForward:
-    """Forward passes over ``slots`` slots of ``context`` tokens where ``model`` can be batched."""
+def choose_forward(model: Any, *, wanted: int, longest: int) -> ModuleForward | PlainForward:
+    """Forward passes in ``wanted`` slots (0: as many as are good) of up to ``longest`` tokens.
+
+    One slot for a model that cannot be batched; shorter ones where memory is scarce.
+    """
     try:
-        if _agrees(model, ModuleForward(model, 2, 16)):
-            return ModuleForward(model, slots, context)
+        trial = ModuleForward(model, 2, 16)
+        if _agrees(model, trial):
+            return ModuleForward(model, *_fitting(model, trial, wanted, longest))
         logger.warning("Batched, this model gives other logits than alone: it runs one request at a time.")
+    except OutOfMemory:
+        raise
     except (InferenceError, TypeError, AttributeError, KeyError, ValueError, IndexError, NotImplementedError):
         logger.warning("This model cannot be batched: it runs one request at a time.", exc_info=True)
-    return PlainForward(model)
+    return PlainForward(model, longest)
+
+
+def _fitting(model: Any, trial: ModuleForward, wanted: int, longest: int) -> tuple[int, int]:
+    device = model.device.type
+    return fit(
+        bytes_per_token=trial.bytes_per_token,
+        free=free_memory(device),
+        device=device,
+        wanted=wanted,
+        longest=longest,
+    )
 
 
 def _agrees(model: Any, forward: ModuleForward) -> bool:

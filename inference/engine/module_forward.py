@@ -29,10 +29,16 @@ class ModuleForward:
 
     def __init__(self, model: Any, slots: int, context: int) -> None:
         self.slots = slots
+        self.context = context
         self._model = model
         self._cache = SlotCache(slots, context)
         self._config = model.config.get_text_config()
         self._masks = self._by_layer if getattr(self._config, "layer_types", None) else self._single
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Memory that a token of one slot takes; known once a token has been read."""
+        return self._cache.bytes_per_token
 
     def read(self, slot: int, start: int, tokens: Sequence[int]) -> Tensor:
         """Logits after the last of ``tokens``, read at ``start`` of ``slot``: ``[1, vocabulary]``."""

@@ -14,14 +14,18 @@ from torch import Tensor
 
 from inference.engine.failures import in_our_words
 
+# What attention models, state-space models and RWKV call what they remember.
+STATES = ("past_key_values", "cache_params", "state")
+
 
 class PlainForward:
-    """Runs ``model`` for one row at a time."""
+    """Runs ``model`` for one row of up to ``context`` tokens at a time."""
 
     slots = 1
     rewinds = False
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, context: int) -> None:
+        self.context = context
         self._model = model
         self._state: dict[str, Any] = {}
 
@@ -40,9 +44,6 @@ class PlainForward:
         ids = torch.tensor([tokens], device=self._model.device)
         with in_our_words():
             output = self._model(input_ids=ids, use_cache=True, **self._state)
-        # Attention models call what they remember past_key_values, state-space models cache_params.
-        self._state = {
-            name: output[name] for name in ("past_key_values", "cache_params") if output.get(name) is not None
-        }
+        self._state = {name: output[name] for name in STATES if output.get(name) is not None}
         logits: Tensor = output.logits[:, -1]
         return logits

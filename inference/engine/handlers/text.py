@@ -78,8 +78,9 @@ class TextHandler(ModelHandler):
         self.device = model.device.type
         self.size = model.get_memory_footprint()
         longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 4096
-        self.context_length = min(longest, config.context_length or longest)
-        forward = choose_forward(model, config.num_parallel or 4, self.context_length)
+        longest = min(longest, config.context_length or longest)
+        forward = choose_forward(model, wanted=config.num_parallel, longest=longest)
+        self.context_length = forward.context
         self._batch = Batch(Scheduler(forward, BatchSampler()), forward.slots)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompt")
 

@@ -1,0 +1,102 @@
+"""Families of models, each tiny: batched ragged rows say what ``generate`` says of each alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from inference.engine.choice import choose_forward
+from inference.engine.module_forward import ModuleForward
+from inference.engine.plain_forward import PlainForward
+
+SIZES = {
+    "vocab_size": 128,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 256,
+    "bos_token_id": 1,
+    "pad_token_id": 0,
+}
+NO_HEAD_DIM: dict[str, Any] = {"head_dim": None}
+WINDOW = {"sliding_window": 8}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "qwen2": {},
+    "qwen3": {},
+    "mistral": WINDOW,
+    "phi3": NO_HEAD_DIM,
+    "phi": NO_HEAD_DIM,
+    "gemma": {},
+    "gemma2": WINDOW | {"query_pre_attn_scalar": 8},
+    "gemma3_text": WINDOW | {"query_pre_attn_scalar": 8},
+    "olmo2": {},
+    "granite": {},
+    "smollm3": {},
+    "starcoder2": WINDOW,
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256},
+    "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32},
+}
+PROMPTS = ([5, 6, 7, 8, 9], list(range(20, 37)), [50, 40, 30, 20, 10, 11, 12, 13, 14, 15, 16])
+COUNT = 20
+
+
+def tiny(family: str, more: dict[str, Any]) -> Any:
+    torch.manual_seed(0)
+    sizes = {name: value for name, value in {**SIZES, **more}.items() if value is not None}
+    config = AutoConfig.for_model(family, **sizes, eos_token_id=None)
+    config.initializer_range = 0.3
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+
+
+def alone(model: Any, prompt: list[int]) -> list[int]:
+    ids = torch.tensor([prompt])
+    output = model.generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=COUNT, eos_token_id=None
+    )
+    said: list[int] = output[0, len(prompt) :].tolist()
+    return said
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_ragged_rows_say_what_generate_says(family: str) -> None:
+    """Also past a sliding window, and with a slot in the middle that has nothing to say."""
+    model = tiny(family, FAMILIES[family])
+    forward = choose_forward(model, wanted=4, longest=64)
+    assert isinstance(forward, ModuleForward)
+    slots = (0, 2, 3)
+    said: list[list[int]] = []
+    for slot, prompt in zip(slots, PROMPTS, strict=True):
+        forward.read(slot, 0, prompt[:4])
+        logits = forward.read(slot, 4, prompt[4:])
+        said.append([int(logits.argmax())])
+    for _ in range(COUNT - 1):
+        positions = [len(prompt) + len(words) - 1 for prompt, words in zip(PROMPTS, said, strict=True)]
+        logits = forward.decode(slots, positions, [words[-1] for words in said])
+        for words, token in zip(said, logits.argmax(dim=-1).tolist(), strict=True):
+            words.append(token)
+    assert said == [alone(model, prompt) for prompt in PROMPTS]
+
+
+@pytest.mark.parametrize(
+    ("family", "more"),
+    [
+        ("mamba", {"state_size": 4, "expand": 2, "num_hidden_layers": 2, "use_cache": True}),
+        ("rwkv", {"attention_hidden_size": 32, "num_hidden_layers": 2}),
+    ],
+)
+def test_models_with_a_state_run_one_at_a_time(family: str, more: dict[str, Any]) -> None:
+    model = tiny(family, more)
+    forward = choose_forward(model, wanted=4, longest=64)
+    assert isinstance(forward, PlainForward)
+    for prompt in PROMPTS[:2]:
+        said = [int(forward.read(0, 0, prompt).argmax())]
+        for _ in range(COUNT - 1):
+            said.append(int(forward.decode([0], [0], said[-1:]).argmax()))
+        assert said == alone(model, prompt)
