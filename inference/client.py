@@ -82,7 +82,9 @@ class EngineClient:
 
     async def _next(self, reader: asyncio.StreamReader) -> Event:
         try:
-            return await asyncio.wait_for(read_event(reader), self.silence)
+            # Not wait_for: in Python 3.11 it can swallow a cancel that comes as the wait ends.
+            async with asyncio.timeout(self.silence):
+                return await read_event(reader)
         except TimeoutError as error:
             raise TimedOut(
                 f"The engine was silent for {self.silence:.0f} seconds. Try again, or restart the server."

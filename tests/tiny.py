@@ -45,7 +45,7 @@ def make_tiny_llama(folder: Path, *, context: int = 4096, seed: int = 0) -> Path
     """A Llama of two layers with its tokenizer and chat template, saved to ``folder``.
 
     Its weights are random, so what it says is noise; but the noise is always the same, and it
-    hardly ever ends by itself.
+    never ends by itself.
     """
     torch.manual_seed(seed)
     tokenizer = tiny_tokenizer()
@@ -62,6 +62,9 @@ def make_tiny_llama(folder: Path, *, context: int = 4096, seed: int = 0) -> Path
         pad_token_id=tokenizer.pad_token_id,
         initializer_range=0.2,
     )
-    LlamaForCausalLM(config).to(torch.float32).save_pretrained(folder)
+    model = LlamaForCausalLM(config).to(torch.float32)
+    # The likeliest of hundreds of random logits is never 0, so it never says a control token.
+    model.lm_head.weight.data[tokenizer.all_special_ids] = 0.0
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -23,17 +23,19 @@ Masks = Callable[[Tensor, int], Any]
 
 
 class ModuleForward:
-    """Runs ``model`` over ``slots`` slots of ``context`` tokens."""
+    """Runs ``model`` once ``allocate`` has made slots."""
 
     rewinds = True
 
-    def __init__(self, model: Any, slots: int, context: int) -> None:
-        self.slots = slots
-        self.context = context
+    def __init__(self, model: Any) -> None:
         self._model = model
-        self._cache = SlotCache(slots, context)
         self._config = model.config.get_text_config()
         self._masks = self._by_layer if getattr(self._config, "layer_types", None) else self._single
+
+    def allocate(self, slots: int, context: int) -> None:
+        """Make ``slots`` empty slots of ``context`` tokens."""
+        self.slots, self.context = slots, context
+        self._cache = SlotCache(slots, context)
 
     @property
     def bytes_per_token(self) -> int:

@@ -47,7 +47,8 @@ class EngineServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            request = await asyncio.wait_for(read_request(reader), REQUEST_SECONDS)
+            async with asyncio.timeout(REQUEST_SECONDS):
+                request = await read_request(reader)
             await self._answer_or_cancel(request, reader, writer)
         except InferenceError as error:
             await self._send(writer, Failed.of(error))
@@ -86,4 +87,6 @@ class EngineServer:
     @staticmethod
     async def _send(writer: asyncio.StreamWriter, event: Event) -> None:
         writer.write(frame(event))
-        await asyncio.wait_for(writer.drain(), WRITE_SECONDS)
+        # Not wait_for: in Python 3.11 it can swallow a cancel that comes as the wait ends.
+        async with asyncio.timeout(WRITE_SECONDS):
+            await writer.drain()

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from inference.engine.choice import choose_forward
+from inference.engine.lean_forward import LeanForward
 from inference.engine.module_forward import ModuleForward
 from inference.engine.plain_forward import PlainForward
 
@@ -68,8 +69,38 @@ def alone(model: Any, prompt: list[int]) -> list[int]:
 def test_ragged_rows_say_what_generate_says(family: str) -> None:
     """Also past a sliding window, and with a slot in the middle that has nothing to say."""
     model = tiny(family, FAMILIES[family])
-    forward = choose_forward(model, wanted=4, longest=64)
-    assert isinstance(forward, ModuleForward)
+    said = run_batched(choose_forward(model, wanted=4, longest=64))
+    assert said == [alone(model, prompt) for prompt in PROMPTS]
+
+
+def test_the_lean_pass_is_chosen_where_it_is_right() -> None:
+    chosen = {
+        family: type(choose_forward(tiny(family, more), wanted=4, longest=64))
+        for family, more in FAMILIES.items()
+    }
+    lean = {family for family, kind in chosen.items() if kind is LeanForward}
+    assert lean == {"llama", "qwen2", "qwen3", "mistral"}
+    assert set(chosen.values()) == {LeanForward, ModuleForward}
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "mistral"])
+def test_the_modules_say_the_same(family: str) -> None:
+    """The way that is taken where the lean one is not."""
+    model = tiny(family, FAMILIES[family])
+    forward = ModuleForward(model)
+    forward.allocate(4, 64)
+    assert run_batched(forward) == [alone(model, prompt) for prompt in PROMPTS]
+
+
+def test_a_lean_pass_that_gives_other_logits_is_not_chosen() -> None:
+    model = tiny("llama", {})
+    model.config.rms_norm_eps = 10.0
+    assert type(choose_forward(model, wanted=4, longest=64)) is ModuleForward
+
+
+def run_batched(forward: LeanForward | ModuleForward | PlainForward) -> list[list[int]]:
+    """Greedy answers to all prompts, read in two pieces and then decoded together."""
+    assert not isinstance(forward, PlainForward)
     slots = (0, 2, 3)
     said: list[list[int]] = []
     for slot, prompt in zip(slots, PROMPTS, strict=True):
@@ -81,7 +112,7 @@ def test_ragged_rows_say_what_generate_says(family: str) -> None:
         logits = forward.decode(slots, positions, [words[-1] for words in said])
         for words, token in zip(said, logits.argmax(dim=-1).tolist(), strict=True):
             words.append(token)
-    assert said == [alone(model, prompt) for prompt in PROMPTS]
+    return said
 
 
 @pytest.mark.parametrize(

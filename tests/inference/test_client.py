@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from inference.client import EngineClient
+from inference.errors import EngineDied, EngineDown, TimedOut
+from inference.protocol import Done, Event, Generate, Load, ModelRef, Request, Text
+from tests.fakes import FakeEngine
+
+MODEL = ModelRef(name="a/b", path="/nowhere")
+
+
+@pytest.mark.parametrize("ticks", range(12))
+async def test_a_cancel_is_never_lost(tmp_path: Path, ticks: int) -> None:
+    """Also where it comes in the very moment in which an event arrives."""
+    release, left = asyncio.Event(), asyncio.Event()
+
+    async def script(request: Request) -> AsyncIterator[Event]:
+        yield Text(text="one")
+        await release.wait()
+        yield Text(text="two")
+        await asyncio.Event().wait()
+
+    async def read() -> None:
+        async for event in EngineClient(engine.address).stream(Generate(model=MODEL, prompt="")):
+            left.set()
+            assert event in (Text(text="one"), Text(text="two"))
+
+    async with FakeEngine(tmp_path / "e.sock", script) as engine:
+        reader = asyncio.create_task(read())
+        await left.wait()
+        release.set()
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            async with asyncio.timeout(2):
+                await reader
+
+
+async def test_silence_is_an_error(tmp_path: Path) -> None:
+    async def script(request: Request) -> AsyncIterator[Event]:
+        yield Text(text="one")
+        await asyncio.Event().wait()
+
+    async with FakeEngine(tmp_path / "e.sock", script) as engine:
+        events = EngineClient(engine.address, silence=0.1).stream(Generate(model=MODEL, prompt=""))
+        assert await anext(events) == Text(text="one")
+        with pytest.raises(TimedOut, match="silent"):
+            await anext(events)
+
+
+async def test_an_engine_that_dies_is_an_error(tmp_path: Path) -> None:
+    async def script(request: Request) -> AsyncIterator[Event]:
+        yield Text(text="one")
+        engine.die()
+        yield Done(reason="stop")
+
+    async with FakeEngine(tmp_path / "e.sock", script) as engine:
+        events = EngineClient(engine.address).stream(Generate(model=MODEL, prompt=""))
+        with pytest.raises(EngineDied):
+            [event async for event in events]
+
+
+async def test_nobody_listening_is_an_error_after_the_patience(tmp_path: Path) -> None:
+    events = EngineClient(str(tmp_path / "e.sock"), patience=0.1).stream(Load(model=MODEL))
+    with pytest.raises(EngineDown):
+        await anext(events)
