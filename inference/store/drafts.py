@@ -1,0 +1,51 @@
+"""A model's files while they are being brought together, out of everybody's sight.
+
+A draft lies beside its final place, under a name that no model can have, and is gone afterwards
+whatever happens. Knows nothing of what is in the files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from inference.store.errors import DiskFull
+
+MARGIN = 64 * 2**20
+
+
+@contextlib.contextmanager
+def draft_folder(final: Path) -> Iterator[Path]:
+    """A new folder beside ``final``, deleted at the end unless it was moved there."""
+    final.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with scratch_folder(final.parent, f".{final.name}.") as draft:
+            yield draft
+    finally:
+        with contextlib.suppress(OSError):
+            final.parent.rmdir()
+
+
+@contextlib.contextmanager
+def scratch_folder(parent: Path, prefix: str = ".scratch.") -> Iterator[Path]:
+    """A new folder in ``parent`` that only its owner can enter, deleted at the end."""
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def room_check(folder: Path, size: int) -> None:
+    """``DiskFull`` unless ``size`` more bytes fit where ``folder`` is or will be."""
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(existing).free
+    if free < size + MARGIN:
+        raise DiskFull(
+            f"The model takes {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. Make room, or set "
+            "HUGGINGFACE_MODELS_PATH (for the Hub's cache: HF_HOME) to a folder on a larger disk."
+        )

@@ -1,0 +1,52 @@
+"""The Hub's cache on this machine, as huggingface_hub lays it out and other programs use it too.
+
+``models--org--name/snapshots/COMMIT`` holds links to blobs, ``refs/BRANCH`` names a commit. Asks
+no Hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError, IncompleteSnapshotError, LocalEntryNotFoundError
+
+from inference.store.description import model_describe
+from inference.store.errors import ModelRefused, disk_errors
+from inference.store.listing import Listing, folder_list
+
+CACHE = Path(constants.HF_HUB_CACHE).absolute()
+
+
+def snapshot_find(name: str, revision: str | None) -> Listing | None:
+    """The snapshot of a model, if there is one that is whole."""
+    try:
+        folder = snapshot_download(name, revision=revision, local_files_only=True)
+    except IncompleteSnapshotError as error:
+        # Whole repositories are seldom fetched; what the model needs may well be there.
+        folder = error.snapshot_path
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    try:
+        listing = folder_list(Path(folder))
+        model_describe(listing)
+    except ModelRefused:
+        return None
+    return listing
+
+
+def missing_bytes(name: str, commit: str, sizes: Mapping[str, int]) -> int:
+    """How much of these files is still to be downloaded."""
+    found = (try_to_load_from_cache(name, file, revision=commit) for file in sizes)
+    return sum(size for size, path in zip(sizes.values(), found, strict=True) if not isinstance(path, str))
+
+
+def commit_note(snapshot: Path, revision: str) -> None:
+    """Note which commit ``revision`` is, for whoever looks for it without the Hub."""
+    if revision == snapshot.name:
+        return
+    reference = snapshot.parent.parent / "refs" / revision
+    with disk_errors():
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        reference.write_text(snapshot.name, encoding="ascii")

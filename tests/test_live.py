@@ -1,0 +1,254 @@
+"""Everything at once: a real server, its own engine, a tiny model, and the real client.
+
+Case numbers are those of the list of what Ollama's clients need.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import ollama
+import psutil
+import pytest
+
+from tests.serving import PROJECT, Server, environment, eventually, status_of
+
+MODEL = "tiny/llama"
+HELLO = [{"role": "user", "content": "Hello!"}]
+GREEDY = {"temperature": 0, "num_predict": 24}
+ENDLESS = {"temperature": 0, "num_predict": 4000}
+
+
+def hugweb(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=PROJECT,
+        env=environment(home),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    """A home with the tiny model, taken in by the real command."""
+    home = tmp_path_factory.mktemp("live") / "home"
+    pulled = hugweb(home, "pull", str(tiny_llama), "--name", MODEL)
+    assert pulled.returncode == 0, pulled.stderr
+    assert pulled.stdout.splitlines()[-1] == MODEL
+    return home
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[Server]:
+    with Server(home) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: Server) -> ollama.Client:
+    eventually(lambda: status_of(server.url + "/health/ready") == 200, server.output)
+    return ollama.Client(server.url)
+
+
+def engine_pid(server: Server) -> int:
+    """The server's only child."""
+    (child,) = eventually(psutil.Process(server.process.pid).children, server.output)
+    return child.pid
+
+
+def test_an_answer_has_all_its_numbers(client: ollama.Client) -> None:
+    """2, 16"""
+    answer = client.generate(MODEL, "hi", options=GREEDY)
+    assert answer.done is True
+    assert answer.done_reason == "length"
+    assert answer.response
+    assert answer.eval_count == 24
+    metrics = (answer.total_duration, answer.load_duration, answer.prompt_eval_count)
+    assert all(isinstance(metric, int) and metric > 0 for metric in metrics)
+    assert len(answer.context or ()) == (answer.prompt_eval_count or 0) + 24
+
+
+def test_streamed_and_whole_are_the_same(client: ollama.Client) -> None:
+    """3"""
+    whole = client.chat(MODEL, HELLO, options=GREEDY)
+    frames = list(client.chat(MODEL, HELLO, options=GREEDY, stream=True))
+    assert "".join(frame.message.content or "" for frame in frames) == whole.message.content
+    assert [frame.done for frame in frames].count(True) == 1
+    assert frames[-1].done is True
+    assert all(isinstance(frame.created_at, str) for frame in frames)
+
+
+def test_loading_listing_and_unloading(client: ollama.Client) -> None:
+    """4, 5, 6, 7"""
+    loaded = client.generate(MODEL)
+    assert (loaded.done_reason, loaded.response) == ("load", "")
+    stays = [(ps(client).expires_at.timestamp() - time.time()) for _ in range(1)]
+    assert stays[0] == pytest.approx(300, abs=20)
+    for keep_alive, seconds in (("90s", 90), ("1h30m", 5400), (-1, 9e9)):
+        client.generate(MODEL, keep_alive=keep_alive)
+        left = ps(client).expires_at.timestamp() - time.time()
+        assert left == pytest.approx(seconds, abs=20) or (seconds > 1e9 and left > 100 * 365 * 86400)
+    assert client.generate(MODEL, keep_alive=0).done_reason == "unload"
+    assert client.ps().models == []
+    assert client.chat(MODEL, []).done_reason == "load"
+    assert client.chat(MODEL, [], keep_alive=0).message.role == "assistant"
+    assert client.ps().models == []
+
+
+def ps(client: ollama.Client) -> ollama.ProcessResponse.Model:
+    (model,) = client.ps().models
+    assert model.model == f"{MODEL}:latest"
+    assert model.expires_at is not None
+    return model
+
+
+def test_tags(client: ollama.Client) -> None:
+    """32"""
+    (model,) = client.list().models
+    assert model.model == f"{MODEL}:latest"
+    assert len(model.digest or "") == 64
+    assert (model.size or 0) > 100_000
+    assert model.details is not None
+    assert (model.details.family, model.details.quantization_level) == ("llama", "F32")
+
+
+def test_errors_reach_the_client(client: ollama.Client) -> None:
+    """8, 9, 10, 19, 23, 26"""
+    cases: list[tuple[int, str, dict[str, object]]] = [
+        (404, "model 'nope' not found", {"model": "nope"}),
+        (400, 'time: missing unit in duration "10"', {"keep_alive": "10"}),
+        (400, 'option "temperature" must be of type float32', {"options": {"temperature": "hot"}}),
+        (400, f'"{MODEL}" does not support thinking', {"think": True}),
+    ]
+    for status, text, arguments in cases:
+        for stream in (False, True):
+            with pytest.raises(ollama.ResponseError) as error:
+                answer = client.chat(**{"model": MODEL, "messages": HELLO, "stream": stream, **arguments})  # type: ignore[call-overload]
+                next(iter(answer))
+            assert (error.value.status_code, error.value.error) == (status, text)
+
+
+def test_stop_strings(client: ollama.Client) -> None:
+    """17"""
+    whole = client.generate(MODEL, "hi", options=GREEDY).response
+    stop = whole[4:7]
+    cut = client.generate(MODEL, "hi", options={**GREEDY, "stop": [stop]})
+    assert cut.response == whole[: whole.index(stop)]
+    assert cut.done_reason == "stop"
+
+
+def test_seeds(client: ollama.Client) -> None:
+    """18"""
+    texts = [
+        client.generate(MODEL, "hi", options={"seed": seed, "temperature": 1.2, "num_predict": 20}).response
+        for seed in (1, 1, 2)
+    ]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_raw_and_context(client: ollama.Client) -> None:
+    """38"""
+    assert client.generate(MODEL, "hi", raw=True, options=GREEDY).context is None
+    first = client.generate(MODEL, "hi", options=GREEDY)
+    second = client.generate(MODEL, "more", context=first.context, options=GREEDY)
+    assert (second.prompt_eval_count or 0) > len(first.context or ())
+
+
+def test_parallel_requests_say_what_they_say_alone(client: ollama.Client) -> None:
+    """42"""
+    prompts = [f"{word} " * length for word, length in (("fox", 3), ("dog", 60), ("box", 400), ("I", 1))]
+    alone = [client.generate(MODEL, prompt, options=GREEDY).response for prompt in prompts]
+    together = [""] * len(prompts)
+
+    def run(index: int) -> None:
+        together[index] = client.generate(MODEL, prompts[index], options=GREEDY).response
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(prompts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert together == alone
+
+
+def test_a_client_that_leaves_frees_the_engine(client: ollama.Client) -> None:
+    """40: an answer of 4,000 tokens is left after two; the model is idle long before its end."""
+    stream = client.chat(MODEL, HELLO, options=ENDLESS, stream=True, keep_alive=0)
+    next(stream)
+    next(stream)
+    assert len(client.ps().models) == 1
+    stream.close()
+    eventually(lambda: client.ps().models == [], lambda: "still loaded", seconds=2)
+
+
+def test_a_killed_engine_is_one_clear_error_and_the_next_request_works(
+    server: Server, client: ollama.Client
+) -> None:
+    """48"""
+    before = client.chat(MODEL, HELLO, options=GREEDY).message.content
+    pid = engine_pid(server)
+    lines = []
+    body = {"model": MODEL, "messages": HELLO, "options": ENDLESS}
+    with httpx.stream("POST", f"{server.url}/api/chat", json=body, timeout=30) as response:
+        for line in response.iter_lines():
+            lines.append(json.loads(line))
+            if len(lines) == 5:
+                os.kill(pid, signal.SIGKILL)
+                killed = time.monotonic()
+    assert time.monotonic() - killed < 1
+    assert [set(line) for line in lines].count({"error"}) == 1
+    assert "restarted" in lines[-1]["error"]
+    assert client.chat(MODEL, HELLO, options=GREEDY).message.content == before
+    assert time.monotonic() - killed < 15
+    assert engine_pid(server) != pid
+    assert server.process.poll() is None
+
+
+def test_chat_in_the_terminal_through_the_server(server: Server, home: Path, client: ollama.Client) -> None:
+    expected = client.chat(MODEL, HELLO, options=GREEDY).message.content
+    said = hugweb(home, "chat", MODEL, "Hello!", "--temperature", "0", "--max-new-tokens", "24")
+    assert said.returncode == 0
+    assert printable(said.stdout) == printable(expected or "")
+
+
+def printable(text: str) -> str:
+    """What a terminal shows of it: control characters of a model never reach one."""
+    return "".join(letter for letter in text if letter.isprintable())
+
+
+def test_chat_of_an_unknown_model_is_one_line(home: Path) -> None:
+    said = hugweb(home, "chat", "nope", "Hello!")
+    assert said.returncode == 1
+    assert said.stdout == ""
+    assert len(said.stderr.strip().splitlines()) == 1
+    assert "model 'nope' not found" in said.stderr
+
+
+def test_stopping_leaves_nothing_behind(home: Path, tmp_path: Path) -> None:
+    """SIGTERM in the middle of an answer that is over soon: it is finished, then all is gone."""
+    with Server(shutil.copytree(home, tmp_path / "home", ignore=shutil.ignore_patterns("run"))) as server:
+        pid = engine_pid(server)
+        body = {"model": MODEL, "messages": HELLO, "options": {**GREEDY, "num_predict": 60}}
+        with httpx.stream("POST", f"{server.url}/api/chat", json=body, timeout=30) as response:
+            lines = response.iter_lines()
+            next(lines)
+            server.process.send_signal(signal.SIGTERM)
+            assert json.loads(list(lines)[-1])["done"] is True
+        assert server.stop() == 0
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 0)
+            raise AssertionError("the engine is still there")
