@@ -1,6 +1,25 @@
 """All addresses."""
 
 from django.contrib import admin
-from django.urls import path
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import include, path, re_path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from hugweb import fallback, health, owner
+
+urlpatterns = [
+    path("", fallback.root),
+    path("api/", include("hugweb.api.ollama.urls")),
+    path("", include("conversations.urls")),
+    path("admin/", admin.site.urls),
+    path("login/", LoginView.as_view(), name="login"),
+    path("login/<str:uid>/<str:token>/", owner.log_in_once, name="login-once"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("health/live", health.live),
+    path("health/ready", health.ready),
+    re_path(r"^(?:api|v1)(?:/|$)", fallback.unknown),
+]
+
+handler400 = fallback.bad_request
+handler403 = fallback.forbidden
+handler404 = fallback.not_found
+handler500 = fallback.server_error

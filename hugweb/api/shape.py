@@ -1,0 +1,99 @@
+"""Errors in the shape of the dialect that a path belongs to.
+
+The one place that knows which path speaks which dialect and how each writes an error: as a
+response, and inside a stream that has begun. Knows nothing of what the dialects do otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any, Literal
+
+from django.http import HttpResponse, JsonResponse
+
+from hugweb.asgi_types import Send
+from inference.errors import InferenceError
+
+Dialect = Literal["ollama", "openai", "anthropic"]
+
+RETRY_SECONDS = "2"
+
+_OPENAI_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+}
+_ANTHROPIC_TYPES = _OPENAI_TYPES | {
+    413: "request_too_large",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+def dialect_of(path: str) -> Dialect | None:
+    """The dialect whose API ``path`` belongs to; None for pages, files and health."""
+    match path.split("/")[1:3]:
+        case ["v1", "messages"]:
+            return "anthropic"
+        case ["v1", *_]:
+            return "openai"
+        case ["api", *_] | [""]:
+            return "ollama"
+    return None
+
+
+def wants_page(accept: str) -> bool:
+    """Whether a request comes from a browser: API clients do not ask for HTML by name."""
+    return "text/html" in accept
+
+
+def error_body(path: str, error: InferenceError) -> dict[str, Any]:
+    """``error`` as the dialect of ``path`` writes it."""
+    match dialect_of(path):
+        case "openai":
+            kind = _type_of(error, _OPENAI_TYPES)
+            return {"error": {"message": error.message, "type": kind, "param": None, "code": None}}
+        case "anthropic":
+            detail = {"type": _type_of(error, _ANTHROPIC_TYPES), "message": error.message}
+            return {"type": "error", "error": detail, "request_id": f"req_{secrets.token_hex(12)}"}
+    return {"error": error.message}
+
+
+def _type_of(error: InferenceError, types: dict[int, str]) -> str:
+    fallback = "invalid_request_error" if error.status < 500 else "api_error"
+    return types.get(error.status, fallback)
+
+
+def error_response(path: str, error: InferenceError) -> HttpResponse:
+    """The response to a request for ``path`` that failed: JSON on API paths, else plain text."""
+    response: HttpResponse
+    if dialect_of(path):
+        response = JsonResponse(error_body(path, error), status=error.status)
+    else:
+        response = HttpResponse(error.message, status=error.status, content_type="text/plain; charset=utf-8")
+    if error.retryable and error.status == 503:
+        response["Retry-After"] = RETRY_SECONDS
+    if error.status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def error_frame(path: str, error: InferenceError) -> bytes:
+    """``error`` as the last piece of a stream whose status has been sent."""
+    body = json.dumps(error_body(path, error)).encode()
+    match dialect_of(path):
+        case "openai":
+            return b"data: " + body + b"\n\n"
+        case "anthropic":
+            return b"event: error\ndata: " + body + b"\n\n"
+    return body + b"\n"
+
+
+async def respond(send: Send, response: HttpResponse) -> None:
+    """Send ``response`` from outside of Django."""
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.items()]
+    headers.append((b"content-length", str(len(response.content)).encode()))
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": response.content})

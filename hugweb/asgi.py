@@ -1,0 +1,21 @@
+"""The web application, from its outermost layer to Django."""
+
+# ruff: noqa: E402
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hugweb.settings")
+# Django first: what is imported below has models in it.
+django_application = get_asgi_application()
+
+from channels.routing import ProtocolTypeRouter
+
+from hugweb.drain import DRAIN
+from hugweb.guard import Guard
+from hugweb.routing import websockets
+from hugweb.static import with_static_files
+
+router = ProtocolTypeRouter({"http": django_application, "websocket": websockets})
+application = Guard(with_static_files(DRAIN.wrap(router)))

@@ -1,0 +1,64 @@
+"""What is answered where there is nothing else: at the root, and where something went wrong.
+
+On API paths in the shape of the path's dialect, elsewhere by Django's own pages.
+"""
+
+from __future__ import annotations
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.vary import vary_on_headers
+
+from hugweb.api.shape import dialect_of, error_response, wants_page
+from inference.errors import Forbidden, InferenceError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge
+
+NOT_FOUND = NotFound("404 page not found")
+NOT_ALLOWED = MethodNotAllowed("405 method not allowed")
+
+
+@csrf_exempt
+@vary_on_headers("Accept")
+async def root(request: HttpRequest) -> HttpResponseBase:
+    """What Ollama's clients look for, or the way to the chat for a browser."""
+    if request.method not in {"GET", "HEAD"}:
+        response = error_response(request.path, NOT_ALLOWED)
+        response["Allow"] = "GET, HEAD"
+        return response
+    if wants_page(request.headers.get("Accept", "")):
+        return redirect("chat")
+    return HttpResponse("Ollama is running", content_type="text/plain; charset=utf-8")
+
+
+@csrf_exempt
+async def unknown(request: HttpRequest) -> HttpResponse:
+    """An API path that nothing answers. A view, since Django asks no handler when debugging."""
+    return error_response(request.path, NOT_FOUND)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if not dialect_of(request.path):
+        return defaults.bad_request(request, exception)
+    if isinstance(exception, RequestDataTooBig):
+        return error_response(request.path, TooLarge("The request is too large."))
+    return error_response(request.path, InvalidRequest("The request is malformed."))
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if not dialect_of(request.path):
+        return defaults.permission_denied(request, exception)
+    return error_response(request.path, Forbidden("You may not do that."))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if not dialect_of(request.path):
+        return defaults.page_not_found(request, exception)
+    return error_response(request.path, NOT_FOUND)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if not dialect_of(request.path):
+        return defaults.server_error(request)
+    return error_response(request.path, InferenceError())

@@ -1,0 +1,114 @@
+"""The gate in front of everything, static files and websockets included.
+
+Refuses requests for a foreign host, from a foreign page, and, where the server can be reached from
+other machines, API requests without a key. Knows nothing of sessions: whoever passes here on a
+page's path still has to be logged in.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpResponse
+
+from hugweb.api.shape import dialect_of, error_response, respond, wants_page
+from hugweb.asgi_types import Application, Message, Receive, Scope, Send
+from hugweb.hosts import Hosts
+from hugweb.origins import Headers, Origins, answer_headers, preflight_headers
+from inference.errors import Forbidden, InferenceError, InvalidRequest, Unauthorized
+
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+
+class Guard:
+    """Passes on what may pass, by the settings at the time it is made."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+        self._on_loopback = settings.ON_LOOPBACK
+        self._hosts = Hosts(settings.HOST, on_loopback=self._on_loopback, extra=settings.EXTRA_HOSTS)
+        self._origins = Origins(settings.EXTRA_ORIGINS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            host = self._host_of(scope)
+            foreign = self._foreign_origin(scope, host)
+        except InferenceError as error:
+            await _refuse(scope, receive, send, error)
+            return
+        if foreign:
+            send = _adding(send, answer_headers(foreign))
+            if scope["method"] == "OPTIONS":
+                await respond(_adding(send, preflight_headers()), HttpResponse(status=204))
+                return
+        if self._needs_key(scope):
+            await _refuse(scope, receive, send, _no_key())
+            return
+        await self._app(scope, receive, send)
+
+    def _host_of(self, scope: Scope) -> str:
+        """The host that the request is for, when it is one of ours."""
+        hosts = _values(scope, b"host")
+        if len(hosts) != 1:
+            raise InvalidRequest("A request needs exactly one Host header.")
+        if not self._hosts.allow(hosts[0]):
+            raise Forbidden("This host name is not allowed. HUGWEB_ALLOWED_HOSTS can add it.")
+        return hosts[0]
+
+    def _foreign_origin(self, scope: Scope, host: str) -> str:
+        """The other origin that calls and may do so; empty when it is our own page, or no page."""
+        origins = _values(scope, b"origin")
+        safe = scope["type"] == "http" and scope["method"] in SAFE_METHODS
+        if not origins and (safe or _is_plain_client(scope)):
+            return ""
+        origin = origins[0] if len(origins) == 1 else ""
+        if origin.lower() == f"{_scheme(scope)}://{host}".lower():
+            return ""
+        is_api = scope["type"] == "http" and dialect_of(scope["path"]) is not None
+        if is_api and origin and self._origins.allow(origin):
+            return origin
+        if not is_api and safe and origin == "null":
+            return ""
+        raise Forbidden("Requests from this page are not allowed. OLLAMA_ORIGINS can add it for the API.")
+
+    def _needs_key(self, scope: Scope) -> bool:
+        if self._on_loopback or scope["type"] != "http" or dialect_of(scope["path"]) is None:
+            return False
+        return not (scope["path"] == "/" and wants_page(",".join(_values(scope, b"accept"))))
+
+
+def _is_plain_client(scope: Scope) -> bool:
+    """A request without Origin that no browser sent on behalf of a foreign page."""
+    return scope["type"] == "http" and "cross-site" not in _values(scope, b"sec-fetch-site")
+
+
+def _scheme(scope: Scope) -> str:
+    """The scheme of the page that a request of our own comes from."""
+    return "https" if scope.get("scheme", "ws") in {"https", "wss"} else "http"
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1").strip() for key, value in scope["headers"] if key == name]
+
+
+def _no_key() -> Unauthorized:
+    return Unauthorized(
+        "The API needs a key on a network address, and API keys are not available yet."
+        " The page works after log-in."
+    )
+
+
+def _adding(send: Send, headers: Headers) -> Send:
+    async def sender(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *headers]}
+        await send(message)
+
+    return sender
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, error: InferenceError) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close"})
+    else:
+        await respond(send, error_response(scope["path"], error))

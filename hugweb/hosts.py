@@ -1,0 +1,46 @@
+"""Which names requests may come to: the answer to DNS rebinding.
+
+A page on the web can point a name of its own at this machine and so become same-origin with it;
+it cannot choose the ``Host`` header that the browser then sends. Looks nothing up.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable
+
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?", re.ASCII)
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Hosts:
+    """The names that a server bound to ``bound`` answers to; ``extra`` ones come from settings."""
+
+    def __init__(self, bound: str, *, on_loopback: bool, extra: Iterable[str] = ()) -> None:
+        self._on_loopback = on_loopback
+        self._names = {name.lower() for name in (bound, socket.gethostname(), *extra)}
+
+    def allow(self, host: str) -> bool:
+        """Whether ``host``, the value of a Host header, is one of ours; any port is."""
+        name = _name(host)
+        if name is None:
+            return False
+        if name in self._names or name == "localhost" or name.endswith(".localhost"):
+            return True
+        address = _address(name)
+        return address is not None and (address.is_loopback or not self._on_loopback)
+
+
+def _name(host: str) -> str | None:
+    match = _HOST.fullmatch(host.lower())
+    return match["name"].strip("[]").removesuffix(".") if match else None
+
+
+def _address(name: str) -> IPAddress | None:
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None

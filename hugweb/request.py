@@ -1,0 +1,120 @@
+"""One HTTP request as Daphne sees it, with what Daphne leaves out: a limit and a deadline.
+
+A body that is too long is refused as soon as that is known, and never kept. Errors below Django are
+written in the shape of the dialect that was asked. Knows nothing of what requests are for.
+"""
+
+from __future__ import annotations
+
+import time
+from io import BytesIO
+from typing import Any
+from urllib.parse import unquote
+
+from daphne.http_protocol import HTTPFactory, WebRequest
+from django.conf import settings
+from django.http import HttpResponse
+from twisted.internet import reactor
+
+from hugweb.api.shape import error_response
+from inference.errors import InferenceError, InvalidRequest, TooLarge
+
+# Within this time a request has to be here as a whole: enough for the largest body on a slow line.
+REQUEST_SECONDS = 120.0
+# A client that is still sending reads the answer only if the connection stays open for a moment.
+LINGER_SECONDS = 1.0
+
+
+class Request(WebRequest):
+    """Daphne's request, and the websocket's handshake."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Twisted would take forms apart, field by field, before anybody has asked for that.
+        self._parsePOSTFormSubmission = False
+        self._began = time.monotonic()
+        self._received = 0
+        self._refused = False
+        self._complete = False
+
+    def gotLength(self, length: int | None) -> None:
+        """The headers are here; ``length`` is the body's, None when it comes in chunks."""
+        # Daphne lets any client say which part of the path is not Django's to see; the guard and
+        # Django would then see two different paths.
+        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
+        too_large = length is not None and length > settings.MAX_BODY
+        super().gotLength(0 if too_large else length)
+        if too_large:
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._received > settings.MAX_BODY and not self._refused:
+            self._refuse()
+        if not self._refused:
+            super().handleContentChunk(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        self._complete = True
+        if self._refused:
+            self._hang_up()
+        else:
+            super().requestReceived(command, path, version)
+
+    def _refuse(self) -> None:
+        """Answer at once, and let what is still being sent go by."""
+        self._refused = True
+        self.content.close()
+        self.content: Any = BytesIO()
+        self.requestHeaders.removeHeader(b"Expect")
+        self.method, self.uri = self.channel._command, self.channel._path
+        self.clientproto = self.channel._version
+        self.path = self.uri.split(b"?", 1)[0]
+        self.channel.persistent = False
+        response = self._error_response(TooLarge(f"At most {settings.MAX_BODY} bytes are taken."))
+        response["Connection"] = "close"
+        self._answer(response, last=False)
+        reactor.callLater(LINGER_SECONDS, self._hang_up)
+
+    def _hang_up(self) -> None:
+        if not self.finished and not self._disconnected:
+            self.finish()
+
+    def basic_error(self, status: int, status_text: bytes, body: str) -> None:
+        """Daphne's own errors: requests that are not HTTP, and failures below Django."""
+        error = InvalidRequest(f"{body}.") if status == 400 else InferenceError()
+        self._answer(self._error_response(error))
+
+    def handle_exception(self, exception: Exception) -> None:
+        """The application failed. An answer that has begun is cut, so that it does not look whole."""
+        if self._response_started:
+            self.loseConnection()
+        else:
+            super().handle_exception(exception)
+
+    def check_timeouts(self) -> None:
+        """Called every two seconds."""
+        late = time.monotonic() - self._began > REQUEST_SECONDS
+        if late and not self._complete and self.channel is not None:
+            self.channel.forceAbortClient()
+
+    def _error_response(self, error: InferenceError) -> HttpResponse:
+        return error_response(unquote((self.path or b"/").decode("ascii", "replace")), error)
+
+    def _answer(self, response: HttpResponse, *, last: bool = True) -> None:
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in response.items()]
+        headers.append((b"Content-Length", str(len(response.content)).encode()))
+        self.handle_reply({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        self.handle_reply({"type": "http.response.body", "body": response.content, "more_body": not last})
+
+
+class Factory(HTTPFactory):
+    """Makes our requests, and leaves out Twisted's access log."""
+
+    def buildProtocol(self, addr: Any) -> Any:
+        protocol = super().buildProtocol(addr)
+        protocol.requestFactory = Request
+        return protocol
+
+    def log(self, request: Any) -> None:
+        """Nobody reads it, and writing it takes time."""

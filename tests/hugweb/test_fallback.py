@@ -1,0 +1,60 @@
+"""The root, unknown paths and Django's error handlers, through Django."""
+
+import pytest
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.test import AsyncRequestFactory
+
+from hugweb import fallback
+
+APIS = ["/api/x", "/v1/x", "/v1/messages/x"]
+
+
+@pytest.fixture
+def request_for():
+    return AsyncRequestFactory().post
+
+
+@pytest.mark.parametrize("path", APIS)
+@pytest.mark.parametrize("method", ["get", "post", "delete", "options"])
+@pytest.mark.parametrize("debug", [False, True])
+async def test_an_unknown_api_path_is_json_also_when_debugging(async_client, settings, path, method, debug):
+    settings.DEBUG = debug
+    answer = await getattr(async_client, method)(path)
+    assert answer.status_code == 404
+    assert "404 page not found" in str(answer.json()["error"])
+
+
+async def test_an_unknown_page_is_a_page(async_client):
+    answer = await async_client.get("/no/such/page")
+    assert answer.status_code == 404
+    assert answer["Content-Type"].startswith("text/html")
+
+
+async def test_the_root_takes_only_what_reads(async_client):
+    answer = await async_client.post("/")
+    assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
+    assert answer.json() == {"error": "405 method not allowed"}
+
+
+@pytest.mark.parametrize(
+    ("handler", "exception", "status"),
+    [
+        (fallback.bad_request, SuspiciousOperation("secret"), 400),
+        (fallback.bad_request, RequestDataTooBig("secret"), 413),
+        (fallback.forbidden, PermissionDenied("secret"), 403),
+        (fallback.not_found, Exception("secret"), 404),
+        (fallback.server_error, None, 500),
+    ],
+)
+@pytest.mark.parametrize("path", [*APIS, "/page"])
+def test_every_handler_answers_in_the_paths_own_way(request_for, handler, exception, status, path):
+    arguments = [exception] if exception else []
+    answer = handler(request_for(path), *arguments)
+    body = answer.content.decode()
+    if path == "/page":
+        assert answer.status_code == (400 if status == 413 else status)
+        assert answer["Content-Type"].startswith("text/html")
+    else:
+        assert answer.status_code == status
+        assert answer["Content-Type"] == "application/json"
+        assert "secret" not in body

@@ -1,0 +1,72 @@
+import pytest
+from django.db import DatabaseError, connection
+
+from hugweb import health
+from hugweb.drain import Drain
+from inference.providers.registry import get_provider
+from tests.fakes import FakeEngine
+
+READY = "/health/ready"
+
+
+@pytest.fixture
+def drain(monkeypatch):
+    monkeypatch.setattr(health, "DRAIN", Drain())
+    return health.DRAIN
+
+
+@pytest.fixture
+async def engine(settings, tmp_path):
+    settings.ENGINE_ADDRESS = f"unix:{tmp_path}/engine.sock"
+    get_provider.cache_clear()
+    async with FakeEngine(tmp_path / "engine.sock") as engine:
+        yield engine
+    get_provider.cache_clear()
+
+
+async def test_it_lives_without_anything(async_client, drain):
+    drain.begin()
+    answer = await async_client.get("/health/live")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert "no-cache" in answer["Cache-Control"]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_it_is_ready_with_a_database_and_an_engine(async_client, engine, drain):
+    answer = await async_client.get(READY)
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok", "database": True, "engine": True, "draining": False}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_it_is_not_ready_while_draining(async_client, engine, drain):
+    drain.begin()
+    answer = await async_client.get(READY)
+    assert answer.status_code == 503
+    assert answer.json()["draining"] is True
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_it_is_not_ready_without_an_engine(async_client, engine, drain):
+    await engine.__aexit__()
+    answer = await async_client.get(READY)
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "unavailable", "database": True, "engine": False, "draining": False}
+
+
+async def test_it_is_not_ready_without_a_database(async_client, engine, drain, monkeypatch):
+    monkeypatch.setattr(health, "database_answers", lambda: False)
+    answer = await async_client.get(READY)
+    assert answer.status_code == 503
+    assert answer.json()["database"] is False
+
+
+@pytest.mark.django_db
+def test_a_database_that_fails_does_not_answer(monkeypatch):
+    assert health.database_answers()
+
+    def fail():
+        raise DatabaseError
+
+    monkeypatch.setattr(connection, "cursor", fail)
+    assert not health.database_answers()

@@ -1,0 +1,36 @@
+"""The steps of ``manage.py serve`` that need no process."""
+
+from io import StringIO
+
+import pytest
+
+from hugweb.management.commands import serve
+from inference.errors import InferenceError
+
+
+@pytest.fixture
+def command(monkeypatch):
+    return serve.Command(stdout=StringIO(), stderr=StringIO())
+
+
+def test_a_starter_that_is_there_is_not_got(command, monkeypatch):
+    monkeypatch.setattr(serve, "starter_missing", lambda: False)
+    monkeypatch.setattr(serve, "starter_pull", lambda report: pytest.fail("pulled"))
+    command._get_starter()
+
+
+def test_what_the_pull_reports_is_printed(command, monkeypatch):
+    monkeypatch.setattr(serve, "starter_missing", lambda: True)
+    monkeypatch.setattr(serve, "starter_pull", lambda report: report("half of it"))
+    command._get_starter()
+    assert command.stdout.getvalue() == "half of it\n"
+
+
+def test_without_a_starter_the_server_starts_all_the_same(command, monkeypatch):
+    def fail(report):
+        raise InferenceError("The Hub gives no answer.")
+
+    monkeypatch.setattr(serve, "starter_missing", lambda: True)
+    monkeypatch.setattr(serve, "starter_pull", fail)
+    command._get_starter()
+    assert "There is no starter model: The Hub gives no answer." in command.stderr.getvalue()
