@@ -7,8 +7,9 @@ view's task, which closes the provider's stream, and the engine stops within a t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import wraps
+from typing import Any
 
 import msgspec
 from asgiref.sync import sync_to_async
@@ -38,7 +39,7 @@ from inference.providers.registry import get_provider
 # Clients switch features on by the version; this is the Ollama whose API we follow.
 OLLAMA_VERSION = "0.33.0"
 
-View = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
 
 
 def endpoint(*methods: str) -> Callable[[View], View]:
