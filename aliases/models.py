@@ -26,6 +26,11 @@ class Alias(models.Model):
     case. ``options`` are defaults; a request's own options win.
     """
 
+    class Quantization(models.TextChoices):
+        NONE = "none", "as the model is"
+        INT8 = "int8", "8-bit"
+        INT4 = "int4", "4-bit"
+
     name = models.CharField(
         max_length=80,
         validators=[RegexValidator(r"\A[A-Za-z0-9_][A-Za-z0-9_.-]*\Z", "Letters, digits, '_', '-' and '.'.")],
@@ -35,6 +40,9 @@ class Alias(models.Model):
     description = models.CharField(max_length=200, blank=True)
     system = models.TextField(blank=True, help_text="System prompt, unless the request brings one.")
     options = models.JSONField(default=dict, blank=True, validators=[validate_options])
+    quantization = models.CharField(
+        max_length=8, choices=Quantization, default=Quantization.NONE, help_text="How the weights are loaded."
+    )
     created = models.DateTimeField(auto_now_add=True)
     modified = models.DateTimeField(auto_now=True)
 

@@ -10,7 +10,7 @@ import msgspec
 from aliases.models import Alias
 from inference.errors import InvalidRequest, ModelNotFound
 from inference.models import ModelRecord
-from inference.protocol import ModelRef, Options
+from inference.protocol import ModelRef, Options, Quantization
 
 # Ollama's grammar of model names: [host/][namespace/]model[:tag], at most 80 characters a part.
 _NAME = re.compile(
@@ -53,7 +53,11 @@ def alias_resolve(name: str) -> Target:
     record = ModelRecord.objects.filter(name__iexact=alias.model if alias else wanted).first()
     if record is None:
         raise ModelNotFound.named(name)
-    model = ModelRef(name=alias.name if alias else record.name, path=str(record.path))
     if alias is None:
-        return Target(record.provider, model, record)
+        return Target(record.provider, ModelRef(name=record.name, path=str(record.path)), record)
+    model = ModelRef(
+        name=alias.name,
+        path=str(record.path),
+        quantization=msgspec.convert(alias.quantization, Quantization),
+    )
     return Target(alias.provider, model, record, alias.system, msgspec.convert(alias.options or {}, Options))

@@ -30,6 +30,7 @@ MAX_BIASES = 300
 FOREVER = -1.0
 
 Reason = Literal["stop", "length", "load", "unload", "status"]
+Quantization = Literal["none", "int8", "int4"]
 Role = Literal["system", "user", "assistant", "tool"]
 TokenId = Annotated[int, Meta(ge=0)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
@@ -37,10 +38,12 @@ StopString = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class ModelRef(Struct, frozen=True, kw_only=True):
-    """A model on the engine's machine: the name it was asked for by, and the folder that holds it."""
+    """A model on the engine's machine: the name it was asked for by, the folder that holds it, and
+    the precision its weights are loaded in (``none``: as they are)."""
 
     name: str
     path: str
+    quantization: Quantization = "none"
 
 
 class Message(Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from inference.engine.failures import in_our_words
 from inference.engine.linear import Linear, fused_linear
+from inference.protocol import Quantization
 
 FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 # Columns are looked at in multiples of this, so that few shapes occur.
@@ -45,7 +46,7 @@ class LeanForward:
 
     rewinds = True
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, quantization: Quantization = "none") -> None:
         config = model.config
         self._device = model.device
         self._heads = config.num_attention_heads
@@ -55,9 +56,9 @@ class LeanForward:
         self._embedding = model.model.embed_tokens.weight
         self._rotary = model.model.rotary_emb
         self._norm = model.model.norm.weight
-        self._head = fused_linear([model.lm_head.weight], [model.lm_head.bias])
+        self._head = _fused(quantization, model.lm_head)
         self._layers = [
-            self._layer(module, window)
+            self._layer(module, window, quantization)
             for module, window in zip(model.model.layers, _windows(config), strict=True)
         ]
 
@@ -147,13 +148,13 @@ class LeanForward:
         return functional.rms_norm(hidden, weight.shape, weight, self._epsilon)
 
     @staticmethod
-    def _layer(module: Any, window: int | None) -> Layer:
+    def _layer(module: Any, window: int | None, quantization: Quantization) -> Layer:
         attention, feed_forward = module.self_attn, module.mlp
         return Layer(
-            qkv=_fused(attention.q_proj, attention.k_proj, attention.v_proj),
-            out=_fused(attention.o_proj),
-            gate_up=_fused(feed_forward.gate_proj, feed_forward.up_proj),
-            down=_fused(feed_forward.down_proj),
+            qkv=_fused(quantization, attention.q_proj, attention.k_proj, attention.v_proj),
+            out=_fused(quantization, attention.o_proj),
+            gate_up=_fused(quantization, feed_forward.gate_proj, feed_forward.up_proj),
+            down=_fused(quantization, feed_forward.down_proj),
             norm_attention=module.input_layernorm.weight,
             norm_feed_forward=module.post_attention_layernorm.weight,
             norm_query=attention.q_norm.weight if hasattr(attention, "q_norm") else None,
@@ -169,8 +170,9 @@ def _windows(config: Any) -> list[int | None]:
     return [window if kind == "sliding_attention" else None for kind in kinds]
 
 
-def _fused(*modules: Any) -> Linear:
-    return fused_linear([module.weight for module in modules], [module.bias for module in modules])
+def _fused(quantization: Quantization, *modules: Any) -> Linear:
+    weights, biases = [module.weight for module in modules], [module.bias for module in modules]
+    return fused_linear(weights, biases, quantization)
 
 
 def _mask(positions: Tensor, length: int, window: int | None) -> Tensor:

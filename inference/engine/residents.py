@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from inference.engine.config import EngineConfig
 from inference.engine.handlers.base import ModelHandler
 from inference.errors import InferenceError, LoadFailed, TimedOut
-from inference.protocol import FOREVER, LoadedModel, Loading, ModelRef
+from inference.protocol import FOREVER, LoadedModel, Loading, ModelRef, Quantization
 
 logger = logging.getLogger(__name__)
 
+Key = tuple[str, Quantization]
 Loader = Callable[[ModelRef, EngineConfig], ModelHandler]
 
 LOADING_EVENT_SECONDS = 0.5
@@ -75,13 +76,13 @@ class Residents:
     def __init__(self, loader: Loader, config: EngineConfig) -> None:
         self._loader = loader
         self._config = config
-        self._residents: dict[str, Resident] = {}  # by the model's folder
+        self._residents: dict[Key, Resident] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
         self._change = asyncio.Event()
 
     def claim(self, model: ModelRef) -> Resident | None:
         """The resident for ``model``, its load begun if need be; ``None`` while all places are in use."""
-        if resident := self._residents.get(model.path):
+        if resident := self._residents.get(_key(model)):
             resident.model = model
             return resident
         if len(self._residents) >= self._config.max_models:
@@ -90,7 +91,7 @@ class Residents:
                 return None
             self._let_go(min(idle, key=lambda resident: resident.last_used))
         load = asyncio.create_task(self._load(model))
-        self._residents[model.path] = resident = Resident(model, load, self._config.keep_alive)
+        self._residents[_key(model)] = resident = Resident(model, load, self._config.keep_alive)
         load.add_done_callback(lambda _: self._loaded(resident))
         return resident
 
@@ -129,7 +130,7 @@ class Residents:
 
     async def unload(self, model: ModelRef) -> None:
         """Let ``model`` go now, or as soon as its last request ends."""
-        if resident := self._residents.get(model.path):
+        if resident := self._residents.get(_key(model)):
             resident.keep_alive = 0.0
             self._expire_later(resident)
 
@@ -168,8 +169,8 @@ class Residents:
             logger.info("Loaded %s in %.1f s.", resident.model.name, time.monotonic() - resident.since)
             resident.last_used = time.monotonic()
             self._expire_later(resident)
-        elif self._residents.get(resident.model.path) is resident:
-            del self._residents[resident.model.path]
+        elif self._residents.get(_key(resident.model)) is resident:
+            del self._residents[_key(resident.model)]
         self._changed()
 
     def _expire_later(self, resident: Resident) -> None:
@@ -183,9 +184,9 @@ class Residents:
             resident.timer = loop.call_later(resident.keep_alive, self._let_go, resident)
 
     def _let_go(self, resident: Resident) -> None:
-        if self._residents.get(resident.model.path) is not resident:
+        if self._residents.get(_key(resident.model)) is not resident:
             return
-        del self._residents[resident.model.path]
+        del self._residents[_key(resident.model)]
         resident.cancel_timer()
         if resident.ready:
             logger.info("Unloading %s.", resident.model.name)
@@ -195,6 +196,11 @@ class Residents:
     def _changed(self) -> None:
         self._change.set()
         self._change = asyncio.Event()
+
+
+def _key(model: ModelRef) -> Key:
+    """What makes a model another one in memory: not the name it is asked for by."""
+    return model.path, model.quantization
 
 
 def _describe(resident: Resident) -> LoadedModel:

@@ -58,7 +58,13 @@ def test_an_alias_brings_its_defaults(record: ModelRecord) -> None:
     Alias.objects.create(name="small", model="org/model-1b", system="Be brief.", options={"top_k": 7})
     target = alias_resolve("SMALL:latest")
     assert (target.record, target.system, target.options) == (record, "Be brief.", Options(top_k=7))
-    assert target.model.name == "small"
+    assert (target.model.name, target.model.quantization) == ("small", "none")
+
+
+def test_an_alias_may_load_its_model_quantized(record: ModelRecord) -> None:
+    Alias.objects.create(name="small", model=record.name, quantization=Alias.Quantization.INT8)
+    assert alias_resolve("small").model.quantization == "int8"
+    assert alias_resolve(record.name).model.quantization == "none"
 
 
 @pytest.mark.parametrize("name", ["nope", "org/other", "small:8b"])

@@ -12,6 +12,8 @@ from inference.engine.choice import choose_forward
 from inference.engine.lean_forward import LeanForward
 from inference.engine.module_forward import ModuleForward
 from inference.engine.plain_forward import PlainForward
+from inference.errors import Unsupported
+from inference.protocol import Quantization
 
 SIZES = {
     "vocab_size": 128,
@@ -46,6 +48,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 PROMPTS = ([5, 6, 7, 8, 9], list(range(20, 37)), [50, 40, 30, 20, 10, 11, 12, 13, 14, 15, 16])
 COUNT = 20
+TEXTS = ((1, 2, 3, 4, 5, 6), (5, 4, 3, 2))
 
 
 def tiny(family: str, more: dict[str, Any]) -> Any:
@@ -69,13 +72,13 @@ def alone(model: Any, prompt: list[int]) -> list[int]:
 def test_ragged_rows_say_what_generate_says(family: str) -> None:
     """Also past a sliding window, and with a slot in the middle that has nothing to say."""
     model = tiny(family, FAMILIES[family])
-    said = run_batched(choose_forward(model, wanted=4, longest=64))
+    said = run_batched(choose_forward(model, TEXTS, wanted=4, longest=64))
     assert said == [alone(model, prompt) for prompt in PROMPTS]
 
 
 def test_the_lean_pass_is_chosen_where_it_is_right() -> None:
     chosen = {
-        family: type(choose_forward(tiny(family, more), wanted=4, longest=64))
+        family: type(choose_forward(tiny(family, more), TEXTS, wanted=4, longest=64))
         for family, more in FAMILIES.items()
     }
     lean = {family for family, kind in chosen.items() if kind is LeanForward}
@@ -95,7 +98,7 @@ def test_the_modules_say_the_same(family: str) -> None:
 def test_a_lean_pass_that_gives_other_logits_is_not_chosen() -> None:
     model = tiny("llama", {})
     model.config.rms_norm_eps = 10.0
-    assert type(choose_forward(model, wanted=4, longest=64)) is ModuleForward
+    assert type(choose_forward(model, TEXTS, wanted=4, longest=64)) is ModuleForward
 
 
 def run_batched(forward: LeanForward | ModuleForward | PlainForward) -> list[list[int]]:
@@ -124,10 +127,32 @@ def run_batched(forward: LeanForward | ModuleForward | PlainForward) -> list[lis
 )
 def test_models_with_a_state_run_one_at_a_time(family: str, more: dict[str, Any]) -> None:
     model = tiny(family, more)
-    forward = choose_forward(model, wanted=4, longest=64)
+    forward = choose_forward(model, TEXTS, wanted=4, longest=64)
     assert isinstance(forward, PlainForward)
     for prompt in PROMPTS[:2]:
         said = [int(forward.read(0, 0, prompt).argmax())]
         for _ in range(COUNT - 1):
             said.append(int(forward.decode([0], [0], said[-1:]).argmax()))
         assert said == alone(model, prompt)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "mistral"])
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+def test_quantized_rows_say_the_same_alone_and_together(family: str, quantization: Quantization) -> None:
+    model = tiny(family, FAMILIES[family])
+    forward = LeanForward(model, quantization)
+    forward.allocate(4, 64)
+    together = run_batched(forward)
+    alone = []
+    for prompt in PROMPTS:
+        said = [int(forward.read(1, 0, prompt).argmax())]
+        for _ in range(COUNT - 1):
+            position = len(prompt) + len(said) - 1
+            said.append(int(forward.decode([1], [position], said[-1:]).argmax()))
+        alone.append(said)
+    assert together == alone
+
+
+def test_what_cannot_be_quantized_is_said() -> None:
+    with pytest.raises(Unsupported, match="cannot be loaded in int8"):
+        choose_forward(tiny("gpt2", FAMILIES["gpt2"]), TEXTS, wanted=1, longest=64, quantization="int8")

@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 from django.core.management.base import BaseCommand, CommandError
+from msgspec.structs import replace
 
 from aliases.selectors import Target, alias_resolve
 from hugweb.database import database_prepare
 from hugweb.supervise import EngineSupervisor
 from hugweb.terminal import TerminalChat
 from inference.errors import InferenceError
-from inference.protocol import Options
+from inference.protocol import ModelRef, Options, Quantization
 from inference.providers.registry import get_provider
 
 OPTIONS = {
@@ -38,6 +39,9 @@ class Command(BaseCommand):
         parser.add_argument("model", help="an alias or a model's id")
         parser.add_argument("prompt", nargs="?", help="answer this and end")
         parser.add_argument("--system", default="", help="system prompt")
+        precision = parser.add_mutually_exclusive_group()
+        for flag, value in (("--load-in-8bit", "int8"), ("--load-in-4bit", "int4")):
+            precision.add_argument(flag, dest="quantization", action="store_const", const=value)
         parser.add_argument("--stop", action="append", help="end an answer before this text (repeatable)")
         for name, (flag, kind, text) in OPTIONS.items():
             parser.add_argument(flag, dest=name, type=kind, help=text)
@@ -48,7 +52,7 @@ class Command(BaseCommand):
             target = alias_resolve(given["model"])
             session = TerminalChat(
                 stream=get_provider(target.provider).stream,
-                model=target.model,
+                model=_quantized(target.model, given["quantization"]),
                 options=_options(given).over(target.options),
                 system=given["system"] or target.system,
             )
@@ -65,6 +69,10 @@ def _converse(session: TerminalChat, prompt: str | None) -> None:
         session.answer(prompt)
     else:
         session.run()
+
+
+def _quantized(model: ModelRef, wanted: Quantization | None) -> ModelRef:
+    return replace(model, quantization=wanted) if wanted else model
 
 
 def _options(given: dict[str, Any]) -> Options:

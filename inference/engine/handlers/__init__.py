@@ -45,7 +45,7 @@ def load_handler(model: ModelRef, config: EngineConfig) -> ModelHandler:
         raise Unsupported(
             f"{model.name} is of a kind ({description.get('model_type')}) that cannot be run yet."
         )
-    return importlib.import_module(HANDLERS[task]).load(folder, config)
+    return importlib.import_module(HANDLERS[task]).load(folder, model.quantization, config)
 
 
 def warm_up() -> None:

@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
 from inference.engine.batch import Batch
-from inference.engine.choice import choose_forward
+from inference.engine.choice import choose_forward, trial_texts
 from inference.engine.config import EngineConfig
 from inference.engine.handlers.base import ModelHandler
 from inference.engine.hardware import choose_device, choose_dtype
@@ -30,7 +30,7 @@ from inference.engine.prompts import PromptBuilder
 from inference.engine.row import Row
 from inference.engine.sampler import BatchSampler
 from inference.engine.scheduler import Scheduler
-from inference.protocol import Event, Events, Generate, Options
+from inference.protocol import Event, Events, Generate, Options, Quantization
 
 # Ollama's defaults, for models whose generation_config does not say.
 DEFAULTS = Options(
@@ -52,7 +52,7 @@ transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
 
-def load(folder: Path, config: EngineConfig) -> TextHandler:
+def load(folder: Path, quantization: Quantization, config: EngineConfig) -> TextHandler:
     """The handler of the model in ``folder``. Blocks for as long as reading the weights takes."""
     device = choose_device(config.device, _count_parameters(folder))
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -64,13 +64,13 @@ def load(folder: Path, config: EngineConfig) -> TextHandler:
         trust_remote_code=False,
         use_safetensors=True,
     ).eval()
-    return TextHandler(model, tokenizer, config)
+    return TextHandler(model, tokenizer, quantization, config)
 
 
 class TextHandler(ModelHandler):
     """Runs a causal language model with its tokenizer."""
 
-    def __init__(self, model: Any, tokenizer: Any, config: EngineConfig) -> None:
+    def __init__(self, model: Any, tokenizer: Any, quantization: Quantization, config: EngineConfig) -> None:
         self._tokenizer = tokenizer
         self._prompts = PromptBuilder(tokenizer, model.config.vocab_size)
         self._ends = _end_tokens(model.generation_config, tokenizer)
@@ -79,7 +79,10 @@ class TextHandler(ModelHandler):
         self.size = model.get_memory_footprint()
         longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 4096
         longest = min(longest, config.context_length or longest)
-        forward = choose_forward(model, wanted=config.num_parallel, longest=longest)
+        texts = trial_texts(lambda sentence: tokenizer(sentence)["input_ids"])
+        forward = choose_forward(
+            model, texts, wanted=config.num_parallel, longest=longest, quantization=quantization
+        )
         self.context_length = forward.context
         self._batch = Batch(Scheduler(forward, BatchSampler()), forward.slots)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompt")
