@@ -48,8 +48,9 @@ def choose_forward(
 ) -> Batched | PlainForward:
     """Forward passes for ``model``, tried with ``texts``.
 
-    ``wanted`` slots (0: as many as are good) of up to ``longest`` tokens. One slot for a model that cannot be batched; shorter ones where memory is scarce. ``Unsupported``
-    for a ``quantization`` that this model cannot have here.
+    ``wanted`` slots (0: as many as are good) of up to ``longest`` tokens; one for a model that cannot
+    be batched, shorter ones where memory is scarce. ``Unsupported`` for a ``quantization`` that this
+    model cannot have here.
     """
     expected = torch.cat([_alone(model, text) for text in texts])
     for make in _candidates(model, quantization):

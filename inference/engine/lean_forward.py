@@ -55,7 +55,8 @@ class LeanForward:
         self._epsilon = config.rms_norm_eps
         self._embedding = model.model.embed_tokens.weight
         self._rotary = model.model.rotary_emb
-        self._norm = model.model.norm.weight
+        self._dtype = model.dtype
+        self._norm = model.model.norm.weight.float()
         self._head = _fused(quantization, model.lm_head)
         self._layers = [
             self._layer(module, window, quantization)
@@ -65,7 +66,7 @@ class LeanForward:
     @property
     def bytes_per_token(self) -> int:
         """Memory that a token of one slot takes."""
-        return 2 * len(self._layers) * self._key_heads * self._size * self._norm.element_size()
+        return 2 * len(self._layers) * self._key_heads * self._size * self._dtype.itemsize
 
     def allocate(self, slots: int, context: int) -> None:
         """Make ``slots`` empty slots of ``context`` tokens."""
@@ -73,7 +74,8 @@ class LeanForward:
         # The last column is where rows without a token of their own may write. Zeros: what a mask
         # hides is multiplied by 0, which would not hide a NaN.
         shape = (len(self._layers), slots, self._key_heads, context + 1, self._size)
-        self._keys, self._values = self._norm.new_zeros(shape), self._norm.new_zeros(shape)
+        self._keys = torch.zeros(shape, dtype=self._dtype, device=self._device)
+        self._values = torch.zeros_like(self._keys)
 
     def read(self, slot: int, start: int, tokens: Sequence[int]) -> Tensor:
         """Logits after the last of ``tokens``, read at ``start`` of ``slot``: ``[1, vocabulary]``."""
@@ -97,8 +99,11 @@ class LeanForward:
         """One pass over ``span``, ``positions`` and ``tokens`` ``[rows, tokens]``; logits of the last."""
         length = min(-(-seen // COLUMNS) * COLUMNS, self.context)
         with in_our_words():
-            hidden = functional.embedding(tokens.to(self._device), self._embedding)
-            cosine, sine = self._rotary(hidden, positions)
+            embedded = functional.embedding(tokens.to(self._device), self._embedding)
+            cosine, sine = self._rotary(embedded, positions)
+            # What passes from layer to layer is summed in float32, closer to the true sums than the
+            # modules are: where two tokens are nearly as likely, rounding decides.
+            hidden = embedded.float()
             turn = (cosine[:, :, None], sine[:, :, None])
             windows = {layer.window for layer in self._layers}
             masks = {window: _mask(positions, length, window) for window in windows}
@@ -145,7 +150,7 @@ class LeanForward:
         return layer.down(functional.silu(gate) * up)
 
     def _normed(self, hidden: Tensor, weight: Tensor) -> Tensor:
-        return functional.rms_norm(hidden, weight.shape, weight, self._epsilon)
+        return functional.rms_norm(hidden.float(), weight.shape, weight, self._epsilon).to(self._dtype)
 
     @staticmethod
     def _layer(module: Any, window: int | None, quantization: Quantization) -> Layer:
@@ -155,10 +160,10 @@ class LeanForward:
             out=_fused(quantization, attention.o_proj),
             gate_up=_fused(quantization, feed_forward.gate_proj, feed_forward.up_proj),
             down=_fused(quantization, feed_forward.down_proj),
-            norm_attention=module.input_layernorm.weight,
-            norm_feed_forward=module.post_attention_layernorm.weight,
-            norm_query=attention.q_norm.weight if hasattr(attention, "q_norm") else None,
-            norm_key=attention.k_norm.weight if hasattr(attention, "k_norm") else None,
+            norm_attention=module.input_layernorm.weight.float(),
+            norm_feed_forward=module.post_attention_layernorm.weight.float(),
+            norm_query=attention.q_norm.weight.float() if hasattr(attention, "q_norm") else None,
+            norm_key=attention.k_norm.weight.float() if hasattr(attention, "k_norm") else None,
             window=window,
         )
 
