@@ -27,7 +27,8 @@ class Conversation(models.Model):
         indexes = (models.Index(fields=("user", "-updated")),)
 
     def __str__(self) -> str:
-        return self.title
+        # The title quotes its owner: what logs and the admin print must not.
+        return f"conversation {self.pk}"
 
 
 class Message(models.Model):
@@ -68,9 +69,21 @@ class Message(models.Model):
 
     class Meta:
         ordering = ("created",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("conversation",),
+                condition=models.Q(status="streaming"),
+                name="message_one_turn_at_a_time",
+            ),
+        )
 
     def __str__(self) -> str:
-        return f"{self.role}: {self.content[:40]}"
+        return f"{self.role} message {self.pk}"
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the answer is still being written."""
+        return self.status == self.Status.STREAMING
 
     @property
     def tokens_per_second(self) -> float | None:

@@ -9,6 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 HOME = tempfile.mkdtemp(prefix="hugweb-test-")
@@ -20,6 +21,12 @@ os.environ.update(
     HF_HUB_OFFLINE="1",
     OMP_NUM_THREADS="1",
 )
+
+# The machine may be busy: how long an example takes says nothing about whether it is right.
+hypothesis.settings.register_profile(
+    "steady", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,161 @@
+"""The websocket of the chat page: parses what the page says, calls, and sends what comes of it.
+
+A consumer handles one message at a time, so nothing here waits for an answer: following one is a
+task of its own, and ends with the socket. The answer itself belongs to the server. A socket that is
+slower than its updates is no reason to hold any back: Daphne closes one that does not answer its
+pings, and the page that comes back gets all it missed in one update.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from channels.auth import get_user
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser, User
+from django.urls import reverse
+from django.utils.module_loading import import_string
+
+from conversations import fragments, wire
+from conversations.answer import ENDED, Stats
+from conversations.markdown import render_blocks
+from conversations.models import Message
+from conversations.selectors import message_get
+from conversations.turn import Turn
+from conversations.turns import TURNS
+from inference.errors import InferenceError
+
+UPDATE_SECONDS = 0.05
+LOGGED_OUT = 4401
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    """One page's socket. It follows one answer at most."""
+
+    following: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        # Accepted either way: a browser tells a page no more than 1006 of a socket that was refused.
+        await self.accept()
+        if not (await self._user()).is_authenticated:
+            await self.close(code=LOGGED_OUT)
+
+    async def disconnect(self, code: int) -> None:
+        await self._follow(None)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        user = await self._user()
+        if not user.is_authenticated:
+            await self.close(code=LOGGED_OUT)
+            return
+        try:
+            await self._answer(wire.decode(text_data), user)
+        except InferenceError as error:
+            await self._say(wire.Problem.of(error))
+
+    async def _user(self) -> User | AnonymousUser:
+        """Who is logged in at this moment, rather than when the socket was opened."""
+        session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
+        return await get_user({"session": session(self.scope["session"].session_key)})
+
+    async def _answer(self, asked: wire.Asked, user: User) -> None:
+        match asked:
+            case wire.Send():
+                await self._start(asked, user)
+            case wire.Attach(message=message, version=version):
+                await self._attach(message, version, user)
+            case wire.Detach():
+                await self._follow(None)
+            case wire.Stop(message=message):
+                await TURNS.stop(message, user)
+
+    async def _start(self, asked: wire.Send, user: User) -> None:
+        turn = await TURNS.start(
+            user=user, conversation=asked.conversation, text=asked.text, model=asked.model
+        )
+        await self._say(_started(turn))
+        await self._follow(_updates(turn, since=0))
+
+    async def _attach(self, message_id: UUID, version: int, user: User) -> None:
+        if turn := TURNS.find(message_id, user=user):
+            await self._follow(_updates(turn, since=version))
+            return
+        message = await database_sync_to_async(message_get)(user=user, message_id=message_id)
+        await self._follow(None)
+        await self._say(await asyncio.to_thread(_stored, message))
+        await self._say(_ended(message))
+
+    async def _follow(self, updates: AsyncIterator[wire.Said] | None) -> None:
+        """Send these updates from now on, and no longer those of before."""
+        if self.following:
+            self.following.cancel()
+            await asyncio.wait({self.following})
+        self.following = asyncio.create_task(self._pass_on(updates)) if updates else None
+
+    async def _pass_on(self, updates: AsyncIterator[wire.Said]) -> None:
+        async for update in updates:
+            await self._say(update)
+
+    async def _say(self, said: wire.Said) -> None:
+        await self.send(text_data=wire.encode(said))
+
+
+async def _updates(turn: Turn, *, since: int) -> AsyncIterator[wire.Said]:
+    """What is newer than version ``since`` of the turn's answer, until it has ended."""
+    live = turn.live
+    if since > live.version:
+        since = 0
+    while True:
+        await live.changed(since=since)
+        update = wire.Update(
+            message=turn.message.pk,
+            version=live.version,
+            phase=live.phase,
+            blocks=live.newer(since),
+            count=len(live.blocks),
+            stats=live.stats,
+        )
+        since = update.version
+        yield update
+        if update.phase is ENDED:
+            yield _ended(turn.message, turn.ending.error)
+            return
+        await asyncio.sleep(UPDATE_SECONDS)
+
+
+def _started(turn: Turn) -> wire.Started:
+    opened = turn.opened
+    return wire.Started(
+        conversation=opened.conversation.pk,
+        message=opened.answer.pk,
+        title=opened.conversation.title,
+        url=reverse("conversation", args=[opened.conversation.pk]),
+        html=fragments.turn_html(opened.question, opened.answer),
+        entry=fragments.entry_html(opened.conversation),
+    )
+
+
+def _stored(message: Message) -> wire.Update:
+    """An answer that is no longer being written, all of it."""
+    blocks = render_blocks(message.content)
+    return wire.Update(
+        message=message.pk,
+        version=0,
+        phase=ENDED,
+        blocks=list(enumerate(blocks)),
+        count=len(blocks),
+        stats=Stats(tokens=message.completion_tokens, rate=0, seconds=message.total_ns / 1e9),
+    )
+
+
+def _ended(message: Message, error: InferenceError | None = None) -> wire.Ended:
+    return wire.Ended(
+        message=message.pk,
+        status=message.status,
+        foot=fragments.foot_html(message),
+        error=wire.Problem.of(error) if error else None,
+    )

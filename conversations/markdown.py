@@ -1,0 +1,153 @@
+"""Markdown to HTML that is safe to show: the one renderer and the one sanitiser.
+
+What a model writes is hostile input. Raw HTML stays text, links lead to http, https and mailto
+only, images become links (showing one would tell its server what the model was told), and the
+result passes an allow-list. Top-level blocks are rendered one by one, so that a growing text
+changes its last block only: see ``conversations.blocks``. That is also why there are no reference
+links: a definition at the end would change blocks far above it.
+
+Knows nothing of messages and of how the page shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+
+from conversations.highlight import highlight_code
+
+SCHEMES = {"http", "https", "mailto"}
+DEEPEST_HEADING = 6
+HEADINGS_ABOVE = 2  # the page's own: its title and "conversation"
+
+TAGS = {
+    *("p", "br", "hr", "h3", "h4", "h5", "h6", "blockquote", "div", "span", "button"),
+    *("a", "em", "strong", "s", "code", "pre", "ol", "ul", "li"),
+    *("table", "thead", "tbody", "tr", "th", "td"),
+}
+ATTRIBUTES = {
+    "a": {"href", "title"},
+    "button": {"class", "type"},
+    "div": {"class"},
+    "ol": {"start"},
+    "span": {"class"},
+    "td": {"class"},
+    "th": {"class"},
+}
+
+
+class Block(NamedTuple):
+    """A top-level block: the line it starts at, and its tokens."""
+
+    line: int
+    tokens: Sequence[Token]
+
+
+class SafeRenderer(RendererHTML):
+    """Renders without styles, images and headings that would rival the page's own."""
+
+    def fence(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        language = tokens[idx].info.strip().split(maxsplit=1)[:1]
+        return _code(tokens[idx].content, language[0] if language else "")
+
+    def code_block(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return _code(tokens[idx].content, "")
+
+    def image(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        token = tokens[idx]
+        source = str(token.attrGet("src") or "")
+        label = escapeHtml(self.renderInlineAsText(token.children or [], options, env) or source)
+        in_link = sum(token.type in {"link_open", "link_close"} for token in tokens[:idx]) % 2
+        return label if in_link else f'<a href="{escapeHtml(source)}">{label}</a>'
+
+    def heading_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return f"<h{_depth(tokens[idx])}>"
+
+    def heading_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return f"</h{_depth(tokens[idx])}>\n"
+
+    def table_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return '<div class="table"><table>\n'
+
+    def table_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return "</table></div>\n"
+
+    def td_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        style = str(tokens[idx].attrGet("style") or "")
+        side = style.removeprefix("text-align:")
+        return f'<{tokens[idx].tag} class="{side}">' if side else f"<{tokens[idx].tag}>"
+
+    th_open = td_open
+
+
+def _depth(token: Token) -> int:
+    return min(int(token.tag[1:]) + HEADINGS_ABOVE, DEEPEST_HEADING)
+
+
+def _code(code: str, language: str) -> str:
+    head = f'<span>{escapeHtml(language) or "text"}</span><button type="button" class="copy">Copy</button>'
+    return (
+        f'<div class="code"><div class="code-head">{head}</div>'
+        f"<pre><code>{highlight_code(code, language)}</code></pre></div>\n"
+    )
+
+
+def _is_safe_link(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme.lower() in SCHEMES
+    except ValueError:
+        return False
+
+
+def _parser() -> MarkdownIt:
+    options = {"html": False, "linkify": False, "typographer": False, "breaks": True, "maxNesting": 60}
+    parser = MarkdownIt("commonmark", options, renderer_cls=SafeRenderer)
+    parser.enable(["table", "strikethrough"]).disable(["reference", "html_block", "html_inline"])
+    parser.validateLink = _is_safe_link  # type: ignore[method-assign]
+    return parser
+
+
+_PARSER = _parser()
+_CLEANER = nh3.Cleaner(
+    tags=TAGS,
+    attributes=ATTRIBUTES,
+    url_schemes=SCHEMES,
+    url_relative="deny",
+    link_rel="noopener noreferrer nofollow",
+    set_tag_attribute_values={"a": {"target": "_blank"}},
+)
+
+
+def normalize(text: str) -> str:
+    """``text`` with one kind of line end."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def parse_blocks(text: str) -> Iterator[Block]:
+    """The top-level blocks of normalised ``text``, in order."""
+    opened: list[Token] = []
+    for token in _PARSER.parse(text):
+        opened.append(token)
+        if token.level == 0 and token.nesting <= 0:
+            yield Block((opened[0].map or [0])[0], opened)
+            opened = []
+
+
+def render_block(block: Block) -> str:
+    """``block`` as sanitised HTML."""
+    env: MutableMapping[str, Any] = {}
+    return _CLEANER.clean(_PARSER.renderer.render(block.tokens, _PARSER.options, env))
+
+
+@lru_cache(maxsize=1024)
+def render_blocks(text: str) -> tuple[str, ...]:
+    """The whole of ``text``, block by block. Remembered, since history is read again and again."""
+    return tuple(render_block(block) for block in parse_blocks(normalize(text)))

@@ -1,0 +1,148 @@
+"""What is read of conversations. Everything is asked for by its owner: others find nothing.
+
+Knows nothing of turns that are running: the text of one is as old as its last checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import groupby
+from typing import cast
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from aliases.models import Alias
+from conversations.models import Conversation, Message
+from inference import protocol
+from inference.errors import NotFound
+from inference.models import ModelRecord
+
+LIST_PAGE = 50
+HISTORY_PAGE = 100
+# What a model is told of: answers that were cut short still are what was said.
+SAID = (Message.Status.COMPLETE, Message.Status.STOPPED, Message.Status.INTERRUPTED)
+
+
+@dataclass(frozen=True)
+class ConversationList:
+    """One page of somebody's conversations, newest first, grouped by age."""
+
+    groups: Sequence[tuple[str, Sequence[Conversation]]]
+    page: int
+    has_older: bool
+
+
+@dataclass(frozen=True)
+class History:
+    """Part of a conversation; ``earlier`` is the message to ask for what came before it."""
+
+    messages: Sequence[Message]
+    earlier: UUID | None
+
+
+@dataclass(frozen=True)
+class ModelChoices:
+    """The names that can be chatted with."""
+
+    aliases: Sequence[str]
+    models: Sequence[str]
+
+    @property
+    def first(self) -> str:
+        return next(iter([*self.aliases, *self.models]), "")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.aliases or name in self.models
+
+
+def conversation_get(*, user: User, conversation_id: UUID) -> Conversation:
+    """The conversation, if it is ``user``'s; ``NotFound`` otherwise."""
+    try:
+        return Conversation.objects.get(pk=conversation_id, user=user)
+    except Conversation.DoesNotExist as error:
+        raise NotFound("There is no such conversation.") from error
+
+
+def message_get(*, user: User, message_id: UUID) -> Message:
+    """The message, if it is in one of ``user``'s conversations; ``NotFound`` otherwise."""
+    try:
+        return Message.objects.get(pk=message_id, conversation__user=user)
+    except Message.DoesNotExist as error:
+        raise NotFound("There is no such message.") from error
+
+
+def conversation_list(*, user: User, page: int = 1) -> ConversationList:
+    """Page ``page`` of ``user``'s conversations."""
+    start = (page - 1) * LIST_PAGE
+    found = list(Conversation.objects.filter(user=user)[start : start + LIST_PAGE + 1])
+    today = timezone.localdate()
+    by_age = groupby(found[:LIST_PAGE], key=lambda one: _age(timezone.localdate(one.updated), today))
+    groups = [(age, list(members)) for age, members in by_age]
+    return ConversationList(groups, page, has_older=len(found) > LIST_PAGE)
+
+
+def _age(day: date, today: date) -> str:
+    if day >= today:
+        return "Today"
+    if day == today - timedelta(days=1):
+        return "Yesterday"
+    return "Previous 7 days" if day >= today - timedelta(days=7) else "Older"
+
+
+def history_get(*, conversation: Conversation, before: UUID | None = None) -> History:
+    """The last messages along the active leaf, or the last ones before the message ``before``."""
+    path = list(_path(conversation, conversation.active_leaf_id))
+    end = path.index(before) if before in path else len(path)
+    start = max(0, end - HISTORY_PAGE)
+    found = Message.objects.in_bulk(path[start:end])
+    return History([found[key] for key in path[start:end]], path[start] if start else None)
+
+
+def history_for_model(*, conversation: Conversation) -> list[protocol.Message]:
+    """What a model is told: all that was said along the active leaf.
+
+    A question whose answer failed is left out with it: most templates want the roles to alternate.
+    """
+    path = list(_path(conversation, conversation.active_leaf_id))
+    found = Message.objects.filter(conversation=conversation, status__in=SAID).exclude(content="").in_bulk()
+    said = [found[key] for key in path if key in found]
+    answered = [
+        message
+        for message, following in zip(said, [*said[1:], None], strict=True)
+        if following is None or not message.role == following.role == Message.Role.USER
+    ]
+    return [
+        protocol.Message(role=cast(protocol.Role, message.role), content=message.content)
+        for message in answered
+    ]
+
+
+def _path(conversation: Conversation, leaf: UUID | None) -> Iterator[UUID]:
+    """The messages from the root to ``leaf``."""
+    parents = dict(Message.objects.filter(conversation=conversation).values_list("pk", "parent_id"))
+    path = []
+    while leaf is not None:
+        path.append(leaf)
+        leaf = parents[leaf]
+    return reversed(path)
+
+
+def model_choices() -> ModelChoices:
+    """Aliases and models that can chat, by name."""
+    chatting = {
+        record.name.lower(): record.name
+        for record in ModelRecord.objects.only("name", "capabilities")
+        if not record.capabilities or "completion" in record.capabilities
+    }
+    aliases = [alias.name for alias in Alias.objects.all() if alias.model.lower() in chatting]
+    return ModelChoices(aliases, sorted(chatting.values(), key=str.lower))
+
+
+def model_preferred(*, user: User, choices: ModelChoices) -> str:
+    """The model for a new conversation: the one asked last, if it is still there."""
+    last = Conversation.objects.filter(user=user).values_list("model", flat=True).first()
+    return last if last and last in choices else choices.first

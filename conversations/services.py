@@ -1,0 +1,146 @@
+"""What is written of conversations: each function is one change, whole or not at all.
+
+Knows nothing of tasks, sockets and pages. ``turn_open`` and ``turn_close`` are the two ends of a
+turn; between them the answer's row has the status ``streaming``.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from aliases.selectors import Target, alias_resolve
+from conversations.models import Conversation, Message
+from conversations.selectors import conversation_get, history_for_model
+from inference import protocol
+from inference.errors import Busy, InvalidRequest, NotFound
+from inference.protocol import Generate, Timings, Usage
+
+LONGEST_TITLE = 60
+STOPPED_SERVER = "The server was stopped while this was being written."
+
+
+@dataclass(frozen=True)
+class OpenedTurn:
+    """A question and the empty answer to it, stored, and what the provider is to be asked."""
+
+    conversation: Conversation
+    question: Message
+    answer: Message
+    provider: str
+    request: Generate
+
+
+def turn_open(*, user: User, conversation: UUID | None, text: str, model: str) -> OpenedTurn:
+    """Store ``text`` and an empty answer, in a new conversation if there is none.
+
+    ``Busy`` while another answer is being written in the same conversation.
+    """
+    text = text.replace("\x00", "").lstrip("\n").rstrip()
+    if not text:
+        raise InvalidRequest("Write something first.")
+    target = alias_resolve(model)
+    with transaction.atomic():
+        talk = _conversation_lock(user, conversation, text)
+        question = Message.objects.create(
+            conversation=talk, parent_id=talk.active_leaf_id, role=Message.Role.USER, content=text
+        )
+        answer = Message.objects.create(
+            conversation=talk,
+            parent=question,
+            role=Message.Role.ASSISTANT,
+            status=Message.Status.STREAMING,
+            model_provider=target.provider,
+            model=target.record.name,
+        )
+        talk.active_leaf = answer
+        talk.model, talk.model_provider, talk.updated = target.model.name, target.provider, timezone.now()
+        talk.save()
+        return OpenedTurn(talk, question, answer, target.provider, _request(target, talk))
+
+
+def _conversation_lock(user: User, conversation: UUID | None, text: str) -> Conversation:
+    """The conversation to write in, locked against a second turn."""
+    if conversation is None:
+        return Conversation.objects.create(user=user, title=title_of(text))
+    talk = Conversation.objects.select_for_update().filter(pk=conversation, user=user).first()
+    if talk is None:
+        raise NotFound("There is no such conversation.")
+    if talk.messages.filter(status=Message.Status.STREAMING).exists():
+        raise Busy("This conversation is still being answered. Wait for the answer, or stop it.")
+    return talk
+
+
+def _request(target: Target, conversation: Conversation) -> Generate:
+    said = history_for_model(conversation=conversation)[-(protocol.MAX_MESSAGES - 1) :]
+    system = [protocol.Message(role="system", content=target.system)] if target.system else []
+    return Generate(model=target.model, messages=(*system, *said), options=target.options)
+
+
+def title_of(text: str) -> str:
+    """The first line of ``text``, cut at a word where it is long."""
+    line = " ".join(text.strip().partition("\n")[0].split())
+    if len(line) <= LONGEST_TITLE:
+        return line
+    head, _, rest = line[:LONGEST_TITLE].rpartition(" ")
+    return (head or rest).rstrip(" .,:;\u2013-") + "…"
+
+
+def message_checkpoint(*, message_id: UUID, content: str) -> bool:
+    """Store the answer so far. False when it is no longer wanted: its row has gone."""
+    streaming = Message.objects.filter(pk=message_id, status=Message.Status.STREAMING)
+    return streaming.update(content=content) > 0
+
+
+def turn_close(
+    *,
+    message: Message,
+    status: Message.Status,
+    content: str,
+    usage: Usage,
+    timings: Timings,
+    finish_reason: str = "",
+    error: str = "",
+) -> None:
+    """Store how the turn of the answer ``message`` ended, in ``message`` and in its row."""
+    ending = {
+        "status": status,
+        "content": content,
+        "finish_reason": finish_reason,
+        "error": textwrap.shorten(error, 500, placeholder="…"),
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "load_ns": timings.load,
+        "prompt_ns": timings.prompt,
+        "completion_ns": timings.completion,
+        "total_ns": timings.total,
+    }
+    for name, value in ending.items():
+        setattr(message, name, value)
+    Message.objects.filter(pk=message.pk, status=Message.Status.STREAMING).update(**ending)
+
+
+def turns_sweep() -> int:
+    """Mark every answer that a server left unfinished; for the start, before any turn runs."""
+    unfinished = Message.objects.filter(status=Message.Status.STREAMING)
+    return unfinished.update(status=Message.Status.INTERRUPTED, error=STOPPED_SERVER)
+
+
+def conversation_rename(*, user: User, conversation_id: UUID, title: str) -> Conversation:
+    """Give the conversation another title."""
+    conversation = conversation_get(user=user, conversation_id=conversation_id)
+    conversation.title = title_of(title.replace("\x00", ""))
+    if not conversation.title:
+        raise InvalidRequest("A conversation needs a title.")
+    conversation.save(update_fields=["title"])
+    return conversation
+
+
+def conversation_delete(*, user: User, conversation_id: UUID) -> None:
+    """Delete the conversation with all its messages. A turn that runs in it ends by itself."""
+    conversation_get(user=user, conversation_id=conversation_id).delete()

@@ -1,0 +1,201 @@
+"""A turn: an answer in the making. It belongs to the server, not to the socket that asked.
+
+A turn reads the provider's events, renders the text a few times a second, stores it about once a
+second, and stores how it ended. Leaving the page changes nothing; ``stop`` does, from anywhere.
+All of it runs on the server's event loop: rendering goes to a thread, the database to Django's.
+
+Knows nothing of sockets: whoever wants to watch reads ``Turn.live``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from typing import NamedTuple
+
+from channels.db import database_sync_to_async
+from django.db import DatabaseError
+
+from conversations.answer import ENDED, WRITING, LiveAnswer, Phase
+from conversations.blocks import BlockStream
+from conversations.models import Message
+from conversations.services import OpenedTurn, message_checkpoint, turn_close
+from inference.errors import InferenceError
+from inference.protocol import Done, Event, Loading, Queued, Reading, Text, Timings, Usage
+from inference.providers.registry import get_provider
+
+logger = logging.getLogger(__name__)
+
+RENDER_SECONDS = 0.05
+CHECKPOINT_SECONDS = 1.0
+# Rendering takes at most a fifth of a core, and sends at most this many bytes a second.
+RENDER_SHARE = 5
+BYTES_PER_SECOND = 400_000
+# One thread for all turns: each further one would take its share of the interpreter from the loop.
+RENDERER = ThreadPoolExecutor(1, "render")
+SAVE_ATTEMPTS = 3
+NOT_SAVED = "This answer could not be stored: it may be incomplete when the page is loaded again."
+
+Status = Message.Status
+
+
+class Ending(NamedTuple):
+    """How a turn ended, and the error if that is why."""
+
+    status: Message.Status
+    error: InferenceError | None = None
+
+
+class Turn:
+    """One answer in the making. ``live`` is what has been written; ``message`` is its row."""
+
+    def __init__(self, opened: OpenedTurn, *, user_id: int) -> None:
+        self.opened = opened
+        self.message = opened.answer
+        self.user_id = user_id
+        self.live = LiveAnswer()
+        self.ending = Ending(Status.STREAMING)
+        self._pieces: list[str] = []
+        self._rendered = 0
+        self._blocks = BlockStream()
+        self._news = asyncio.Event()
+        self._done: Done | None = None
+        self._cancelled = Ending(Status.STOPPED)
+        self._reading = asyncio.create_task(self._read())
+        self._reading.add_done_callback(lambda _: self._news.set())
+        self.task = asyncio.create_task(self._run())
+
+    @property
+    def text(self) -> str:
+        """All that has been written so far."""
+        return "".join(self._pieces)
+
+    def stop(self) -> None:
+        """End the turn because its reader wants that; the text so far is kept."""
+        self._reading.cancel()
+
+    def interrupt(self, error: InferenceError) -> None:
+        """End the turn because of ``error``; the text so far is kept."""
+        self._cancelled = Ending(Status.INTERRUPTED, error)
+        self._reading.cancel()
+
+    async def _run(self) -> None:
+        try:
+            await asyncio.gather(self._render_often(), self._save_often())
+            self.ending = self._how_it_ended()
+        except Exception:
+            logger.exception("An answer could not be rendered.")
+            self._reading.cancel()
+            self.ending = Ending(Status.INTERRUPTED, InferenceError())
+        try:
+            await self._save()
+        finally:
+            self.live.enter(ENDED)
+
+    async def _read(self) -> None:
+        events = get_provider(self.opened.provider).stream(self.opened.request)
+        async with aclosing(events):
+            async for event in events:
+                self._fold(event)
+
+    def _fold(self, event: Event) -> None:
+        match event:
+            case Queued(position=position):
+                self.live.enter(Phase(name="queued", position=position))
+            case Loading():
+                self.live.enter(Phase(name="loading"))
+            case Reading(done=done, total=total):
+                self.live.enter(Phase(name="reading", done=done, total=total))
+            case Text(text=text, tokens=tokens):
+                self._pieces.append(text.replace("\x00", "\ufffd"))
+                self.live.count(tokens)
+                self._news.set()
+            case Done():
+                self._done = event
+
+    async def _render_often(self) -> None:
+        """Render what is new, with pauses that grow with the work of it."""
+        while not self._reading.done():
+            await self._news.wait()
+            self._news.clear()
+            started = time.monotonic()
+            size = await self._render()
+            cost = (time.monotonic() - started) * (RENDER_SHARE - 1)
+            pause = max(RENDER_SECONDS, cost, size / BYTES_PER_SECOND)
+            await asyncio.wait({self._reading}, timeout=pause)
+        await self._render()
+
+    async def _render(self) -> int:
+        """Show what is new, and say how much HTML that is."""
+        pieces = self._pieces[self._rendered :]
+        self._rendered += len(pieces)
+        version, last = self.live.version, self._reading.done()
+        if pieces or last:
+            grown = asyncio.get_running_loop().run_in_executor(RENDERER, self._grow, "".join(pieces), last)
+            self.live.show(await grown)
+        if pieces:
+            self.live.enter(WRITING)
+        return sum(len(html) for _, html in self.live.newer(version))
+
+    def _grow(self, text: str, last: bool) -> list[str]:
+        self._blocks.feed(text)
+        if last:
+            self._blocks.finish()
+        return self._blocks.blocks
+
+    async def _save_often(self) -> None:
+        """Store the text so far once a second, and end the turn if nobody wants it any more."""
+        saved = 0
+        while not self._reading.done():
+            await asyncio.wait({self._reading}, timeout=CHECKPOINT_SECONDS)
+            if saved == len(self._pieces) or self._reading.done():
+                continue
+            saved = len(self._pieces)
+            try:
+                wanted = await database_sync_to_async(message_checkpoint)(
+                    message_id=self.message.pk, content=self.text
+                )
+            except DatabaseError:
+                logger.warning("An answer could not be stored yet.", exc_info=True)
+            else:
+                if not wanted:
+                    self.stop()
+
+    def _how_it_ended(self) -> Ending:
+        if self._reading.cancelled():
+            return self._cancelled
+        error = self._reading.exception()
+        if error is None:
+            return Ending(Status.COMPLETE)
+        if not isinstance(error, InferenceError):
+            logger.error("A turn failed.", exc_info=error)
+            error = InferenceError()
+        return Ending(Status.INTERRUPTED if self._pieces else Status.FAILED, error)
+
+    async def _save(self) -> None:
+        """Store the answer and how it ended; a locked database gets several chances."""
+        for attempt in range(SAVE_ATTEMPTS):
+            try:
+                await database_sync_to_async(turn_close)(message=self.message, **self._result())
+            except DatabaseError:
+                logger.exception("An answer could not be stored, attempt %d.", attempt + 1)
+            else:
+                return
+        self.message.status, self.message.error = Status.INTERRUPTED, NOT_SAVED
+
+    def _result(self) -> dict[str, object]:
+        return {
+            "status": self.ending.status,
+            "content": self.text,
+            "usage": self._done.usage if self._done else Usage(completion=self.live.tokens),
+            "timings": self._done.timings if self._done else self._timings(),
+            "finish_reason": self._done.reason if self._done else "",
+            "error": self.ending.error.message if self.ending.error else "",
+        }
+
+    def _timings(self) -> Timings:
+        """As measured here: an answer that was cut short comes without the engine's own."""
+        return Timings(total=int(self.live.seconds * 1e9), completion=int(self.live.writing_seconds * 1e9))

@@ -1,0 +1,114 @@
+"""Two people, a model, an engine that says what a test wants, and sockets to talk over."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from channels.testing import WebsocketCommunicator
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.test import Client
+
+from aliases.models import Alias
+from conversations.turns import TURNS
+from hugweb.routing import websockets
+from inference.models import ModelRecord
+from inference.providers.registry import get_provider
+from tests.fakes import FakeEngine
+
+MODEL = "test/model"
+PATIENCE = 10
+
+
+@pytest.fixture
+def model(db: None) -> ModelRecord:
+    Alias.objects.create(name="tester", model=MODEL, system="Be brief.", options={"temperature": 0})
+    return ModelRecord.objects.create(
+        name=MODEL, source="store", folder=MODEL, architecture="llama", capabilities=["completion"]
+    )
+
+
+@pytest.fixture
+def ann(db: None) -> User:
+    return User.objects.create_user("ann")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return User.objects.create_user("bob")
+
+
+@pytest.fixture
+async def engine(tmp_path: Path, settings: Any) -> AsyncIterator[FakeEngine]:
+    settings.ENGINE_ADDRESS = f"unix:{tmp_path}/engine.sock"
+    get_provider.cache_clear()
+    async with FakeEngine(tmp_path / "engine.sock") as running:
+        yield running
+        await TURNS.close()
+    TURNS.draining = False
+    get_provider.cache_clear()
+
+
+class Socket(WebsocketCommunicator):
+    """A page's socket: says and hears JSON."""
+
+    async def hear(self) -> dict[str, Any]:
+        return await self.receive_json_from(PATIENCE)
+
+    async def hear_until(self, kind: str) -> list[dict[str, Any]]:
+        """All that is heard up to and with the first message of this type."""
+        heard = [await self.hear()]
+        while heard[-1]["type"] != kind:
+            heard.append(await self.hear())
+        return heard
+
+    async def say(self, **message: Any) -> None:
+        await self.send_json_to(message)
+
+    async def closing_code(self) -> int:
+        closing = await self.receive_output(PATIENCE)
+        assert closing["type"] == "websocket.close"
+        return closing["code"]
+
+
+Connect = Callable[[User | None], Awaitable[Socket]]
+
+
+@pytest.fixture
+def session_of() -> Callable[[User], str]:
+    def session(user: User) -> str:
+        client = Client()
+        client.force_login(user)
+        return client.cookies[django_settings.SESSION_COOKIE_NAME].value
+
+    return session
+
+
+@pytest.fixture
+def sessions(session_of: Callable[[User], str], ann: User, bob: User) -> dict[int, str]:
+    return {user.pk: session_of(user) for user in (ann, bob)}
+
+
+@pytest.fixture
+async def connect(sessions: dict[int, str], engine: FakeEngine) -> AsyncIterator[Connect]:
+    opened: list[Socket] = []
+
+    async def open_socket(user: User | None) -> Socket:
+        cookie = f"{django_settings.SESSION_COOKIE_NAME}={sessions[user.pk]}" if user else ""
+        socket = Socket(websockets, "/ws/chat/", headers=[(b"cookie", cookie.encode())])
+        assert (await socket.connect(PATIENCE))[0]
+        opened.append(socket)
+        return socket
+
+    yield open_socket
+    for socket in opened:
+        await socket.disconnect()
+
+
+@pytest.fixture
+def ann_client(client: Client, ann: User) -> Iterator[Client]:
+    client.force_login(ann)
+    yield client

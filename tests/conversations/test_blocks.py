@@ -1,0 +1,93 @@
+"""However an answer is cut into pieces, its blocks end up as if it had come whole."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from conversations.blocks import BlockStream
+from conversations.markdown import render_blocks
+
+PIECES = [
+    "a",
+    "word ",
+    "\n",
+    "\n\n",
+    "\r\n",
+    "\r",
+    "  ",
+    "    ",
+    "\t",
+    "- ",
+    "* ",
+    "1. ",
+    "2) ",
+    "> ",
+    "# ",
+    "---\n",
+    "===\n",
+    "***",
+    "```",
+    "```python\n",
+    "~~~\n",
+    "|a|b|\n",
+    "|-|-|\n",
+    "a | b\n",
+    "--|--",
+    "`x`",
+    "**",
+    "~~",
+    "[x](http://a)",
+    "[x]: http://a\n",
+    "<b>",
+    "<!--",
+    "\\",
+    "\x0c",
+    "\u2028",
+    "\x00",
+    "é",
+    "🙂",
+]
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
+
+
+def streamed(text: str, cuts: list[int]) -> list[str]:
+    stream = BlockStream()
+    edges = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
+    for start, end in pairwise(edges):
+        stream.feed(text[start:end])
+    stream.finish()
+    return stream.blocks
+
+
+@settings(max_examples=600, deadline=None)
+@given(TEXTS, st.lists(st.integers(min_value=0, max_value=10_000), max_size=12))
+@example("text\na | b\n--|--x", [15])
+@example("a\r\n\r\nb", [2, 3])
+@example("- a\n\n  b\n\nc", [4, 7])
+def test_pieces_make_the_same_blocks_as_the_whole(text: str, cuts: list[int]) -> None:
+    assert streamed(text, cuts) == list(render_blocks(text))
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS)
+def test_one_character_at_a_time_makes_the_same_blocks(text: str) -> None:
+    assert streamed(text, list(range(len(text)))) == list(render_blocks(text))
+
+
+def test_closed_blocks_are_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[str] = []
+
+    def counting(block: object) -> str:
+        rendered.append("x")
+        return "<p></p>"
+
+    monkeypatch.setattr("conversations.blocks.render_block", counting)
+    stream = BlockStream()
+    for _ in range(100):
+        stream.feed("A paragraph.\n\n")
+    assert len(stream.blocks) == 100
+    assert len(rendered) < 350

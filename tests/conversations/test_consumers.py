@@ -1,0 +1,311 @@
+"""The websocket: what a page hears, what it can miss, and what it cannot reach."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+
+from conversations.markdown import render_blocks
+from conversations.models import Message
+from conversations.turns import TURNS
+from inference.models import ModelRecord
+from inference.protocol import Done, Event, Request, Text, Usage
+from tests.conversations.conftest import Connect, Socket
+from tests.fakes import FakeEngine, gated
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Page = dict[int, str]
+
+
+def show(page: Page, heard: list[dict[str, Any]]) -> int:
+    """Do with the updates what the page does with them; the last version."""
+    version = 0
+    for update in heard:
+        if update["type"] == "update":
+            version = update["version"]
+            page.update((index, html) for index, html in update["blocks"])
+            for index in [index for index in page if index >= update["count"]]:
+                del page[index]
+    return version
+
+
+def text_of(page: Page) -> str:
+    return "".join(page[index] for index in sorted(page))
+
+
+async def hear_text(socket: Socket, page: Page, wanted: str) -> int:
+    version = 0
+    while wanted not in text_of(page):
+        version = show(page, [await socket.hear()]) or version
+    return version
+
+
+async def ask(socket: Socket, text: str = "Hello there", **more: Any) -> dict[str, Any]:
+    await socket.say(type="send", text=text, model="tester", **more)
+    started = await socket.hear()
+    assert started["type"] == "started", started
+    return started
+
+
+async def attach(socket: Socket, started: dict[str, Any], version: int) -> None:
+    await socket.say(
+        type="attach",
+        conversation=started["conversation"],
+        message=started["message"],
+        version=version,
+    )
+
+
+async def test_a_question_is_answered(connect: Connect, ann: User, model: ModelRecord) -> None:
+    socket = await connect(ann)
+    started = await ask(socket, "Hello <b>there</b>")
+    assert started["url"] == f"/chat/{started['conversation']}/"
+    assert "Hello &lt;b&gt;there" in started["html"]
+    assert started["conversation"] in started["entry"]
+    heard = await socket.hear_until("ended")
+    page: Page = {}
+    show(page, heard)
+    assert text_of(page) == "<p>Hello &lt;b&gt;there&lt;/b&gt;</p>\n"
+    assert heard[-2]["phase"] == {"name": "ended"}
+    assert heard[-2]["stats"]["tokens"] == 2
+    assert (heard[-1]["status"], heard[-1]["error"]) == ("complete", None)
+    assert "2 tokens" in heard[-1]["foot"]
+    again = await ask(socket, "More", conversation=started["conversation"])
+    assert again["conversation"] == started["conversation"]
+
+
+async def test_a_stranger_is_sent_to_log_in(connect: Connect) -> None:
+    assert await (await connect(None)).closing_code() == 4401
+
+
+async def test_a_user_who_is_locked_out_is_heard_no_more(
+    connect: Connect, ann: User, model: ModelRecord
+) -> None:
+    socket = await connect(ann)
+    await User.objects.filter(pk=ann.pk).aupdate(is_active=False)
+    await socket.say(type="send", text="Hello", model="tester")
+    assert await socket.closing_code() == 4401
+    assert not await Message.objects.aexists()
+
+
+async def test_logging_out_elsewhere_ends_the_socket(connect: Connect, ann: User, model: ModelRecord) -> None:
+    socket = await connect(ann)
+    await Session.objects.all().adelete()
+    await socket.say(type="detach")
+    assert await socket.closing_code() == 4401
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "null",
+        '{"type": "send"}',
+        '{"type": "nonsense"}',
+        '{"type": "send", "text": 5, "model": "tester"}',
+        '{"type": "stop", "message": "no uuid"}',
+        '{"type": "attach", "conversation": 1, "message": 2}',
+        '{"type": "send", "text": "\\ud800", "model": "tester"}',
+        '{"type": "send", "model": "tester", "text": "' + "x" * 200_001 + '"}',
+        '{"type": "send", "text": " ", "model": "tester"}',
+        '{"type": "send", "text": "Hello", "model": "nobody"}',
+        '{"type": "send", "text": "Hello", "model": "../etc"}',
+    ],
+)
+async def test_nonsense_is_answered_with_an_error(
+    connect: Connect, ann: User, model: ModelRecord, text: str
+) -> None:
+    socket = await connect(ann)
+    await socket.send_to(text_data=text)
+    problem = await socket.hear()
+    assert problem["type"] == "error"
+    assert problem["message"]
+    await ask(socket)
+
+
+async def test_bytes_are_answered_with_an_error(connect: Connect, ann: User) -> None:
+    socket = await connect(ann)
+    await socket.send_to(bytes_data=b"\x00")
+    assert (await socket.hear())["code"] == "invalid_request"
+
+
+async def test_a_second_question_is_refused_while_the_first_is_answered(
+    connect: Connect, engine: FakeEngine, ann: User, model: ModelRecord
+) -> None:
+    engine.script, _ = gated(["one"])
+    socket = await connect(ann)
+    started = await ask(socket)
+    await socket.say(type="send", text="And?", model="tester", conversation=started["conversation"])
+    problem = await socket.hear()
+    assert (problem["type"], problem["code"], problem["retryable"]) == ("error", "busy", True)
+
+
+async def test_stop_works_from_another_tab(
+    connect: Connect, engine: FakeEngine, ann: User, model: ModelRecord
+) -> None:
+    engine.script, release = gated(["one ", "two "])
+    asking, other = await connect(ann), await connect(ann)
+    started = await ask(asking)
+    await release()
+    await hear_text(asking, {}, "one")
+    await other.say(type="stop", message=started["message"])
+    ended = (await asking.hear_until("ended"))[-1]
+    assert ended["status"] == "stopped"
+    assert "Try again" in ended["foot"]
+
+
+async def test_an_engine_that_dies_is_told_in_words(
+    connect: Connect, engine: FakeEngine, ann: User, model: ModelRecord
+) -> None:
+    engine.script, release = gated(["one ", "two "])
+    socket = await connect(ann)
+    await ask(socket)
+    await release()
+    await hear_text(socket, {}, "one")
+    engine.die()
+    ended = (await socket.hear_until("ended"))[-1]
+    assert ended["status"] == "interrupted"
+    assert ended["error"]["code"] == "engine_died"
+    assert ended["foot"].count(ended["error"]["message"]) == 1
+
+
+async def test_who_comes_back_gets_exactly_what_was_missed(
+    connect: Connect, engine: FakeEngine, ann: User, model: ModelRecord
+) -> None:
+    engine.script, release = gated(["One.\n\n", "Two.\n\n", "Three.\n\n", "Four."])
+    page: Page = {}
+    socket = await connect(ann)
+    started = await ask(socket)
+    await release()
+    await release()
+    version = await hear_text(socket, page, "Two")
+    await socket.disconnect()
+    await release()
+    socket = await connect(ann)
+    await attach(socket, started, version)
+    missed = await socket.hear()
+    assert all("One" not in html for _, html in missed["blocks"])
+    show(page, [missed])
+    await release()
+    await release()
+    show(page, await socket.hear_until("ended"))
+    assert text_of(page) == "<p>One.</p>\n<p>Two.</p>\n<p>Three.</p>\n<p>Four.</p>\n"
+
+
+@pytest.mark.parametrize("cuts", [range(0, 40, 2), range(1, 40, 5), (3, 4, 39)])
+async def test_a_socket_that_is_lost_again_and_again_loses_nothing(
+    connect: Connect, engine: FakeEngine, ann: User, model: ModelRecord, cuts: Any
+) -> None:
+    words = [f"{number} **w{number}**" + ("\n\n" if number % 7 == 0 else " ") for number in range(40)]
+
+    async def script(request: Request) -> AsyncIterator[Event]:
+        for word in words:
+            yield Text(text=word)
+            await asyncio.sleep(0.01)
+        yield Done(reason="stop", usage=Usage(completion=len(words)))
+
+    engine.script = script
+    page: Page = {}
+    socket = await connect(ann)
+    started = await ask(socket)
+    heard: list[dict[str, Any]] = []
+    version = 0
+    while not heard or heard[-1]["type"] != "ended":
+        heard.append(await socket.hear())
+        version = show(page, heard[-1:]) or version
+        if len(heard) in cuts and heard[-1]["type"] == "update":
+            await socket.disconnect()
+            socket = await connect(ann)
+            await socket.say(
+                type="attach",
+                conversation=started["conversation"],
+                message=started["message"],
+                version=version,
+            )
+    assert text_of(page) == "".join(render_blocks("".join(words)))
+
+
+async def test_an_answer_that_has_ended_comes_from_the_database(
+    connect: Connect, ann: User, model: ModelRecord
+) -> None:
+    socket = await connect(ann)
+    started = await ask(socket)
+    await socket.hear_until("ended")
+    while TURNS.running():
+        await asyncio.sleep(0.01)
+    await attach(socket, started, 99)
+    update, ended = await socket.hear_until("ended")
+    assert (update["blocks"], update["count"]) == ([[0, "<p>Hello there</p>\n"]], 1)
+    assert ended["status"] == "complete"
+
+
+async def test_detached_means_silence(
+    connect: Connect, engine: FakeEngine, ann: User, model: ModelRecord
+) -> None:
+    engine.script, release = gated(["one ", "two "])
+    socket = await connect(ann)
+    await ask(socket)
+    await release()
+    await hear_text(socket, {}, "one")
+    await socket.say(type="detach")
+    await socket.say(type="nonsense")
+    while (heard := await socket.hear())["type"] == "update":
+        pass
+    assert heard["type"] == "error"
+    await release()
+    assert await socket.receive_nothing(0.2)
+
+
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("kind", ["send", "attach", "stop"])
+async def test_what_is_somebody_else_s_is_not_found(
+    connect: Connect, engine: FakeEngine, ann: User, bob: User, model: ModelRecord, kind: str, running: bool
+) -> None:
+    if running:
+        engine.script, _ = gated(["one"])
+    socket = await connect(ann)
+    started = await ask(socket)
+    if not running:
+        await socket.hear_until("ended")
+    messages = await Message.objects.acount()
+    thief = await connect(bob)
+    for conversation, message in (
+        (started["conversation"], started["message"]),
+        (str(uuid4()), str(uuid4())),
+    ):
+        await thief.say(
+            type=kind, conversation=conversation, message=message, text="Hello", model="tester", version=0
+        )
+        assert (await thief.hear())["code"] == "not_found"
+    assert await Message.objects.acount() == messages
+    assert TURNS.running() == running
+
+
+async def test_updates_are_few_however_fast_the_tokens_come(
+    connect: Connect, engine: FakeEngine, ann: User, model: ModelRecord
+) -> None:
+    async def script(request: Request) -> AsyncIterator[Event]:
+        for number in range(600):
+            yield Text(text=f"{number} ")
+            if number % 6 == 0:
+                await asyncio.sleep(0.01)
+        yield Done(reason="stop", usage=Usage(completion=600))
+
+    engine.script = script
+    socket = await connect(ann)
+    started = asyncio.get_running_loop().time()
+    await ask(socket)
+    heard = await socket.hear_until("ended")
+    seconds = asyncio.get_running_loop().time() - started
+    assert len(heard) <= seconds * 20 + 5
+    page: Page = {}
+    show(page, heard)
+    assert "599" in text_of(page)

@@ -1,0 +1,293 @@
+"""Turns go on without anybody watching, are stored as they go, and always come to an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection
+
+from conversations import turn as turn_module
+from conversations.blocks import BlockStream
+from conversations.markdown import render_blocks
+from conversations.models import Conversation, Message
+from conversations.turn import Turn
+from conversations.turns import TURNS
+from inference.errors import Busy, Draining, LoadFailed, NotFound
+from inference.models import ModelRecord
+from inference.protocol import Done, Event, Failed, Loading, Queued, Reading, Request, Text, Timings, Usage
+from tests.fakes import FakeEngine, gated
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Status = Message.Status
+
+
+async def started(user: User, text: str = "Hello", conversation: Any = None) -> Turn:
+    return await TURNS.start(user=user, conversation=conversation, text=text, model="tester")
+
+
+async def stored(turn: Turn) -> Message:
+    return await Message.objects.aget(pk=turn.message.pk)
+
+
+async def eventually(check: Callable[[], bool], seconds: float = 5) -> None:
+    async with asyncio.timeout(seconds):
+        while not check():
+            await asyncio.sleep(0.01)
+
+
+Wrapper = Callable[..., Any]
+
+
+@contextlib.asynccontextmanager
+async def wrapped(wrapper: Wrapper) -> AsyncIterator[None]:
+    """``wrapper`` around every statement of the thread that turns use the database in."""
+    await sync_to_async(lambda: connection.execute_wrappers.append(wrapper))()
+    try:
+        yield
+    finally:
+        await sync_to_async(lambda: connection.execute_wrappers.remove(wrapper))()
+
+
+def is_save(sql: str) -> bool:
+    return sql.startswith('UPDATE "conversations_message"')
+
+
+async def test_an_answer_is_stored_with_its_figures(
+    ann: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    async def script(request: Request) -> AsyncIterator[Event]:
+        yield Queued(position=2)
+        yield Loading(seconds=0.5)
+        yield Reading(done=3, total=3)
+        yield Text(text="Hi ")
+        yield Text(text="*there*", tokens=2)
+        yield Done(
+            reason="length", usage=Usage(prompt=3, completion=3), timings=Timings(total=9, completion=6)
+        )
+
+    engine.script = script
+    turn = await started(ann)
+    await turn.task
+    message = await stored(turn)
+    assert (message.status, message.content, message.finish_reason) == (
+        Status.COMPLETE,
+        "Hi *there*",
+        "length",
+    )
+    assert (message.prompt_tokens, message.completion_tokens) == (3, 3)
+    assert (message.total_ns, message.completion_ns) == (9, 6)
+    assert [html for html, _ in turn.live.blocks] == ["<p>Hi <em>there</em></p>\n"]
+    assert turn.live.tokens == 3
+    assert TURNS.running() == 0
+
+
+async def test_a_turn_runs_without_anybody_watching(
+    ann: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    turn = await started(ann, "one two three")
+    await eventually(lambda: TURNS.running() == 0)
+    assert (await stored(turn)).content == "one two three "
+
+
+async def test_stop_keeps_the_text_and_cancels_at_the_engine(
+    ann: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    engine.script, release = gated(["one ", "two ", "three "])
+    turn = await started(ann)
+    await release()
+    await release()
+    await eventually(lambda: turn.text == "one two ")
+    await TURNS.stop(turn.message.pk, ann)
+    await turn.task
+    message = await stored(turn)
+    assert (message.status, message.content, message.error) == (Status.STOPPED, "one two ", "")
+    assert (message.completion_tokens, message.total_ns > 0) == (2, True)
+    await eventually(lambda: engine.closed == 1)
+    await TURNS.stop(turn.message.pk, ann)
+    assert (await stored(turn)).status == Status.STOPPED
+
+
+async def test_stop_before_anything_came(ann: User, model: ModelRecord, engine: FakeEngine) -> None:
+    engine.script, _ = gated(["one"])
+    turn = await started(ann)
+    turn.stop()
+    await turn.task
+    assert (await stored(turn)).status == Status.STOPPED
+
+
+async def test_nobody_else_can_stop_a_turn(
+    ann: User, bob: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    engine.script, _ = gated(["one"])
+    turn = await started(ann)
+    with pytest.raises(NotFound):
+        await TURNS.stop(turn.message.pk, bob)
+    assert TURNS.find(turn.message.pk, user=bob) is None
+    assert TURNS.running() == 1
+
+
+async def test_an_engine_that_dies_interrupts_and_the_text_is_kept(
+    ann: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    engine.script, release = gated(["one ", "two "])
+    turn = await started(ann)
+    await release()
+    await eventually(lambda: turn.text == "one ")
+    engine.die()
+    await turn.task
+    message = await stored(turn)
+    assert (message.status, message.content) == (Status.INTERRUPTED, "one ")
+    assert "try again" in message.error
+
+
+async def test_an_error_before_any_text_is_a_failure(
+    ann: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    async def script(request: Request) -> AsyncIterator[Event]:
+        yield Failed.of(LoadFailed("The weights are damaged."))
+
+    engine.script = script
+    turn = await started(ann)
+    await turn.task
+    message = await stored(turn)
+    assert (message.status, message.content, message.error) == (Status.FAILED, "", "The weights are damaged.")
+
+
+async def test_an_error_of_our_own_ends_the_turn_and_tells_nothing(
+    ann: User, model: ModelRecord, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "get_provider", lambda name: {}["secret"])
+    turn = await started(ann)
+    await turn.task
+    message = await stored(turn)
+    assert message.status == Status.FAILED
+    assert "secret" not in message.error
+
+
+async def test_an_answer_that_cannot_be_rendered_is_kept(
+    ann: User, model: ModelRecord, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BlockStream, "feed", lambda self, text: {}["secret"])
+    turn = await started(ann, "one two")
+    await turn.task
+    assert turn.live.ended
+    assert (await stored(turn)).status == Status.INTERRUPTED
+
+
+async def test_a_second_turn_waits_for_the_first(ann: User, model: ModelRecord, engine: FakeEngine) -> None:
+    engine.script, _ = gated(["one"])
+    turn = await started(ann)
+    talk = turn.opened.conversation.pk
+    with pytest.raises(Busy):
+        await started(ann, conversation=talk)
+    await started(ann)
+    assert TURNS.running() == 2
+    turn.stop()
+    await turn.task
+    await started(ann, conversation=talk)
+
+
+async def test_what_is_written_is_stored_once_in_a_while(
+    ann: User, model: ModelRecord, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "CHECKPOINT_SECONDS", 0.2)
+    last, saves = asyncio.Event(), []
+
+    async def script(request: Request) -> AsyncIterator[Event]:
+        for number in range(200):
+            yield Text(text=f"{number} ")
+            await asyncio.sleep(0.004)
+        await last.wait()
+        yield Done(reason="stop")
+
+    def noting(execute: Wrapper, sql: str, *rest: Any) -> Any:
+        saves.extend([sql] if is_save(sql) else [])
+        return execute(sql, *rest)
+
+    engine.script = script
+    async with wrapped(noting):
+        turn = await started(ann)
+        await eventually(lambda: turn.text.endswith("199 "))
+        await asyncio.sleep(0.3)
+        so_far = await stored(turn)
+        assert (so_far.status, so_far.content) == (Status.STREAMING, turn.text)
+        assert 2 <= len(saves) <= 12
+        last.set()
+        await turn.task
+
+
+async def test_a_database_that_is_locked_for_a_while_costs_nothing(
+    ann: User, model: ModelRecord, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "CHECKPOINT_SECONDS", 0.05)
+    failures = []
+
+    def locked(execute: Wrapper, sql: str, *rest: Any) -> Any:
+        if is_save(sql) and len(failures) < 3:
+            failures.append(sql)
+            raise OperationalError("database is locked")
+        return execute(sql, *rest)
+
+    engine.script, release = gated(["one ", "two "])
+    async with wrapped(locked):
+        turn = await started(ann)
+        await release()
+        await eventually(lambda: len(failures) == 1)
+        await release()
+        await release()
+        await turn.task
+    message = await stored(turn)
+    assert (message.status, message.content, message.error) == (Status.COMPLETE, "one two ", "")
+    assert len(failures) >= 2
+
+
+async def test_deleting_the_conversation_ends_its_turn(
+    ann: User, model: ModelRecord, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "CHECKPOINT_SECONDS", 0.05)
+    engine.script, release = gated(["one ", "two "])
+    turn = await started(ann)
+    await Conversation.objects.all().adelete()
+    await release()
+    await asyncio.wait_for(turn.task, 5)
+    await eventually(lambda: engine.closed == 1)
+
+
+async def test_closing_interrupts_and_stores_every_turn(
+    ann: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    engine.script, release = gated(["one ", "two "])
+    running = [await started(ann) for _ in range(3)]
+    await release()
+    await eventually(lambda: any(turn.text for turn in running))
+    TURNS.draining = True
+    with pytest.raises(Draining):
+        await started(ann)
+    await TURNS.close()
+    assert TURNS.running() == 0
+    async for message in Message.objects.filter(role="assistant"):
+        assert message.status == Status.INTERRUPTED
+        assert "stopped" in message.error
+
+
+async def test_live_blocks_end_as_the_whole_text_would(
+    ann: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    text = "# One\n\n- a\n- b\n\n```python\nx = 1\n```\n\n|a|b|\n|-|-|\n|1|2|\n\nThe end."
+
+    async def script(request: Request) -> AsyncIterator[Event]:
+        for character in text:
+            yield Text(text=character)
+        yield Done(reason="stop")
+
+    engine.script = script
+    turn = await started(ann)
+    await turn.task
+    assert tuple(html for html, _ in turn.live.blocks) == render_blocks(text)
