@@ -79,7 +79,12 @@ def _conversation_lock(user: User, conversation: UUID | None, text: str) -> Conv
 def _request(target: Target, conversation: Conversation) -> Generate:
     said = history_for_model(conversation=conversation)[-(protocol.MAX_MESSAGES - 1) :]
     system = [protocol.Message(role="system", content=target.system)] if target.system else []
-    return Generate(model=target.model, messages=(*system, *said), options=target.options)
+    return Generate(
+        model=target.model,
+        messages=(*system, *said),
+        options=target.options,
+        owner=f"user {conversation.user_id}",
+    )
 
 
 def title_of(text: str) -> str:

@@ -8,11 +8,25 @@ inside the span, without a token of their own, may write.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 from transformers import Cache
+
+
+def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros; on a CPU their memory is only taken where something else is written.
+
+    Zeros and not whatever lies there: what a mask hides is multiplied by 0, and that would not hide
+    a NaN.
+    """
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    # numpy asks the system for memory that is zero already, torch writes zeros into it.
+    return torch.from_numpy(numpy.zeros(prod(shape) * dtype.itemsize, numpy.uint8)).view(dtype).view(shape)
 
 
 class SlotCache(Cache):
@@ -55,9 +69,8 @@ class SlotCache(Cache):
         return view[:, :, : self._length]
 
     def _allocate(self, states: Tensor) -> Tensor:
-        # Zeros: what a mask hides is multiplied by 0, which would not hide a NaN.
         shape = (self.slots, states.shape[1], self.context + 1, states.shape[3])
-        return states.new_zeros(shape)
+        return zeros(shape, states.dtype, states.device)
 
     def get_seq_length(self, *args: Any, **kwargs: Any) -> int:
         return 0

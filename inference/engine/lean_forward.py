@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from inference.engine.cache import zeros
 from inference.engine.failures import in_our_words
 from inference.engine.linear import Linear, fused_linear
 from inference.protocol import Quantization
@@ -53,10 +54,10 @@ class LeanForward:
         self._key_heads = config.num_key_value_heads
         self._size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self._epsilon = config.rms_norm_eps
-        self._embedding = model.model.embed_tokens.weight
+        self._embedding = model.model.embed_tokens.weight.detach()
         self._rotary = model.model.rotary_emb
         self._dtype = model.dtype
-        self._norm = model.model.norm.weight.float()
+        self._norm = model.model.norm.weight.detach().float()
         self._head = _fused(quantization, model.lm_head)
         self._layers = [
             self._layer(module, window, quantization)
@@ -71,11 +72,10 @@ class LeanForward:
     def allocate(self, slots: int, context: int) -> None:
         """Make ``slots`` empty slots of ``context`` tokens."""
         self.slots, self.context = slots, context
-        # The last column is where rows without a token of their own may write. Zeros: what a mask
-        # hides is multiplied by 0, which would not hide a NaN.
+        # The last column is where rows without a token of their own may write.
         shape = (len(self._layers), slots, self._key_heads, context + 1, self._size)
-        self._keys = torch.zeros(shape, dtype=self._dtype, device=self._device)
-        self._values = torch.zeros_like(self._keys)
+        self._keys = zeros(shape, self._dtype, self._device)
+        self._values = zeros(shape, self._dtype, self._device)
 
     def read(self, slot: int, start: int, tokens: Sequence[int]) -> Tensor:
         """Logits after the last of ``tokens``, read at ``start`` of ``slot``: ``[1, vocabulary]``."""

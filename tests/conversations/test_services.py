@@ -173,3 +173,15 @@ def test_a_conversation_can_be_renamed_and_deleted_by_its_owner_only(
 def test_a_title_cannot_be_empty(ann: User, model: ModelRecord) -> None:
     with pytest.raises(InvalidRequest):
         services.conversation_rename(user=ann, conversation_id=opened(ann).conversation.pk, title=" ")
+
+
+def test_what_was_read_for_one_user_is_not_reused_for_another(db: None) -> None:
+    """The engine keeps apart what it has read by the request's owner."""
+    model = ModelRecord.objects.create(
+        name="kept/apart", source="store", folder="kept/apart", architecture="llama", digest="0" * 64
+    )
+    users = [User.objects.create_user(name) for name in ("eve", "mallory")]
+    opened = [services.turn_open(user=user, conversation=None, text="hi", model=model.name) for user in users]
+    owners = {turn.request.owner for turn in opened}
+    assert len(owners) == 2
+    assert "" not in owners
