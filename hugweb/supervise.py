@@ -41,8 +41,8 @@ _PASSED_ON = (
 )
 
 
-def engine_config() -> dict[str, Any]:
-    """What the engine is told, out of the settings."""
+def engine_config(log_level: str = "") -> dict[str, Any]:
+    """What the engine is told, out of the settings; ``log_level`` instead of theirs."""
     env = settings.ENV
     return {
         "address": engine_address(),
@@ -55,25 +55,26 @@ def engine_config() -> dict[str, Any]:
         "keep_alive": env["OLLAMA_KEEP_ALIVE"],
         "context_length": env["OLLAMA_CONTEXT_LENGTH"],
         "load_timeout": env["MODEL_LOAD_TIMEOUT_MS"] / 1000,
-        "log_level": env["HUGWEB_LOG_LEVEL"],
+        "log_level": log_level or env["HUGWEB_LOG_LEVEL"],
     }
 
 
-def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+def child_environment(environ: Mapping[str, str], log_level: str = "") -> dict[str, str]:
     """What of ``environ`` the engine may see. It never asks the Hub."""
     passed_on = {
         name: value
         for name, value in environ.items()
         if any(fnmatchcase(name, pattern) for pattern in _PASSED_ON)
     }
-    return {**passed_on, "HF_HUB_OFFLINE": "1", "HUGWEB_ENGINE_CONFIG": json.dumps(engine_config())}
+    return {**passed_on, "HF_HUB_OFFLINE": "1", "HUGWEB_ENGINE_CONFIG": json.dumps(engine_config(log_level))}
 
 
 class EngineSupervisor:
     """Keeps one engine running between ``start`` and ``stop``, from a thread of its own."""
 
-    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, command: Sequence[str] = COMMAND, *, log_level: str = "") -> None:
         self._command = command
+        self._log_level = log_level
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -134,7 +135,7 @@ class EngineSupervisor:
             self._process = subprocess.Popen(  # noqa: S603 (our own interpreter)
                 self._command,
                 cwd=settings.BASE_DIR,
-                env=child_environment(os.environ),
+                env=child_environment(os.environ, self._log_level),
                 stdin=subprocess.PIPE,
                 start_new_session=True,
             )

@@ -90,7 +90,8 @@ def _engine(target: Target) -> Iterator[None]:
     if asyncio.run(get_provider(target.provider).healthy()):
         yield
         return
-    supervisor = EngineSupervisor()
+    # Its messages would stand between question and answer.
+    supervisor = EngineSupervisor(log_level="warning")
     supervisor.start()
     try:
         yield
