@@ -149,5 +149,9 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": ENV["HUGWEB_LOG_LEVEL"].upper()},
-    "loggers": {"daphne": {"level": "WARNING"}, "django.channels": {"level": "ERROR"}},
+    "loggers": {
+        "daphne": {"level": "WARNING"},
+        "django.channels": {"level": "ERROR"},
+        "httpx2": {"level": "WARNING"},
+    },
 }

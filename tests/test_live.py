@@ -22,7 +22,7 @@ import ollama
 import psutil
 import pytest
 
-from tests.serving import PROJECT, Server, environment, eventually, status_of
+from tests.serving import PROJECT, Server, environment, eventually, fill_home, status_of
 
 MODEL = "tiny/llama"
 HELLO = [{"role": "user", "content": "Hello!"}]
@@ -252,3 +252,27 @@ def test_stopping_leaves_nothing_behind(home: Path, tmp_path: Path) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, 0)
             raise AssertionError("the engine is still there")
+
+
+def test_the_bench_measures_the_server(server: Server, home: Path, client: ollama.Client) -> None:
+    port = server.url.rpartition(":")[2]
+    done = subprocess.run(
+        [sys.executable, "manage.py", "bench", MODEL, "--json"],
+        cwd=PROJECT,
+        env=environment(home, {"HUGWEB_PORT": port}),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert {"model.generate, one stream", "web: added per token", "first token of turn 10"} <= set(figures)
+
+
+def test_the_bench_needs_a_server(tmp_path: Path) -> None:
+    fill_home(tmp_path / "home")
+    done = hugweb(tmp_path / "home", "bench", "test/model")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines() == [
+        "CommandError: No server is running in this home. Start it with `make serve`."
+    ]
