@@ -27,6 +27,8 @@ LENGTH_BYTES = 4
 MAX_MESSAGES = 1000
 MAX_STOPS = 16
 MAX_BIASES = 300
+LONGEST_SCHEMA = 65_536
+JSON = "json"
 FOREVER = -1.0
 
 Reason = Literal["stop", "length", "load", "unload", "status"]
@@ -91,7 +93,8 @@ class Generate(Struct, frozen=True, kw_only=True, tag="generate"):
 
     ``context`` are token ids that stand before the prompt (Ollama's ``context``).
     ``keep_alive`` are seconds that the model stays loaded afterwards, negative for ever,
-    ``None`` for the engine's default. What was read for one ``owner`` is never reused for another.
+    ``None`` for the engine's default. ``format`` is ``json``, a JSON Schema, or empty. What was read
+    for one ``owner`` is never reused for another.
     """
 
     model: ModelRef
@@ -100,6 +103,7 @@ class Generate(Struct, frozen=True, kw_only=True, tag="generate"):
     context: tuple[int, ...] = ()
     options: Options = Options()
     owner: str = ""
+    format: Annotated[str, Meta(max_length=LONGEST_SCHEMA)] = ""
     keep_alive: float | None = None
 
 

@@ -276,3 +276,34 @@ def test_the_bench_needs_a_server(tmp_path: Path) -> None:
     assert done.stderr.strip().splitlines() == [
         "CommandError: No server is running in this home. Start it with `make serve`."
     ]
+
+
+COLOUR = {
+    "type": "object",
+    "properties": {"colour": {"enum": ["red", "blue"]}, "sure": {"type": "boolean"}},
+    "required": ["colour", "sure"],
+    "additionalProperties": False,
+}
+
+
+def test_a_format_is_kept(client: ollama.Client) -> None:
+    """20: even by a model that says nothing but noise."""
+    for seed in range(3):
+        options = {"temperature": 1.5, "seed": seed, "num_predict": 300}
+        for answer in (
+            client.generate(MODEL, "hi", format=COLOUR, options=options).response,
+            client.chat(MODEL, HELLO, format=COLOUR, options=options).message.content or "",
+        ):
+            said = json.loads(answer)
+            assert set(said) == {"colour", "sure"}
+            assert said["colour"] in COLOUR["properties"]["colour"]["enum"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["xml", ["json"], 7, {"type": "banana"}, {"type": "object", "properties": 1}]
+)
+def test_a_wrong_format_is_said(server: Server, wrong: object) -> None:
+    body = {"model": MODEL, "messages": HELLO, "format": wrong}
+    answer = httpx.post(f"{server.url}/api/chat", json=body, timeout=30)
+    assert answer.status_code == 400
+    assert "format" in answer.json()["error"]

@@ -11,10 +11,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any, Protocol
 
 from inference.engine.detokenize import Detokenizer
 from inference.engine.stopping import StopStrings
 from inference.protocol import Done, Event, Options, Reading, Reason, Text, Timings, Usage
+
+
+class Grammar(Protocol):
+    """What may follow in an answer that has a format."""
+
+    def allowed(self) -> Any:
+        """Which tokens may follow, as the sampler takes it."""
+
+    def accept(self, token: int) -> None:
+        """``token`` follows."""
 
 
 class Stage(IntEnum):
@@ -41,6 +52,7 @@ class Row:
     decode: Callable[[list[int]], str]
     deliver: Callable[[list[Event]], None]
     owner: str = ""
+    grammar: Grammar | None = None
     stage: Stage = Stage.WAITING
     read: int = 0
     reused: int = 0
@@ -89,6 +101,8 @@ class Row:
         self._held += 1
         if token in self.ends:
             return self._end("stop", self._stops.flush())
+        if self.grammar:
+            self.grammar.accept(token)
         text = self._stops.push(self._detokenizer.push(token))
         if self._stops.found:
             return self._end("stop", text)

@@ -26,6 +26,8 @@ class BatchSampler:
     def draw(self, logits: Tensor, rows: Sequence[Row]) -> list[int]:
         """Tokens drawn from ``logits``, ``[rows, vocabulary]``."""
         options = [row.options for row in rows]
+        if any(row.grammar for row in rows):
+            logits = _constrained(logits, rows)
         if any(map(_penalizes, options)):
             logits = _penalized(logits.float(), rows)
         if all(option.temperature == 0 for option in options):
@@ -37,6 +39,15 @@ class BatchSampler:
         places = _places(_cut(best, options), options, rows)
         drawn: list[int] = tokens.gather(1, places).squeeze(1).tolist()
         return drawn
+
+
+def _constrained(logits: Tensor, rows: Sequence[Row]) -> Tensor:
+    """``logits`` with -inf where a row's format does not let a token follow."""
+    logits = logits.float().clone()
+    for row, scores in zip(rows, logits, strict=True):
+        if row.grammar:
+            scores.masked_fill_(~row.grammar.allowed().to(scores.device), -torch.inf)
+    return logits
 
 
 def _penalizes(options: Options) -> bool:

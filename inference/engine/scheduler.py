@@ -179,8 +179,11 @@ class Scheduler(Generic[Logits]):
 
     def _sample(self, slots: list[Slot], logits: Logits) -> None:
         rows = [slot.row for slot in slots if slot.row]
-        for row, token in zip(rows, self._sampler.draw(logits, rows), strict=True):
-            row.deliver(row.accept(token))
+        for slot, row, token in zip(slots, rows, self._sampler.draw(logits, rows), strict=True):
+            try:
+                row.deliver(row.accept(token))
+            except InferenceError as error:
+                self._drop(slot, error)
 
     def _drop(self, slot: Slot, error: InferenceError) -> None:
         """End the row of ``slot`` with ``error``; what the slot holds is no longer sure."""

@@ -312,3 +312,27 @@ def test_an_end_token_ends_and_is_not_shown() -> None:
     assert client.said == said[: said.index(said[3])]
     assert isinstance(client.last, Done)
     assert (client.last.reason, client.last.usage.completion) == ("stop", said.index(said[3]) + 1)
+
+
+class Forbidding:
+    """A format that breaks at its third token."""
+
+    accepted = 0
+
+    def allowed(self) -> None:
+        """The arithmetic sampler asks nobody."""
+
+    def accept(self, token: int) -> None:
+        self.accepted += 1
+        if self.accepted == 3:
+            raise InferenceError("no further")
+
+
+def test_a_format_that_breaks_ends_only_its_row() -> None:
+    scheduler = scheduler_of(Arithmetic(3))
+    clients = [Client([number], 10) for number in range(3)]
+    clients[1].row.grammar = Forbidding()
+    scheduler.waiting.extend(client.row for client in clients)
+    run(scheduler)
+    assert clients[1].last == Failed(code="internal", message="no further")
+    assert all(client.said == expected(client.prompt, 10) for client in (clients[0], clients[2]))

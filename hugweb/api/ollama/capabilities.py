@@ -40,8 +40,6 @@ def _check(body: GenerationBody, target: Target, task: str) -> None:
         )
     if body.think and "thinking" not in target.record.capabilities:
         raise Unsupported(f'"{target.model.name}" does not support thinking')
-    if body.format:
-        raise Unsupported("Structured output (format) is not supported yet.")
     if body.logprobs:
         raise Unsupported("logprobs are not supported yet.")
 

@@ -13,8 +13,9 @@ import msgspec
 from msgspec import Struct, ValidationError
 
 from inference.errors import InvalidRequest
-from inference.protocol import MAX_MESSAGES, Message, Options
+from inference.protocol import JSON, LONGEST_SCHEMA, MAX_MESSAGES, Message, Options
 
+DEEPEST_SCHEMA = 32
 Body = TypeVar("Body", bound=Struct)
 
 OPTION_FIELDS = {field.name: field.type for field in msgspec.structs.fields(Options)}
@@ -106,6 +107,28 @@ def _truncated(name: str, value: float) -> int:
         return int(value)
     except (OverflowError, ValueError) as error:
         raise InvalidRequest(f'option "{name}" must be of type integer') from error
+
+
+def parse_format(given: Any) -> str:
+    """What the answer is to be: ``json``, the text of a JSON Schema, or empty."""
+    if given in (None, ""):
+        return ""
+    if given == JSON:
+        return JSON
+    schema = msgspec.json.encode(given).decode()
+    if not isinstance(given, dict):
+        raise InvalidRequest(f'invalid format: {schema[:80]}; expected "json" or a valid JSON Schema object')
+    if len(schema) > LONGEST_SCHEMA or _depth(given) > DEEPEST_SCHEMA:
+        raise InvalidRequest(
+            f"The format is too large: at most {LONGEST_SCHEMA} characters, {DEEPEST_SCHEMA} levels deep."
+        )
+    return schema
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and objects are nested; msgspec has refused what is too deep for this."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inside), default=0)
 
 
 def chat_messages(body: ChatBody, system: str) -> tuple[Message, ...]:

@@ -29,6 +29,7 @@ from hugweb.api.ollama.requests import (
     chat_messages,
     generate_messages,
     parse,
+    parse_format,
     parse_options,
 )
 from hugweb.api.shape import error_response
@@ -93,6 +94,7 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
         model=target.model,
         messages=chat_messages(body, target.system),
         options=options,
+        format=parse_format(body.format),
         keep_alive=keep_alive,
     )
     return await _respond(target, ours, frames, stream=body.stream)
@@ -116,6 +118,7 @@ async def generate(request: HttpRequest) -> HttpResponseBase:
         prompt=body.prompt if body.raw else None,
         context=tuple(body.context),
         options=options,
+        format=parse_format(body.format),
         keep_alive=keep_alive,
     )
     return await _respond(target, ours, frames, stream=body.stream)

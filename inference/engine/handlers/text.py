@@ -24,6 +24,7 @@ from transformers.utils import logging as transformers_logging
 from inference.engine.batch import Batch
 from inference.engine.choice import choose_forward, trial_texts
 from inference.engine.config import EngineConfig
+from inference.engine.grammar import Grammar, GrammarBuilder
 from inference.engine.handlers.base import ModelHandler
 from inference.engine.hardware import choose_device, choose_dtype
 from inference.engine.prompts import PromptBuilder
@@ -74,6 +75,7 @@ class TextHandler(ModelHandler):
         self._tokenizer = tokenizer
         self._prompts = PromptBuilder(tokenizer, model.config.vocab_size)
         self._ends = _end_tokens(model.generation_config, tokenizer)
+        self._grammars = GrammarBuilder(tokenizer, model.config.vocab_size, self._ends)
         self._defaults = _model_defaults(model.generation_config).over(DEFAULTS)
         self.device = model.device.type
         self.size = model.get_memory_footprint()
@@ -95,9 +97,10 @@ class TextHandler(ModelHandler):
         loop = asyncio.get_running_loop()
         options = request.options.over(self._defaults)
         context = min(self.context_length, options.num_ctx or self.context_length)
+        grammar = await loop.run_in_executor(self._thread, self._grammars.build, request.format)
         prompt = await loop.run_in_executor(self._thread, self._prompts.build, request, context)
         limit = _limit(options.num_predict, context - len(prompt))
-        make_row = partial(self._row, request, prompt, options, limit)
+        make_row = partial(self._row, request, grammar, prompt, options, limit)
         async with contextlib.aclosing(self._batch.run(make_row)) as events:
             async for event in events:
                 yield event
@@ -113,6 +116,7 @@ class TextHandler(ModelHandler):
     def _row(
         self,
         request: Generate,
+        grammar: Grammar | None,
         prompt: list[int],
         options: Options,
         limit: int,
@@ -128,6 +132,7 @@ class TextHandler(ModelHandler):
             ),
             deliver=deliver,
             owner=request.owner,
+            grammar=grammar,
         )
 
 

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hugweb.api.ollama.durations import keep_alive_seconds
-from hugweb.api.ollama.requests import ChatBody, GenerateBody, chat_messages, parse, parse_options
+from hugweb.api.ollama.requests import (
+    ChatBody,
+    GenerateBody,
+    chat_messages,
+    parse,
+    parse_format,
+    parse_options,
+)
 from inference.errors import InvalidRequest
 from inference.protocol import Message, Options
 
@@ -171,3 +178,24 @@ def test_what_is_no_duration_is_refused(value: float | str) -> None:
 def test_a_missing_unit_is_said_in_gos_words() -> None:
     with pytest.raises(InvalidRequest, match='^time: missing unit in duration "10"$'):
         keep_alive_seconds("10")
+
+
+def nested(levels: int) -> dict[str, object]:
+    schema: dict[str, object] = {}
+    for _ in range(levels):
+        schema = {"properties": {"a": schema}}
+    return schema
+
+
+def test_formats_are_json_a_schema_or_nothing() -> None:
+    assert parse_format(None) == ""
+    assert parse_format("json") == "json"
+    assert json.loads(parse_format({"type": "object"})) == {"type": "object"}
+
+
+@pytest.mark.parametrize(
+    "wrong", ["xml", 1, True, ["json"], nested(40), {"enum": ["x" * 70_000]}, {"enum": ["x"] * 70_000}]
+)
+def test_other_formats_are_refused(wrong: object) -> None:
+    with pytest.raises(InvalidRequest, match="format"):
+        parse_format(wrong)

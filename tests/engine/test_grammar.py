@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from inference.engine.grammar import GrammarBuilder
+from inference.engine.handlers.text import DEFAULTS
+from inference.engine.row import Row
+from inference.engine.sampler import BatchSampler
+from inference.errors import InferenceError, InvalidRequest
+from inference.protocol import Options
+from tests.tiny import tiny_tokenizer
+
+TOKENIZER = tiny_tokenizer()
+END = TOKENIZER.eos_token_id
+BUILDER = GrammarBuilder(TOKENIZER, len(TOKENIZER), frozenset({END}))
+SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {
+            "colour": {"enum": ["red", "blue", "😀"]},
+            "sure": {"type": "boolean"},
+            "count": {"type": "integer", "minimum": 0, "maximum": 99},
+        },
+        "required": ["colour", "sure", "count"],
+        "additionalProperties": False,
+    }
+)
+
+
+def noise(wanted: str, seed: int, *, limit: int = 400, temperature: float = 1.0) -> tuple[str, Row]:
+    """What a model that says anything at random says within the format."""
+    random = torch.Generator().manual_seed(seed)
+    row = Row(
+        prompt=[5],
+        options=Options(temperature=temperature, top_k=0, top_p=1.0, seed=seed).over(DEFAULTS),
+        limit=limit,
+        ends=frozenset({END}),
+        decode=lambda tokens: TOKENIZER.decode(tokens, skip_special_tokens=True),
+        deliver=lambda events: None,
+        grammar=BUILDER.build(wanted),
+    )
+    sampler = BatchSampler()
+    while row.stage < 3:
+        logits = torch.randn(1, len(TOKENIZER), generator=random)
+        row.accept(sampler.draw(logits, [row])[0])
+    return TOKENIZER.decode(row.answer, skip_special_tokens=True), row
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_noise_within_a_schema_validates(seed: int, temperature: float) -> None:
+    text, row = noise(SCHEMA, seed, temperature=temperature)
+    assert row.answer[-1] == END
+    answer = json.loads(text)
+    assert set(answer) == {"colour", "sure", "count"}
+    assert answer["colour"] in {"red", "blue", "😀"}
+    assert answer["sure"] in {True, False}
+    assert 0 <= answer["count"] <= 99
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_json_mode_gives_an_object(seed: int) -> None:
+    text, row = noise("json", seed, limit=3000)
+    if row.answer[-1] == END:
+        assert isinstance(json.loads(text), dict)
+    else:
+        assert text.startswith("{")
+
+
+def test_no_format_is_no_grammar() -> None:
+    assert BUILDER.build("") is None
+
+
+@pytest.mark.parametrize(
+    "schema", ["[]", "1", "not json", '{"type": "banana"}', '{"properties": 1}', '{"$ref": "#/nowhere"}']
+)
+def test_what_is_no_schema_is_refused(schema: str) -> None:
+    with pytest.raises(InvalidRequest, match="JSON Schema"):
+        BUILDER.build(schema)
+
+
+def test_two_answers_of_one_schema_do_not_share_their_state() -> None:
+    first, second = BUILDER.build(SCHEMA), BUILDER.build(SCHEMA)
+    assert first is not None
+    assert second is not None
+    opening = int(first.allowed().nonzero()[0])
+    first.accept(opening)
+    assert second.allowed()[opening]
+    assert not torch.equal(first.allowed(), second.allowed())
+
+
+def test_a_token_that_must_not_follow_is_an_error_and_stays_one() -> None:
+    grammar = BUILDER.build(SCHEMA)
+    assert grammar is not None
+    with pytest.raises(InferenceError):
+        grammar.accept(int((~grammar.allowed()).nonzero()[0]))
+    assert grammar.allowed().all()
+    with pytest.raises(InferenceError):
+        grammar.accept(5)
