@@ -7,6 +7,7 @@ that it does not take is the request's mistake.
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +24,37 @@ ANY_OBJECT = '{"type": "object"}'
 # Some whitespace, as models write it, but never so much that an answer is nothing else.
 WHITESPACE = r"[ \n]{0,16}"
 MOST_COMPILED = 64
+
+# Keywords that say what other properties there may be, and those that hold schemas.
+OPEN = {"additionalProperties", "patternProperties", "unevaluatedProperties"}
+SCHEMAS = {"items", "additionalProperties"}
+LISTS_OF_SCHEMAS = {"anyOf", "oneOf", "prefixItems"}
+MAPS_OF_SCHEMAS = {"properties", "$defs", "definitions"}
+
+
+def closed(schema: Any) -> Any:
+    """``schema`` with objects that list their properties having no others, unless it says so.
+
+    JSON Schema lets anything else in, which a small model takes as leave to go on for ever; people
+    mean what they list, and llama.cpp reads schemas so too. Parts of an ``allOf`` stay open, since
+    each of them is to let the other's properties in.
+    """
+    if not isinstance(schema, dict) or "allOf" in schema:
+        return schema
+    result = {name: _closed_part(name, part) for name, part in schema.items()}
+    if "properties" in result and not OPEN & result.keys():
+        result["additionalProperties"] = False
+    return result
+
+
+def _closed_part(name: str, part: Any) -> Any:
+    if name in SCHEMAS:
+        return closed(part)
+    if name in LISTS_OF_SCHEMAS and isinstance(part, list):
+        return [closed(one) for one in part]
+    if name in MAPS_OF_SCHEMAS and isinstance(part, dict):
+        return {key: closed(one) for key, one in part.items()}
+    return part
 
 
 class Grammar:
@@ -67,7 +99,9 @@ class GrammarBuilder:
 
     def _compile(self, schema: str) -> LLMatcher:
         try:
-            grammar = LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_pattern": WHITESPACE})
+            grammar = LLMatcher.grammar_from_json_schema(
+                json.dumps(closed(json.loads(schema))), overrides={"whitespace_pattern": WHITESPACE}
+            )
         except ValueError as error:
             raise InvalidRequest("The format is not a JSON Schema object.") from error
         matcher = LLMatcher(self._tokens(), grammar, log_level=0)

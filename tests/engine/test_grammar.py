@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from inference.engine.grammar import GrammarBuilder
+from inference.engine.grammar import GrammarBuilder, closed
 from inference.engine.handlers.text import DEFAULTS
 from inference.engine.row import Row
 from inference.engine.sampler import BatchSampler
@@ -100,3 +100,32 @@ def test_a_token_that_must_not_follow_is_an_error_and_stays_one() -> None:
     assert grammar.allowed().all()
     with pytest.raises(InferenceError):
         grammar.accept(5)
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"properties": {"a": {}}}, {"properties": {"a": {}}, "additionalProperties": False}),
+        ({"properties": {}, "additionalProperties": True}, {"properties": {}, "additionalProperties": True}),
+        ({"type": "object"}, {"type": "object"}),
+        (
+            {"items": {"properties": {"properties": {"type": "string"}}}},
+            {"items": {"properties": {"properties": {"type": "string"}}, "additionalProperties": False}},
+        ),
+        (
+            {"$defs": {"x": {"properties": {}}}, "anyOf": [{"$ref": "#/$defs/x"}, {"properties": {}}]},
+            {
+                "$defs": {"x": {"properties": {}, "additionalProperties": False}},
+                "anyOf": [{"$ref": "#/$defs/x"}, {"properties": {}, "additionalProperties": False}],
+            },
+        ),
+        (
+            {"allOf": [{"properties": {}}], "properties": {}},
+            {"allOf": [{"properties": {}}], "properties": {}},
+        ),
+        ({"enum": [{"properties": {}}]}, {"enum": [{"properties": {}}]}),
+        (True, True),
+    ],
+)
+def test_objects_have_the_properties_they_list(schema: object, expected: object) -> None:
+    assert closed(schema) == expected
