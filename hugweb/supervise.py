@@ -37,7 +37,7 @@ LONGEST_DELAY = 30.0
 _PASSED_ON = (
     *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_*", "TMPDIR", "TZ", "VIRTUAL_ENV", "PYTHON*"),
     *("LD_LIBRARY_PATH", "DYLD_*", "CUDA_*", "NVIDIA_*", "HIP_*", "HSA_*", "ROCR_*"),
-    *("PYTORCH_*", "TORCH*", "TRITON_*", "OMP_*", "MKL_*", "KMP_*", "MALLOC_*", "HUGWEB_FAULTS"),
+    *("PYTORCH_*", "TORCH*", "TRITON_*", "OMP_*", "MKL_*", "KMP_*", "MALLOC_*"),
 )
 
 

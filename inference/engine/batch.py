@@ -11,13 +11,13 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from inference.engine.row import Row
 from inference.engine.scheduler import Scheduler
-from inference.errors import InferenceError
-from inference.protocol import Done, Event, Events, Failed, Queued
+from inference.errors import Busy, InferenceError
+from inference.protocol import Done, Event, Events, Failed
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +27,10 @@ Mailbox = asyncio.Queue[list[Event]]
 class Batch:
     """Runs rows through a scheduler in a thread of its own. Made and used on the event loop."""
 
-    def __init__(self, scheduler: Scheduler[Any], places: int) -> None:
+    def __init__(self, scheduler: Scheduler[Any], *, places: int, max_queue: int) -> None:
         self._scheduler = scheduler
         self._places = places
+        self._max_queue = max_queue
         self._rows = 0
         self._arrivals: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         self._outbox: list[tuple[Mailbox, list[Event]]] = []
@@ -40,6 +41,20 @@ class Batch:
     def steps(self) -> int:
         return self._scheduler.steps
 
+    @contextlib.contextmanager
+    def admitted(self) -> Iterator[int]:
+        """Count a request in while the block runs: its place in line, above 0 if it has to wait.
+
+        ``Busy`` when as many wait as may.
+        """
+        if self._rows >= self._places + self._max_queue:
+            raise Busy
+        self._rows += 1
+        try:
+            yield self._rows - self._places
+        finally:
+            self._rows -= 1
+
     async def run(self, make_row: Callable[[Callable[[list[Event]], None]], Row]) -> Events:
         """The events of a row, made by ``make_row`` with the function that takes them.
 
@@ -48,9 +63,6 @@ class Batch:
         mailbox: Mailbox = asyncio.Queue()
         row = make_row(lambda events: self._outbox.append((mailbox, events)))
         self._start()
-        self._rows += 1
-        if self._rows > self._places:
-            yield Queued(position=self._rows - self._places)
         self._arrivals.put(row)
         try:
             async with contextlib.aclosing(_opened(mailbox)) as events:
@@ -58,7 +70,6 @@ class Batch:
                     yield event
         finally:
             row.cancelled = True
-            self._rows -= 1
 
     def close(self) -> None:
         """End the thread; blocks until it has ended."""

@@ -14,6 +14,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     ``address``: path of its socket. ``model_roots``: folders that models may be loaded from.
     ``num_parallel``: requests of one model at a time (0: as many as memory allows, up to 8).
+    ``max_queue``: requests that may wait, for a load and at each model.
     ``keep_alive`` and ``load_timeout`` in seconds, ``context_length`` in tokens (0: the model's).
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 
 import msgspec
 
@@ -36,7 +37,7 @@ class Engine:
     def __init__(self, residents: Residents, config: EngineConfig) -> None:
         self._residents = residents
         self._max_queue = config.max_queue
-        self._pending = 0
+        self._waiting = 0
 
     async def submit(self, request: Request) -> Events:
         """The events of ``request``; ``Done`` is the last, a failure is raised."""
@@ -54,24 +55,34 @@ class Engine:
 
     async def _work(self, request: Load | Generate) -> Events:
         """Wait for a place, load the model if need be, answer; all of it timed."""
-        if self._pending >= self._max_queue:
-            raise Busy
-        self._pending += 1
         started = time.perf_counter_ns()
-        try:
+        with contextlib.ExitStack() as line:
+            if not self._residents.holds(request.model):
+                line.enter_context(self._in_line())
             while (resident := self._residents.claim(request.model)) is None:
                 change = self._residents.change
-                yield Queued(position=self._pending)
+                yield Queued(position=self._waiting)
                 await change.wait()
             async with self._residents.use(resident, request.keep_alive):
                 async for loading in self._residents.loading(resident):
                     yield loading
+                line.close()
                 loaded = time.perf_counter_ns()
                 async with contextlib.aclosing(self._answer(resident, request)) as events:
                     async for event in events:
                         yield _timed(event, load=loaded - started, started=started)
+
+    @contextlib.contextmanager
+    def _in_line(self) -> Iterator[None]:
+        """Count one that waits for a model to be loaded; ``Busy`` when as many wait as may."""
+        # The first does not wait for others: the load is its own.
+        if self._waiting > self._max_queue:
+            raise Busy
+        self._waiting += 1
+        try:
+            yield
         finally:
-            self._pending -= 1
+            self._waiting -= 1
 
     @staticmethod
     async def _answer(resident: Resident, request: Load | Generate) -> Events:

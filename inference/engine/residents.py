@@ -80,6 +80,11 @@ class Residents:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
         self._change = asyncio.Event()
 
+    def holds(self, model: ModelRef) -> bool:
+        """Whether ``model`` is loaded, so that nobody has to wait for it."""
+        resident = self._residents.get(_key(model))
+        return resident is not None and resident.ready
+
     def claim(self, model: ModelRef) -> Resident | None:
         """The resident for ``model``, its load begun if need be; ``None`` while all places are in use."""
         if resident := self._residents.get(_key(model)):

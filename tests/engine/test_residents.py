@@ -186,11 +186,18 @@ async def test_a_load_that_takes_too_long_is_said_and_goes_on() -> None:
 
 
 async def test_a_full_queue_refuses() -> None:
+    """One whose load it is, two that wait, and no more; a loaded model is not held up by it."""
     bench = Bench(max_queue=2)
-    waiting = [asyncio.create_task(bench.say("a")) for _ in range(2)]
-    await until(lambda: "a" in bench.handlers)
+    loaded = await bench.loaded("b")
+    loaded.go_on.set()
+    bench.may_load.clear()
+    waiting = [asyncio.create_task(bench.say("a")) for _ in range(3)]
+    await until(lambda: "a" in bench.loads)
     with pytest.raises(Busy):
         await bench.say("a")
+    assert isinstance((await bench.say("b"))[-1], Done)
+    bench.may_load.set()
+    await until(lambda: "a" in bench.handlers)
     bench.handlers["a"].go_on.set()
     await asyncio.gather(*waiting)
     await bench.say("a")

@@ -17,7 +17,7 @@ from inference.engine.core import Engine
 from inference.engine.handlers import load_handler
 from inference.engine.residents import Residents
 from inference.engine.scheduler import CHUNK
-from inference.errors import ContextOverflow, InvalidRequest, LoadFailed, Unsupported
+from inference.errors import Busy, ContextOverflow, InvalidRequest, LoadFailed, Unsupported
 from inference.protocol import (
     Done,
     Event,
@@ -208,6 +208,30 @@ async def test_more_requests_than_slots_wait_and_may_leave(config: EngineConfig,
     events: list[Event] = [event async for event in third]
     assert isinstance(events[-1], Done)
     await engine.close()
+
+
+async def test_as_many_wait_as_may_and_places_come_back(config: EngineConfig, tiny_llama: Path) -> None:
+    """Slots and line, and not one more; who leaves from the line, at whatever moment, frees a place."""
+    settings = replace(config, num_parallel=1, max_queue=2)
+    engine = Engine(Residents(load_handler, settings), settings)
+    long = engine.submit(chat(tiny_llama, "Hello!", options=Options(temperature=0, num_predict=4000)))
+    await first_text(long)
+    for _ in range(3):
+        second, third = engine.submit(chat(tiny_llama, "Hello!")), engine.submit(chat(tiny_llama, "Hello!"))
+        assert [await anext(second), await anext(third)] == [Queued(position=1), Queued(position=2)]
+        with pytest.raises(Busy):
+            await answer(engine, chat(tiny_llama, "Hello!"))
+        await third.aclose()
+        await second.aclose()
+    await long.aclose()
+    await answer(engine, chat(tiny_llama, "Hello!"))
+    await engine.close()
+
+
+async def test_no_tokens_wanted_is_no_tokens(engine: Engine, tiny_llama: Path) -> None:
+    text, done = await answer(engine, chat(tiny_llama, "Hello!", options=Options(num_predict=0)))
+    assert (text, done.reason, done.usage.completion) == ("", "length", 0)
+    assert done.usage.prompt == len(done.context)
 
 
 async def first_text(events: Events) -> Text:

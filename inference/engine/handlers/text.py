@@ -31,7 +31,7 @@ from inference.engine.prompts import PromptBuilder
 from inference.engine.row import Row
 from inference.engine.sampler import BatchSampler
 from inference.engine.scheduler import Scheduler
-from inference.protocol import Event, Events, Generate, Options, Quantization
+from inference.protocol import Done, Event, Events, Generate, Options, Quantization, Queued, Usage
 
 # Ollama's defaults, for models whose generation_config does not say.
 DEFAULTS = Options(
@@ -86,7 +86,9 @@ class TextHandler(ModelHandler):
             model, texts, wanted=config.num_parallel, longest=longest, quantization=quantization
         )
         self.context_length = forward.context
-        self._batch = Batch(Scheduler(forward, BatchSampler()), forward.slots)
+        self._batch = Batch(
+            Scheduler(forward, BatchSampler()), places=forward.slots, max_queue=config.max_queue
+        )
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompt")
 
     @property
@@ -94,12 +96,23 @@ class TextHandler(ModelHandler):
         return self._batch.steps
 
     async def run(self, request: Generate) -> Events:
+        with self._batch.admitted() as place:
+            if place > 0:
+                yield Queued(position=place)
+            async with contextlib.aclosing(self._answer(request)) as events:
+                async for event in events:
+                    yield event
+
+    async def _answer(self, request: Generate) -> Events:
         loop = asyncio.get_running_loop()
         options = request.options.over(self._defaults)
         context = min(self.context_length, options.num_ctx or self.context_length)
         grammar = await loop.run_in_executor(self._thread, self._grammars.build, request.format)
         prompt = await loop.run_in_executor(self._thread, self._prompts.build, request, context)
         limit = _limit(options.num_predict, context - len(prompt))
+        if limit == 0:
+            yield Done(reason="length", usage=Usage(prompt=len(prompt)), context=tuple(prompt))
+            return
         make_row = partial(self._row, request, grammar, prompt, options, limit)
         async with contextlib.aclosing(self._batch.run(make_row)) as events:
             async for event in events:
@@ -138,7 +151,7 @@ class TextHandler(ModelHandler):
 
 def _limit(wanted: int | None, room: int) -> int:
     """Tokens to generate at most: as many as wanted, where there is room for them."""
-    return room if wanted is None or wanted < 0 else min(max(wanted, 1), room)
+    return room if wanted is None or wanted < 0 else min(wanted, room)
 
 
 def _count_parameters(folder: Path) -> int:
