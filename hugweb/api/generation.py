@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from inference.errors import EngineDied
-from inference.protocol import Done, Events, Text
+from inference.protocol import (
+    Called,
+    Done,
+    Drawing,
+    Events,
+    Logprob,
+    Result,
+    Text,
+    Thought,
+    ToolCall,
+)
 
-Answer = AsyncGenerator[Text | Done, None]
+Content = Text | Thought | Called | Result | Drawing | Done
+Answer = AsyncGenerator[Content, None]
 
 
 async def begin(events: Events) -> Answer:
-    """``events`` from their first text on, which is already there when this returns.
+    """``events`` from their first content on, which is already there when this returns.
 
     Whatever can fail before that (no such model, no memory, no engine) is raised here, while the
     response can still carry a status.
@@ -36,31 +47,65 @@ async def begin(events: Events) -> Answer:
 async def _content(events: Events) -> Answer:
     async with contextlib.aclosing(events):
         async for event in events:
-            if isinstance(event, Text | Done):
+            if isinstance(event, Content):
                 yield event
 
 
-async def _resumed(first: Text | Done, rest: Answer) -> Answer:
+async def _resumed(first: Content, rest: Answer) -> Answer:
     async with contextlib.aclosing(rest):
         yield first
         async for event in rest:
             yield event
 
 
+@dataclass
+class Sample:
+    """One whole answer of a request."""
+
+    text: str = ""
+    thinking: str = ""
+    calls: list[ToolCall] = field(default_factory=list)
+    logprobs: list[Logprob] = field(default_factory=list)
+
+    def add(self, piece: Text | Thought | Called) -> None:
+        """Take in the next ``piece``."""
+        self.logprobs.extend(piece.logprobs)
+        match piece:
+            case Text(text=text):
+                self.text += text
+            case Thought(text=text):
+                self.thinking += text
+            case Called(call=call):
+                self.calls.append(call)
+
+
 @dataclass(frozen=True)
 class Folded:
-    """A whole answer."""
+    """Everything that a request was answered with."""
 
-    text: str
+    samples: tuple[Sample, ...]
+    results: tuple[Result, ...]
     done: Done
 
+    @property
+    def sample(self) -> Sample:
+        """The only answer, or the first."""
+        return self.samples[0]
 
-async def fold(answer: Answer) -> Folded:
-    """The whole of ``answer``; its error is raised."""
-    parts: list[str] = []
+
+async def fold(answer: Answer, samples: int = 1) -> Folded:
+    """The whole of ``answer``, which has so many samples; its error is raised."""
+    folding = tuple(Sample() for _ in range(samples))
+    results: list[Result] = []
     async with contextlib.aclosing(answer):
         async for event in answer:
-            if isinstance(event, Done):
-                return Folded("".join(parts), event)
-            parts.append(event.text)
+            match event:
+                case Done():
+                    return Folded(folding, tuple(results), event)
+                case Text() | Thought() | Called():
+                    folding[event.sample].add(event)
+                case Drawing():
+                    pass
+                case _:
+                    results.append(event)
     raise EngineDied

@@ -21,13 +21,13 @@ from inference.protocol import (
     EngineStatus,
     Event,
     Events,
-    Generate,
     Load,
     Queued,
     Request,
     Status,
     Timings,
     Unload,
+    Work,
 )
 
 
@@ -48,12 +48,12 @@ class Engine:
             case Unload(model=model):
                 await self._residents.unload(model)
                 yield Done(reason="unload")
-            case Load() | Generate():
+            case _:
                 async with contextlib.aclosing(self._work(request)) as events:
                     async for event in events:
                         yield event
 
-    async def _work(self, request: Load | Generate) -> Events:
+    async def _work(self, request: Load | Work) -> Events:
         """Wait for a place, load the model if need be, answer; all of it timed."""
         started = time.perf_counter_ns()
         with contextlib.ExitStack() as line:
@@ -85,7 +85,7 @@ class Engine:
             self._waiting -= 1
 
     @staticmethod
-    async def _answer(resident: Resident, request: Load | Generate) -> Events:
+    async def _answer(resident: Resident, request: Load | Work) -> Events:
         if isinstance(request, Load):
             yield Done(reason="load")
             return

@@ -34,7 +34,7 @@ from hugweb.api.ollama.requests import (
 )
 from hugweb.api.shape import error_response
 from inference.errors import InferenceError, InvalidRequest, MethodNotAllowed, ModelNotFound
-from inference.protocol import Done, Generate, Load, Request, Unload
+from inference.protocol import Done, Generate, Load, Request, Text, Unload
 from inference.providers.registry import get_provider
 
 # Clients switch features on by the version; this is the Ollama whose API we follow.
@@ -139,7 +139,7 @@ async def _respond(
     answer = await begin(get_provider(target.provider).stream(request))
     if not stream:
         folded = await fold(answer)
-        return _json(frames.done(folded.done, folded.text))
+        return _json(frames.done(folded.done, folded.sample.text))
     return StreamingHttpResponse(
         _lines(answer, frames),
         content_type="application/x-ndjson",
@@ -152,7 +152,10 @@ async def _lines(answer: Answer, frames: FrameWriter) -> AsyncGenerator[bytes, N
     try:
         async with contextlib.aclosing(answer):
             async for event in answer:
-                yield _line(frames.done(event) if isinstance(event, Done) else frames.text(event.text))
+                if isinstance(event, Done):
+                    yield _line(frames.done(event))
+                elif isinstance(event, Text):
+                    yield _line(frames.text(event.text))
     except InferenceError as error:
         yield _line({"error": error.message})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from inference.protocol import Events, Generate
+from inference.protocol import Events, Work
 
 
 class ModelHandler(ABC):
@@ -27,8 +27,11 @@ class ModelHandler(ABC):
         """Steps made so far."""
 
     @abstractmethod
-    def run(self, request: Generate) -> Events:
-        """The events of ``request``, ``Done`` last. Closing the iterator cancels within a step."""
+    def run(self, request: Work) -> Events:
+        """The events of ``request``, ``Done`` last; ``Unsupported`` for what this model cannot do.
+
+        Closing the iterator cancels within a step.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -31,7 +31,8 @@ from inference.engine.prompts import PromptBuilder
 from inference.engine.row import Row
 from inference.engine.sampler import BatchSampler
 from inference.engine.scheduler import Scheduler
-from inference.protocol import Done, Event, Events, Generate, Options, Quantization, Queued, Usage
+from inference.errors import Unsupported
+from inference.protocol import Done, Event, Events, Generate, Options, Quantization, Queued, Usage, Work
 
 # Ollama's defaults, for models whose generation_config does not say.
 DEFAULTS = Options(
@@ -46,6 +47,8 @@ DEFAULTS = Options(
     presence_penalty=0.0,
     frequency_penalty=0.0,
     logit_bias={},
+    num_keep=0,
+    ignore_eos=False,
     stop=(),
 )
 
@@ -95,7 +98,9 @@ class TextHandler(ModelHandler):
     def steps(self) -> int:
         return self._batch.steps
 
-    async def run(self, request: Generate) -> Events:
+    async def run(self, request: Work) -> Events:
+        if not isinstance(request, Generate):
+            raise Unsupported("This model writes text; it cannot do what was asked.")
         with self._batch.admitted() as place:
             if place > 0:
                 yield Queued(position=place)

@@ -1,0 +1,190 @@
+"""What the engine answers: progress, pieces of an answer, whole results, and the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Literal
+
+from msgspec import Struct
+
+from inference.errors import InferenceError, from_code
+from inference.protocol.messages import ToolCall
+from inference.protocol.options import TokenId
+
+FOREVER = -1.0
+
+Reason = Literal["stop", "length", "load", "unload", "status"]
+
+
+class Queued(Struct, frozen=True, kw_only=True, tag="queued"):
+    """Others are first: ``position`` of them, this request included."""
+
+    position: int
+
+
+class Loading(Struct, frozen=True, kw_only=True, tag="loading"):
+    """The model is being loaded; ``seconds`` since that began."""
+
+    seconds: float
+
+
+class Reading(Struct, frozen=True, kw_only=True, tag="reading"):
+    """The prompt is being read: ``done`` of ``total`` tokens."""
+
+    done: int
+    total: int
+
+
+class Logprob(Struct, frozen=True, kw_only=True):
+    """A token, its text, its bytes (``raw``), and the natural logarithm of its probability; ``None`` for the
+    first token of a text. ``top`` are the likeliest tokens at its place, falling."""
+
+    token: TokenId
+    text: str
+    raw: bytes
+    logprob: float | None
+    top: tuple[Logprob, ...] = ()
+
+
+class Text(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="text"):
+    """A piece of an answer, whole characters only, and how many tokens it took.
+
+    ``sample`` says which answer of several. Text that is held back because it may be the beginning of
+    a stop string or of a tool call takes its tokens and logprobs with it.
+    """
+
+    text: str
+    tokens: int = 1
+    sample: int = 0
+    logprobs: tuple[Logprob, ...] = ()
+
+
+class Thought(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="thought"):
+    """A piece of what the model thinks before it answers."""
+
+    text: str
+    tokens: int = 1
+    sample: int = 0
+    logprobs: tuple[Logprob, ...] = ()
+
+
+class Called(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="called"):
+    """The model asks for a tool to be called."""
+
+    call: ToolCall
+    tokens: int = 1
+    sample: int = 0
+    logprobs: tuple[Logprob, ...] = ()
+
+
+class Rendered(Struct, frozen=True, kw_only=True, tag="rendered"):
+    """What the model would read: as text, and as how many tokens."""
+
+    text: str
+    tokens: int
+
+
+class Tokens(Struct, frozen=True, kw_only=True, tag="tokens"):
+    """The token ids of a text."""
+
+    tokens: tuple[TokenId, ...]
+
+
+class Embedded(Struct, frozen=True, kw_only=True, tag="embedded"):
+    """Vectors of ``width`` numbers each, one after the other, as little-endian float32."""
+
+    vectors: bytes
+    width: int
+
+
+class Ranked(Struct, frozen=True, kw_only=True, tag="ranked"):
+    """A score for each document, in the order of the request; higher is better."""
+
+    scores: tuple[float, ...]
+
+
+class Drawing(Struct, frozen=True, kw_only=True, tag="drawing"):
+    """Pictures are coming into being: ``done`` of ``total`` steps."""
+
+    done: int
+    total: int
+
+
+class Picture(Struct, frozen=True, kw_only=True, tag="picture"):
+    """A finished picture, a whole PNG file, and the seed that makes it again."""
+
+    data: bytes
+    seed: int
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """Tokens of a request; ``prompt`` counts all of the prompt, ``cached`` what was read before."""
+
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+
+
+class Timings(Struct, frozen=True, kw_only=True):
+    """Where the time went, in nanoseconds."""
+
+    total: int = 0
+    load: int = 0
+    prompt: int = 0
+    completion: int = 0
+
+
+class Done(Struct, frozen=True, kw_only=True, tag="done"):
+    """The last event of a request that went well.
+
+    ``reasons`` has one for each sample where there are several, ``reason`` is the first's.
+    ``usage.completion`` counts all samples. ``context`` are the token ids of prompt and answer, for
+    Ollama's ``context``.
+    """
+
+    reason: Reason
+    reasons: tuple[Reason, ...] = ()
+    usage: Usage = Usage()
+    timings: Timings = Timings()
+    context: tuple[int, ...] = ()
+
+
+class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
+    """The last event of a request that failed."""
+
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, error: InferenceError) -> Failed:
+        return cls(code=error.code, message=error.message)
+
+    def error(self) -> InferenceError:
+        return from_code(self.code, self.message)
+
+
+class LoadedModel(Struct, frozen=True, kw_only=True):
+    """A model in memory. ``expires_in`` seconds, negative for never; ``size`` in bytes."""
+
+    name: str
+    state: Literal["loading", "ready"]
+    device: str
+    size: int
+    context_length: int
+    expires_in: float
+    active: int
+
+
+class EngineStatus(Struct, frozen=True, kw_only=True, tag="engine_status"):
+    """What the engine holds. ``steps`` counts decoding steps since it started."""
+
+    pid: int
+    steps: int
+    models: tuple[LoadedModel, ...] = ()
+
+
+Progress = Queued | Loading | Reading | Drawing
+Piece = Text | Thought | Called
+Result = Rendered | Tokens | Embedded | Ranked | Picture
+Event = Progress | Piece | Result | EngineStatus | Done | Failed
+Events = AsyncGenerator[Event, None]

@@ -1,0 +1,159 @@
+"""What the engine can be asked for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from inference.protocol.limits import (
+    LONGEST_SCHEMA,
+    MAX_IMAGES,
+    MAX_MESSAGES,
+    MAX_SAMPLES,
+    MAX_TEXTS,
+    MAX_TOOLS,
+    MAX_TOP_LOGPROBS,
+)
+from inference.protocol.messages import Message, Tool
+from inference.protocol.options import Options, TokenId
+
+JSON = "json"
+
+Quantization = Literal["none", "int8", "int4"]
+ToolChoice = Literal["auto", "none", "required"]
+Think = bool | Literal["low", "medium", "high", "max"] | None
+
+
+class ModelRef(Struct, frozen=True, kw_only=True):
+    """A model on the engine's machine: the name it was asked for by, the folder that holds it, and
+    the precision its weights are loaded in (``none``: as they are)."""
+
+    name: str
+    path: str
+    quantization: Quantization = "none"
+
+
+class Generate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="generate"):
+    """Generate text: from ``messages`` through the chat template, or from ``prompt`` as it is.
+
+    - ``context``: token ids that stand before the prompt (Ollama's ``context``); with an empty
+      ``prompt`` they are all of it.
+    - ``suffix``: what comes after the text that is wanted, for models that fill in.
+    - ``tools`` may be called as ``tool_choice`` says; ``tool_name`` narrows ``required`` to one of
+      them, and without ``parallel_tool_calls`` an answer holds one call at most.
+    - ``think``: whether, or how hard, the model thinks first; ``None`` leaves it to the template.
+    - ``format``: ``json``, a JSON Schema, or empty.
+    - ``logprobs``: how many alternatives each token is reported with; ``None`` for no report.
+    - ``echo``: the prompt is sent first, as text, with its own logprobs if any are wanted.
+    - ``samples`` answers are drawn from one reading of the prompt.
+    - ``truncate``: a chat that is too long loses its oldest messages; else ``ContextOverflow``.
+    - ``shift``: an answer that fills the context goes on without the oldest half; else it ends.
+    - ``render_only``: answer with ``Rendered`` instead of generating.
+    - ``owner``: what was read for one owner is never reused for another.
+    - ``keep_alive``: seconds that the model stays loaded afterwards, negative for ever, ``None`` for
+      the engine's default.
+    """
+
+    model: ModelRef
+    messages: Annotated[tuple[Message, ...], Meta(max_length=MAX_MESSAGES)] = ()
+    prompt: str | None = None
+    suffix: str = ""
+    context: tuple[TokenId, ...] = ()
+    options: Options = Options()
+    tools: Annotated[tuple[Tool, ...], Meta(max_length=MAX_TOOLS)] = ()
+    tool_choice: ToolChoice = "auto"
+    tool_name: str = ""
+    parallel_tool_calls: bool = True
+    think: Think = None
+    format: Annotated[str, Meta(max_length=LONGEST_SCHEMA)] = ""
+    logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    echo: bool = False
+    samples: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)] = 1
+    truncate: bool = True
+    shift: bool = False
+    render_only: bool = False
+    owner: str = ""
+    keep_alive: float | None = None
+
+
+class Tokenize(Struct, frozen=True, kw_only=True, tag="tokenize"):
+    """Ask for the token ids of ``text`` (``Tokens``), without special tokens."""
+
+    model: ModelRef
+    text: str
+    keep_alive: float | None = None
+
+
+class Detokenize(Struct, frozen=True, kw_only=True, tag="detokenize"):
+    """Ask for the text (``Text``) of token ids."""
+
+    model: ModelRef
+    tokens: tuple[TokenId, ...]
+    keep_alive: float | None = None
+
+
+class Embed(Struct, frozen=True, kw_only=True, tag="embed"):
+    """Ask for one vector for each of ``texts`` (``Embedded``), of unit length.
+
+    ``dimensions`` cuts the vectors, 0 leaves them whole. A text that is too long is cut if
+    ``truncate``, else it is a ``ContextOverflow``.
+    """
+
+    model: ModelRef
+    texts: Annotated[tuple[str, ...], Meta(max_length=MAX_TEXTS)]
+    dimensions: Annotated[int, Meta(ge=0)] = 0
+    truncate: bool = True
+    keep_alive: float | None = None
+
+
+class Rerank(Struct, frozen=True, kw_only=True, tag="rerank"):
+    """Ask how well each of ``documents`` answers ``query`` (``Ranked``)."""
+
+    model: ModelRef
+    query: str
+    documents: Annotated[tuple[str, ...], Meta(max_length=MAX_TEXTS)]
+    keep_alive: float | None = None
+
+
+class Draw(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="draw"):
+    """Ask for ``count`` pictures (``Drawing`` as they come into being, one ``Picture`` each).
+
+    ``images`` are what is edited, ``mask`` (white where to paint) narrows that; sizes are pixels, 0
+    for the model's own; ``strength`` says how far an edit may go from its image.
+    """
+
+    model: ModelRef
+    prompt: str
+    negative_prompt: str = ""
+    images: Annotated[tuple[bytes, ...], Meta(max_length=MAX_IMAGES)] = ()
+    mask: bytes = b""
+    width: Annotated[int, Meta(ge=0, le=4096)] = 0
+    height: Annotated[int, Meta(ge=0, le=4096)] = 0
+    steps: Annotated[int, Meta(ge=0, le=500)] = 0
+    guidance: Annotated[float, Meta(ge=0, le=100)] | None = None
+    strength: Annotated[float, Meta(ge=0, le=1)] | None = None
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    count: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)] = 1
+    keep_alive: float | None = None
+
+
+class Load(Struct, frozen=True, kw_only=True, tag="load"):
+    """Load a model, or keep a loaded one for longer."""
+
+    model: ModelRef
+    keep_alive: float | None = None
+
+
+class Unload(Struct, frozen=True, kw_only=True, tag="unload"):
+    """Let a model go as soon as nobody uses it."""
+
+    model: ModelRef
+
+
+class Status(Struct, frozen=True, kw_only=True, tag="status"):
+    """Ask what is loaded and what the engine is doing."""
+
+
+Work = Generate | Tokenize | Detokenize | Embed | Rerank | Draw
+Request = Work | Load | Unload | Status

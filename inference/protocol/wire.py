@@ -1,0 +1,57 @@
+"""How requests and events are framed.
+
+A frame is a 4-byte big-endian length and that many bytes of MessagePack, a tagged ``msgspec``
+struct: typed and checked on both sides, and never able to run code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import DecodeError, msgpack
+
+from inference.errors import EngineDied, InvalidRequest, TooLarge
+from inference.protocol.events import Event
+from inference.protocol.limits import MAX_FRAME
+from inference.protocol.requests import Request
+
+LENGTH_BYTES = 4
+
+REQUESTS = msgpack.Decoder(Request)
+EVENTS = msgpack.Decoder(Event)
+_encoder = msgpack.Encoder()
+
+
+def frame(message: Request | Event) -> bytes:
+    """``message`` as it goes over the wire."""
+    body = _encoder.encode(message)
+    if len(body) > MAX_FRAME:
+        raise TooLarge(f"The request is {len(body)} bytes long; at most {MAX_FRAME} are taken.")
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes:
+    """The next frame's body. ``EngineDied`` when the other side has gone away."""
+    try:
+        length = int.from_bytes(await reader.readexactly(LENGTH_BYTES), "big")
+        if length > MAX_FRAME:
+            raise TooLarge(f"A frame of {length} bytes was announced; at most {MAX_FRAME} are taken.")
+        return await reader.readexactly(length)
+    except (asyncio.IncompleteReadError, ConnectionError) as error:
+        raise EngineDied from error
+
+
+async def read_request(reader: asyncio.StreamReader) -> Request:
+    """The request of a connection; ``InvalidRequest`` when it is not one."""
+    try:
+        return REQUESTS.decode(await read_frame(reader))
+    except DecodeError as error:
+        raise InvalidRequest(f"The request is malformed: {error}") from error
+
+
+async def read_event(reader: asyncio.StreamReader) -> Event:
+    """The next event of a connection; an event that cannot be read is an engine that died."""
+    try:
+        return EVENTS.decode(await read_frame(reader))
+    except DecodeError as error:
+        raise EngineDied("The engine sent something that is not an event.") from error
