@@ -47,6 +47,7 @@ def engine_config(log_level: str = "") -> dict[str, Any]:
     return {
         "address": engine_address(),
         "model_roots": [str(settings.MODELS_PATH), HF_HUB_CACHE],
+        "cache": str(settings.HOME / "cache"),
         "device": env["HUGGINGFACE_DEVICE"],
         "precision": env["HUGGINGFACE_PRECISION"],
         "max_models": env["MAX_CONCURRENT_MODELS"],

@@ -49,7 +49,7 @@ async def serve(config: EngineConfig) -> None:
     engine = Engine(Residents(load_handler, config), config)
     async with EngineServer(engine, config.address):
         logger.info("The engine listens.")
-        threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
+        threading.Thread(target=warm_up, args=(config,), name="warm-up", daemon=True).start()
         await stopping.wait()
     await engine.close()
     # Threads in the middle of a model's step must not keep the process from ending.

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from inference.engine.capacity import fit, free_memory
+from inference.engine.kernels.library import Kernels
 from inference.engine.lean_forward import FAMILIES, LeanForward
 from inference.engine.module_forward import ModuleForward
 from inference.engine.plain_forward import PlainForward
@@ -44,16 +45,23 @@ def trial_texts(encode: Callable[[str], Sequence[int]]) -> Texts:
 
 
 def choose_forward(
-    model: Any, texts: Texts, *, wanted: int, longest: int, quantization: Quantization = "none"
+    model: Any,
+    texts: Texts,
+    *,
+    wanted: int,
+    longest: int,
+    quantization: Quantization = "none",
+    kernels: Kernels | None = None,
 ) -> Batched | PlainForward:
     """Forward passes for ``model``, tried with ``texts``.
 
     ``wanted`` slots (0: as many as are good) of up to ``longest`` tokens; one for a model that cannot
-    be batched, shorter ones where memory is scarce. ``Unsupported`` for a ``quantization`` that this
+    be batched, shorter ones where memory is scarce. ``kernels`` make decoding on CPUs faster.
+    ``Unsupported`` for a ``quantization`` that this
     model cannot have here.
     """
     expected = torch.cat([_alone(model, text) for text in texts])
-    for make in _candidates(model, quantization):
+    for make in _candidates(model, quantization, kernels):
         forward = _tried(make, model, texts, expected, TOLERANCES[quantization])
         if forward:
             _allocate(forward, model.device.type, wanted, longest)
@@ -67,11 +75,13 @@ def choose_forward(
     return PlainForward(model, longest)
 
 
-def _candidates(model: Any, quantization: Quantization) -> Iterator[Callable[[Any], Batched]]:
+def _candidates(
+    model: Any, quantization: Quantization, kernels: Kernels | None
+) -> Iterator[Callable[[Any], Batched]]:
     config = model.config
     on_cpu = model.device.type == "cpu"
     if config.model_type in FAMILIES and config.hidden_act == "silu" and (on_cpu or quantization == "none"):
-        yield partial(LeanForward, quantization=quantization)
+        yield partial(LeanForward, quantization=quantization, kernels=kernels)
     if quantization == "none":
         yield ModuleForward
 

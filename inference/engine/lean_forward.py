@@ -10,7 +10,6 @@ its logits are those of the modules: see ``inference.engine.choice``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,7 +18,9 @@ from torch.nn import functional
 
 from inference.engine.cache import zeros
 from inference.engine.failures import in_our_words
-from inference.engine.linear import Linear, fused_linear
+from inference.engine.kernels.library import Kernels
+from inference.engine.lean_layers import Layer, lean_weights
+from inference.engine.lean_step import KernelStep
 from inference.protocol import Quantization
 
 FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
@@ -27,55 +28,49 @@ FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 COLUMNS = 64
 
 
-@dataclass(frozen=True)
-class Layer:
-    """The weights of one layer."""
-
-    qkv: Linear
-    out: Linear
-    gate_up: Linear
-    down: Linear
-    norm_attention: Tensor
-    norm_feed_forward: Tensor
-    norm_query: Tensor | None
-    norm_key: Tensor | None
-    window: int | None
-
-
 class LeanForward:
     """Runs the weights of ``model``, which it takes over, once ``allocate`` has made slots."""
 
     rewinds = True
 
-    def __init__(self, model: Any, quantization: Quantization = "none") -> None:
+    def __init__(
+        self, model: Any, quantization: Quantization = "none", kernels: Kernels | None = None
+    ) -> None:
         config = model.config
         self._device = model.device
         self._heads = config.num_attention_heads
         self._key_heads = config.num_key_value_heads
         self._size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self._epsilon = config.rms_norm_eps
-        self._embedding = model.model.embed_tokens.weight.detach()
         self._rotary = model.model.rotary_emb
         self._dtype = model.dtype
-        self._norm = model.model.norm.weight.detach().float()
-        self._head = _fused(quantization, model.lm_head)
-        self._layers = [
-            self._layer(module, window, quantization)
-            for module, window in zip(model.model.layers, _windows(config), strict=True)
-        ]
+        fast = model.device.type == "cpu" and model.dtype is torch.bfloat16
+        self._kernels = kernels if fast else None
+        self._weights = lean_weights(model, quantization, self._kernels)
+        self._step: KernelStep | None = None
 
     @property
     def bytes_per_token(self) -> int:
         """Memory that a token of one slot takes."""
-        return 2 * len(self._layers) * self._key_heads * self._size * self._dtype.itemsize
+        return 2 * len(self._weights.layers) * self._key_heads * self._size * self._dtype.itemsize
 
     def allocate(self, slots: int, context: int) -> None:
         """Make ``slots`` empty slots of ``context`` tokens."""
         self.slots, self.context = slots, context
         # The last column is where rows without a token of their own may write.
-        shape = (len(self._layers), slots, self._key_heads, context + 1, self._size)
+        shape = (len(self._weights.layers), slots, self._key_heads, context + 1, self._size)
         self._keys = zeros(shape, self._dtype, self._device)
         self._values = zeros(shape, self._dtype, self._device)
+        if self._kernels:
+            self._step = KernelStep(
+                self._kernels,
+                self._weights,
+                self._keys,
+                self._values,
+                heads=self._heads,
+                epsilon=self._epsilon,
+                rotary=self._rotary,
+            )
 
     def read(self, slot: int, start: int, tokens: Sequence[int]) -> Tensor:
         """Logits after the last of ``tokens``, read at ``start`` of ``slot``: ``[1, vocabulary]``."""
@@ -84,6 +79,9 @@ class LeanForward:
 
     def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Tensor:
         """Logits of one token for each of ``slots``: ``[rows, vocabulary]``."""
+        if self._step:
+            with in_our_words():
+                return self._step.decode(slots, positions, tokens)
         first, last = slots[0], slots[-1]
         rows = torch.tensor(slots) - first
         # Slots within the span that have nothing to say write where nobody looks.
@@ -99,20 +97,20 @@ class LeanForward:
         """One pass over ``span``, ``positions`` and ``tokens`` ``[rows, tokens]``; logits of the last."""
         length = min(-(-seen // COLUMNS) * COLUMNS, self.context)
         with in_our_words():
-            embedded = functional.embedding(tokens.to(self._device), self._embedding)
+            embedded = functional.embedding(tokens.to(self._device), self._weights.embedding)
             cosine, sine = self._rotary(embedded, positions)
             # What passes from layer to layer is summed in float32, closer to the true sums than the
             # modules are: where two tokens are nearly as likely, rounding decides.
             hidden = embedded.float()
             turn = (cosine[:, :, None], sine[:, :, None])
-            windows = {layer.window for layer in self._layers}
+            windows = {layer.window for layer in self._weights.layers}
             masks = {window: _mask(positions, length, window) for window in windows}
-            for layer, keys, values in zip(self._layers, self._keys, self._values, strict=True):
+            for layer, keys, values in zip(self._weights.layers, self._keys, self._values, strict=True):
                 cache = (keys[span], values[span])
                 attended = self._attend(layer, hidden, cache, positions, turn, masks[layer.window])
                 hidden = hidden + attended
                 hidden = hidden + self._feed_forward(layer, hidden)
-            return self._head(self._normed(hidden[:, -1], self._norm))
+            return self._weights.head(self._normed(hidden[:, -1], self._weights.norm))
 
     def _attend(
         self,
@@ -151,33 +149,6 @@ class LeanForward:
 
     def _normed(self, hidden: Tensor, weight: Tensor) -> Tensor:
         return functional.rms_norm(hidden.float(), weight.shape, weight, self._epsilon).to(self._dtype)
-
-    @staticmethod
-    def _layer(module: Any, window: int | None, quantization: Quantization) -> Layer:
-        attention, feed_forward = module.self_attn, module.mlp
-        return Layer(
-            qkv=_fused(quantization, attention.q_proj, attention.k_proj, attention.v_proj),
-            out=_fused(quantization, attention.o_proj),
-            gate_up=_fused(quantization, feed_forward.gate_proj, feed_forward.up_proj),
-            down=_fused(quantization, feed_forward.down_proj),
-            norm_attention=module.input_layernorm.weight.float(),
-            norm_feed_forward=module.post_attention_layernorm.weight.float(),
-            norm_query=attention.q_norm.weight.float() if hasattr(attention, "q_norm") else None,
-            norm_key=attention.k_norm.weight.float() if hasattr(attention, "k_norm") else None,
-            window=window,
-        )
-
-
-def _windows(config: Any) -> list[int | None]:
-    """The window of each layer's attention, where it has one."""
-    window = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * config.num_hidden_layers
-    return [window if kind == "sliding_attention" else None for kind in kinds]
-
-
-def _fused(quantization: Quantization, *modules: Any) -> Linear:
-    weights, biases = [module.weight for module in modules], [module.bias for module in modules]
-    return fused_linear(weights, biases, quantization)
 
 
 def _mask(positions: Tensor, length: int, window: int | None) -> Tensor:

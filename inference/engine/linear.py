@@ -2,9 +2,10 @@
 
 On CPUs with bfloat16 arithmetic, oneDNN multiplies by weights that were packed for it once up to
 twice as fast, at the batch sizes of decoding, as by weights in torch's own layout, which it packs
-anew each time. In 8 bits, weights have a scale per output and inputs one per row, and oneDNN's
-integer units do the work; in 4 bits, weights have a scale and an offset per 32 inputs, and inputs
-stay as they are. Elsewhere a layer is torch's own.
+anew each time. In 8 and 4 bits the compiled kernels multiply, where they can; else in 8 bits, weights
+have a scale per output and inputs one per row, and oneDNN's integer units do the work, and in 4 bits,
+weights have a scale and an offset per 32 inputs, and inputs stay as they are. Elsewhere a layer is
+torch's own.
 
 A row's result never depends on the rows beside it.
 """
@@ -17,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from inference.engine.kernels.library import Kernels
+from inference.engine.kernels.linear import can_quantize, kernel_linear
 from inference.protocol import Quantization
 
 Linear = Callable[[Tensor], Tensor]
@@ -26,17 +29,23 @@ ROWS = 8
 # Inputs that share a scale and an offset in 4 bits.
 GROUP = 32
 TINY = 1e-8
+BITS = {"int8": 8, "int4": 4}
 
 
-def fused_linear(weights: list[Tensor], biases: list[Tensor | None], quantization: Quantization) -> Linear:
+def fused_linear(
+    weights: list[Tensor],
+    biases: list[Tensor | None],
+    quantization: Quantization,
+    kernels: Kernels | None = None,
+) -> Linear:
     """One layer that computes several of the same input: their results side by side."""
     weight = torch.cat(weights).detach()
     known = [bias for bias in biases if bias is not None]
     bias = torch.cat(known).detach() if known else None
-    if quantization == "int8":
-        return _eight_bit(weight, bias)
-    if quantization == "int4":
-        return _four_bit(weight, bias)
+    if quantization != "none":
+        if kernels and can_quantize(weight, kernels):
+            return kernel_linear(kernels, weight, bias, BITS[quantization])
+        return _eight_bit(weight, bias) if quantization == "int8" else _four_bit(weight, bias)
     if can_pack(weight):
         return _packed(weight, bias)
     return lambda inputs: functional.linear(inputs, weight, bias)
@@ -54,9 +63,14 @@ def can_pack(weight: Tensor) -> bool:
 def _packed(weight: Tensor, bias: Tensor | None) -> Linear:
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
 
+    multiply = torch.ops.mkldnn._linear_pointwise.default
+
     def apply(inputs: Tensor) -> Tensor:
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, packed, bias, "none", [], "")
-        return result
+        # oneDNN sums a single row in another order than several: such a row gets company.
+        alone = inputs.shape[:-1].numel() == 1
+        rows = torch.cat((inputs, inputs)) if alone else inputs
+        result: Tensor = multiply(rows, packed, bias, "none", [], "")
+        return result[:1] if alone else result
 
     return apply
 

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from inference.engine.choice import choose_forward
+from inference.engine.kernels.library import Kernels
 from inference.engine.lean_forward import LeanForward
 from inference.engine.module_forward import ModuleForward
 from inference.engine.plain_forward import PlainForward
@@ -51,12 +52,12 @@ COUNT = 20
 TEXTS = ((1, 2, 3, 4, 5, 6), (5, 4, 3, 2))
 
 
-def tiny(family: str, more: dict[str, Any]) -> Any:
+def tiny(family: str, more: dict[str, Any], dtype: torch.dtype = torch.float32) -> Any:
     torch.manual_seed(0)
     sizes = {name: value for name, value in {**SIZES, **more}.items() if value is not None}
     config = AutoConfig.for_model(family, **sizes, eos_token_id=None)
     config.initializer_range = 0.3
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    return AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
 
 
 def alone(model: Any, prompt: list[int]) -> list[int]:
@@ -136,21 +137,59 @@ def test_models_with_a_state_run_one_at_a_time(family: str, more: dict[str, Any]
         assert said == alone(model, prompt)
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "mistral"])
+LEAN = ["llama", "qwen2", "qwen3", "mistral"]
+
+
+@pytest.mark.parametrize("family", LEAN)
 @pytest.mark.parametrize("quantization", ["int8", "int4"])
 def test_quantized_rows_say_the_same_alone_and_together(family: str, quantization: Quantization) -> None:
-    model = tiny(family, FAMILIES[family])
-    forward = LeanForward(model, quantization)
+    forward = LeanForward(tiny(family, FAMILIES[family]), quantization)
     forward.allocate(4, 64)
-    together = run_batched(forward)
-    alone = []
+    assert run_batched(forward) == run_alone(forward)
+
+
+@pytest.mark.parametrize("family", LEAN)
+@pytest.mark.parametrize("quantization", ["none", "int8", "int4"])
+def test_rows_say_the_same_alone_and_together_with_kernels(
+    family: str, quantization: Quantization, kernels: Kernels
+) -> None:
+    """Also past a sliding window."""
+    forward = LeanForward(tiny(family, FAMILIES[family], torch.bfloat16), quantization, kernels)
+    forward.allocate(4, 64)
+    assert run_batched(forward) == run_alone(forward)
+
+
+@pytest.mark.parametrize("family", LEAN)
+def test_kernels_give_the_logits_that_torch_gives(family: str, kernels: Kernels) -> None:
+    """Of the same weights in bfloat16, against float32: no further off than torch's own operations,
+    but for rounding by chance."""
+    model = tiny(family, FAMILIES[family], torch.bfloat16)
+    exact = tiny(family, FAMILIES[family])
+    exact.load_state_dict(model.state_dict())
+    errors = {}
+    for name, chosen in (("torch", None), ("kernels", kernels)):
+        forward = LeanForward(model, "none", chosen)
+        forward.allocate(4, 64)
+        for slot, prompt in enumerate(PROMPTS):
+            forward.read(slot, 0, prompt[:-1])
+        positions = [len(prompt) - 1 for prompt in PROMPTS]
+        logits = forward.decode(range(3), positions, [prompt[-1] for prompt in PROMPTS])
+        expected = torch.cat([exact(torch.tensor([prompt])).logits[:, -1] for prompt in PROMPTS])
+        errors[name] = float((logits.float() - expected.detach()).norm() / expected.detach().norm())
+    assert errors["kernels"] < 2 * errors["torch"]
+    assert errors["torch"] < 0.1
+
+
+def run_alone(forward: LeanForward) -> list[list[int]]:
+    """Greedy answers to the prompts, one after the other."""
+    answers = []
     for prompt in PROMPTS:
         said = [int(forward.read(1, 0, prompt).argmax())]
         for _ in range(COUNT - 1):
             position = len(prompt) + len(said) - 1
             said.append(int(forward.decode([1], [position], said[-1:]).argmax()))
-        alone.append(said)
-    assert together == alone
+        answers.append(said)
+    return answers
 
 
 def test_what_cannot_be_quantized_is_said() -> None:

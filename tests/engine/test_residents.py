@@ -37,7 +37,7 @@ class Bench:
     """An engine whose loads the test opens and counts."""
 
     def __init__(self, **settings: object) -> None:
-        self.config = EngineConfig(address="", model_roots=(), **settings)  # type: ignore[arg-type]
+        self.config = EngineConfig(address="", model_roots=(), cache="", **settings)  # type: ignore[arg-type]
         self.engine = Engine(Residents(self.load, self.config), self.config)
         self.handlers: dict[str, WordHandler] = {}
         self.loads: list[str] = []

@@ -37,7 +37,9 @@ GREEDY = Options(temperature=0, num_predict=24)
 
 @pytest.fixture
 def config(models_root: Path) -> EngineConfig:
-    return EngineConfig(address="", model_roots=(str(models_root),), precision="float32", device="cpu")
+    return EngineConfig(
+        address="", model_roots=(str(models_root),), cache="", precision="float32", device="cpu"
+    )
 
 
 @pytest.fixture

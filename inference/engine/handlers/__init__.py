@@ -10,6 +10,7 @@ from typing import Any
 
 from inference.engine.config import EngineConfig
 from inference.engine.handlers.base import ModelHandler
+from inference.engine.kernels.making import KERNELS
 from inference.errors import LoadFailed, Unsupported
 from inference.protocol import ModelRef
 
@@ -48,8 +49,9 @@ def load_handler(model: ModelRef, config: EngineConfig) -> ModelHandler:
     return importlib.import_module(HANDLERS[task]).load(folder, model.quantization, config)
 
 
-def warm_up() -> None:
-    """Import what the first load will need: the libraries take seconds, their models often less."""
+def warm_up(config: EngineConfig) -> None:
+    """Make ready what the first load will need: the libraries take seconds, their models often less."""
+    KERNELS.start(Path(config.cache, "kernels"))
     importlib.import_module(HANDLERS["text"])
 
 

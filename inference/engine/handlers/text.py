@@ -27,6 +27,7 @@ from inference.engine.config import EngineConfig
 from inference.engine.grammar import Grammar, GrammarBuilder
 from inference.engine.handlers.base import ModelHandler
 from inference.engine.hardware import choose_device, choose_dtype
+from inference.engine.kernels.making import KERNELS
 from inference.engine.prompts import PromptBuilder
 from inference.engine.row import Row
 from inference.engine.sampler import BatchSampler
@@ -86,7 +87,12 @@ class TextHandler(ModelHandler):
         longest = min(longest, config.context_length or longest)
         texts = trial_texts(lambda sentence: tokenizer(sentence)["input_ids"])
         forward = choose_forward(
-            model, texts, wanted=config.num_parallel, longest=longest, quantization=quantization
+            model,
+            texts,
+            wanted=config.num_parallel,
+            longest=longest,
+            quantization=quantization,
+            kernels=KERNELS.get(),
         )
         self.context_length = forward.context
         self._batch = Batch(

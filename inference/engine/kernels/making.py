@@ -1,0 +1,50 @@
+"""The process's kernels: compiled while the engine starts, asked for by whoever loads a model.
+
+Imports no torch by itself, so that compiling begins before that is imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inference.engine.kernels.build import COMPILE_SECONDS, kernels_build
+
+if TYPE_CHECKING:
+    from inference.engine.kernels.library import Kernels
+
+logger = logging.getLogger(__name__)
+
+
+class KernelsInTheMaking:
+    """Kernels that are there, are being made, or cannot be had."""
+
+    def __init__(self) -> None:
+        self._made: Kernels | None = None
+        self._done = threading.Event()
+        self._done.set()
+
+    def start(self, folder: Path) -> None:
+        """Have the kernels made in ``folder``, in the background."""
+        self._done.clear()
+        threading.Thread(target=self._make, args=(folder,), name="kernels", daemon=True).start()
+
+    def get(self) -> Kernels | None:
+        """The kernels, waited for if they are being made; ``None`` where there are none."""
+        self._done.wait(2 * COMPILE_SECONDS)
+        return self._made
+
+    def _make(self, folder: Path) -> None:
+        try:
+            if library := kernels_build(folder):
+                self._made = importlib.import_module("inference.engine.kernels.library").Kernels(library)
+        except OSError:
+            logger.warning("The kernels could not be loaded.", exc_info=True)
+        finally:
+            self._done.set()
+
+
+KERNELS = KernelsInTheMaking()

@@ -1,0 +1,83 @@
+"""The weights of a model that is built like Llama, laid out for the lean forward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from inference.engine.kernels.library import Kernels
+from inference.engine.linear import Linear, fused_linear
+from inference.protocol import Quantization
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The weights of one layer: query, key and value side by side, gate and up likewise.
+
+    Norms are float32; those of query and key are there in some families only. ``window`` tokens are
+    seen, all where it is ``None``.
+    """
+
+    qkv: Linear
+    out: Linear
+    gate_up: Linear
+    down: Linear
+    norm_attention: Tensor
+    norm_feed_forward: Tensor
+    norm_query: Tensor | None
+    norm_key: Tensor | None
+    window: int | None
+
+
+@dataclass(frozen=True)
+class LeanWeights:
+    """All weights of a model."""
+
+    embedding: Tensor
+    layers: tuple[Layer, ...]
+    norm: Tensor
+    head: Linear
+
+
+def lean_weights(model: Any, quantization: Quantization, kernels: Kernels | None) -> LeanWeights:
+    """The weights of ``model``, a causal language model of transformers."""
+
+    def fused(*modules: Any) -> Linear:
+        weights, biases = [module.weight for module in modules], [module.bias for module in modules]
+        return fused_linear(weights, biases, quantization, kernels)
+
+    def layer(module: Any, window: int | None) -> Layer:
+        attention, feed_forward = module.self_attn, module.mlp
+        return Layer(
+            qkv=fused(attention.q_proj, attention.k_proj, attention.v_proj),
+            out=fused(attention.o_proj),
+            gate_up=fused(feed_forward.gate_proj, feed_forward.up_proj),
+            down=fused(feed_forward.down_proj),
+            norm_attention=_norm(module.input_layernorm),
+            norm_feed_forward=_norm(module.post_attention_layernorm),
+            norm_query=_norm(attention.q_norm) if hasattr(attention, "q_norm") else None,
+            norm_key=_norm(attention.k_norm) if hasattr(attention, "k_norm") else None,
+            window=window,
+        )
+
+    body = model.model
+    return LeanWeights(
+        embedding=body.embed_tokens.weight.detach(),
+        layers=tuple(map(layer, body.layers, _windows(model.config))),
+        norm=_norm(body.norm),
+        head=fused(model.lm_head),
+    )
+
+
+def _norm(module: Any) -> Tensor:
+    weight: Tensor = module.weight.detach().float().contiguous()
+    return weight
+
+
+def _windows(config: Any) -> list[int | None]:
+    """The window of each layer's attention, where it has one."""
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * config.num_hidden_layers
+    return [window if kind == "sliding_attention" else None for kind in kinds]
