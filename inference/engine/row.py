@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Protocol
 
-from inference.engine.detokenize import Detokenizer
-from inference.engine.stopping import StopStrings
-from inference.protocol import Done, Event, Options, Reading, Reason, Text, Timings, Usage
+from inference.engine.answers import AnswerReader
+from inference.engine.writer import AnswerWriter
+from inference.protocol import Done, Event, Options, Piece, Reading, Reason, Timings, Usage
 
 
 class Grammar(Protocol):
@@ -42,7 +42,8 @@ class Row:
     """One request. ``prompt`` are token ids, ``limit`` the most tokens to generate, at least one.
 
     ``options`` are complete: nothing in them is ``None`` but the seed. ``owner`` names who may
-    share what was read before: rows of different owners never do.
+    share what was read before: rows of different owners never do. ``reader`` tells thoughts and calls
+    of tools from text; without one all is text.
     """
 
     prompt: list[int]
@@ -53,6 +54,7 @@ class Row:
     deliver: Callable[[list[Event]], None]
     owner: str = ""
     grammar: Grammar | None = None
+    reader: AnswerReader | None = None
     stage: Stage = Stage.WAITING
     read: int = 0
     reused: int = 0
@@ -62,9 +64,7 @@ class Row:
     def __post_init__(self) -> None:
         seed = self.options.seed
         self.random = random.Random(seed if seed is not None and seed >= 0 else None)  # noqa: S311
-        self._detokenizer = Detokenizer(self.decode)
-        self._stops = StopStrings(self.options.stop or ())
-        self._held = 0
+        self._writer = AnswerWriter(self.decode, self.options.stop or (), self.reader)
         self._started = self._first = time.perf_counter_ns()
 
     def begin(self, reused: int) -> None:
@@ -98,25 +98,18 @@ class Row:
     def accept(self, token: int) -> list[Event]:
         """The events that the next ``token`` brings; ``Done`` among them when it is the last."""
         self.answer.append(token)
-        self._held += 1
         if token in self.ends:
-            return self._end("stop", self._stops.flush())
+            return self._end("stop", self._writer.finish())
         if self.grammar:
             self.grammar.accept(token)
-        text = self._stops.push(self._detokenizer.push(token))
-        if self._stops.found:
-            return self._end("stop", text)
+        pieces = self._writer.push(token)
+        if self._writer.stopped:
+            return self._end("stop", pieces + self._writer.finish())
         if len(self.answer) == self.limit:
-            return self._end("length", text + self._stops.flush())
-        return self._text(text)
+            return self._end("length", pieces + self._writer.finish())
+        return [*pieces]
 
-    def _text(self, text: str) -> list[Event]:
-        if not text:
-            return []
-        held, self._held = self._held, 0
-        return [Text(text=text, tokens=held)]
-
-    def _end(self, reason: Reason, text: str) -> list[Event]:
+    def _end(self, reason: Reason, pieces: list[Piece]) -> list[Event]:
         self.stage = Stage.ENDED
         now = time.perf_counter_ns()
         done = Done(
@@ -125,4 +118,4 @@ class Row:
             timings=Timings(prompt=self._first - self._started, completion=now - self._first),
             context=(*self.prompt, *self.answer),
         )
-        return [*self._text(text), done]
+        return [*pieces, done]
