@@ -59,6 +59,12 @@ class SlotCache(Cache):
             self._write(self._values[layer_idx], value_states),
         )
 
+    @torch.inference_mode()
+    def copy(self, source: int, target: int, count: int) -> None:
+        """Make the first ``count`` tokens of slot ``target`` those of slot ``source``."""
+        for held in (*self._keys.values(), *self._values.values()):
+            held[target, :, :count] = held[source, :, :count]
+
     def _write(self, held: Tensor, new: Tensor) -> Tensor:
         view = held[self._span]
         if len(new) == 1:

@@ -72,10 +72,18 @@ class LeanForward:
                 rotary=self._rotary,
             )
 
-    def read(self, slot: int, start: int, tokens: Sequence[int]) -> Tensor:
-        """Logits after the last of ``tokens``, read at ``start`` of ``slot``: ``[1, vocabulary]``."""
+    def read(self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False) -> Tensor:
+        """Logits after the last of ``tokens``, read at ``start`` of ``slot``: ``[1, vocabulary]``; after
+        ``every`` one of them: ``[tokens, vocabulary]``."""
         positions = torch.arange(start, start + len(tokens), device=self._device)[None]
-        return self._run(slice(slot, slot + 1), positions, torch.tensor([tokens]), start + len(tokens))
+        hidden = self._run(slice(slot, slot + 1), positions, torch.tensor([tokens]), start + len(tokens))
+        return self._logits(hidden[0] if every else hidden[:, -1])
+
+    @torch.inference_mode()
+    def copy(self, source: int, target: int, count: int) -> None:
+        """Make the first ``count`` tokens of slot ``target`` those of slot ``source``."""
+        for held in (self._keys, self._values):
+            held[:, target, :, :count] = held[:, source, :, :count]
 
     def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Tensor:
         """Logits of one token for each of ``slots``: ``[rows, vocabulary]``."""
@@ -89,12 +97,13 @@ class LeanForward:
         said = torch.zeros_like(at)
         at[rows, 0] = torch.tensor(positions)
         said[rows, 0] = torch.tensor(tokens)
-        logits = self._run(slice(first, last + 1), at.to(self._device), said, max(positions) + 1)
-        return logits if len(slots) == len(at) else logits[rows.to(self._device)]
+        hidden = self._run(slice(first, last + 1), at.to(self._device), said, max(positions) + 1)[:, -1]
+        return self._logits(hidden if len(slots) == len(at) else hidden[rows.to(self._device)])
 
     @torch.inference_mode()
     def _run(self, span: slice, positions: Tensor, tokens: Tensor, seen: int) -> Tensor:
-        """One pass over ``span``, ``positions`` and ``tokens`` ``[rows, tokens]``; logits of the last."""
+        """One pass over ``span``, ``positions`` and ``tokens`` ``[rows, tokens]``: what the last layer
+        makes of each, ``[rows, tokens, width]``."""
         length = min(-(-seen // COLUMNS) * COLUMNS, self.context)
         with in_our_words():
             embedded = functional.embedding(tokens.to(self._device), self._weights.embedding)
@@ -110,7 +119,13 @@ class LeanForward:
                 attended = self._attend(layer, hidden, cache, positions, turn, masks[layer.window])
                 hidden = hidden + attended
                 hidden = hidden + self._feed_forward(layer, hidden)
-            return self._weights.head(self._normed(hidden[:, -1], self._weights.norm))
+            return hidden
+
+    @torch.inference_mode()
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """``[rows, width]`` to ``[rows, vocabulary]``."""
+        with in_our_words():
+            return self._weights.head(self._normed(hidden, self._weights.norm))
 
     def _attend(
         self,

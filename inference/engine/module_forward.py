@@ -42,10 +42,16 @@ class ModuleForward:
         """Memory that a token of one slot takes; known once a token has been read."""
         return self._cache.bytes_per_token
 
-    def read(self, slot: int, start: int, tokens: Sequence[int]) -> Tensor:
-        """Logits after the last of ``tokens``, read at ``start`` of ``slot``: ``[1, vocabulary]``."""
+    def read(self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False) -> Tensor:
+        """Logits after the last of ``tokens``, read at ``start`` of ``slot``: ``[1, vocabulary]``; after
+        ``every`` one of them: ``[tokens, vocabulary]``."""
         positions = torch.arange(start, start + len(tokens))[None]
-        return self._run(slice(slot, slot + 1), positions, torch.tensor([tokens]))
+        logits = self._run(slice(slot, slot + 1), positions, torch.tensor([tokens]), every=every)
+        return logits[0] if every else logits[:, -1]
+
+    def copy(self, source: int, target: int, count: int) -> None:
+        """Make the first ``count`` tokens of slot ``target`` those of slot ``source``."""
+        self._cache.copy(source, target, count)
 
     def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Tensor:
         """Logits of one token for each of ``slots``: ``[rows, vocabulary]``."""
@@ -56,11 +62,15 @@ class ModuleForward:
         said = torch.zeros_like(at)
         at[rows, 0] = torch.tensor(positions)
         said[rows, 0] = torch.tensor(tokens)
-        return self._run(slice(first, last + 1), at, said, looks=max(positions))[rows.to(self._model.device)]
+        logits = self._run(slice(first, last + 1), at, said, looks=max(positions))[:, -1]
+        return logits[rows.to(self._model.device)]
 
     @torch.inference_mode()
-    def _run(self, span: slice, positions: Tensor, tokens: Tensor, looks: int | None = None) -> Tensor:
-        """One pass over ``span``; ``looks`` is the last column that any row needs to see."""
+    def _run(
+        self, span: slice, positions: Tensor, tokens: Tensor, looks: int | None = None, every: bool = False
+    ) -> Tensor:
+        """One pass over ``span``; ``looks`` is the last column that any row needs to see. Logits of
+        ``every`` token, or of the last: ``[rows, tokens, vocabulary]``."""
         last = int(positions.max()) if looks is None else looks
         length = min((last // COLUMNS + 1) * COLUMNS, self._cache.context)
         device = self._model.device
@@ -73,9 +83,9 @@ class ModuleForward:
                 attention_mask=self._masks(positions, length),
                 past_key_values=self._cache,
                 use_cache=True,
-                logits_to_keep=1,
+                logits_to_keep=0 if every else 1,
             )
-        logits: Tensor = output.logits[:, -1]
+        logits: Tensor = output.logits
         return logits
 
     def _single(self, positions: Tensor, length: int) -> Tensor:

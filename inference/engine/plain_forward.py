@@ -29,15 +29,20 @@ class PlainForward:
         self._model = model
         self._state: dict[str, Any] = {}
 
-    def read(self, slot: int, start: int, tokens: Sequence[int]) -> Tensor:
-        """Logits after the last of ``tokens``, which follow what was read: ``[1, vocabulary]``."""
+    def read(self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False) -> Tensor:
+        """Logits after the last of ``tokens``, which follow what was read: ``[1, vocabulary]``; after
+        ``every`` one of them: ``[tokens, vocabulary]``."""
         if start == 0:
             self._state = {}
-        return self._run(tokens)
+        logits = self._run(tokens)
+        return logits[0] if every else logits[:, -1]
+
+    def copy(self, source: int, target: int, count: int) -> None:
+        """Nothing: there is one slot."""
 
     def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Tensor:
         """Logits after the one token: ``[1, vocabulary]``."""
-        return self._run(tokens)
+        return self._run(tokens)[:, -1]
 
     @torch.inference_mode()
     def _run(self, tokens: Sequence[int]) -> Tensor:
@@ -45,5 +50,5 @@ class PlainForward:
         with in_our_words():
             output = self._model(input_ids=ids, use_cache=True, **self._state)
         self._state = {name: output[name] for name in STATES if output.get(name) is not None}
-        logits: Tensor = output.logits[:, -1]
+        logits: Tensor = output.logits
         return logits

@@ -119,6 +119,26 @@ def run_batched(forward: LeanForward | ModuleForward | PlainForward) -> list[lis
     return said
 
 
+@pytest.mark.parametrize("family", ["llama", "mistral", "gemma3_text"])
+@pytest.mark.parametrize("lean", [True, False])
+def test_a_copied_slot_goes_on_as_its_source(family: str, lean: bool) -> None:
+    """And every token read has its logits, whole or in pieces, as the model itself gives them."""
+    model = tiny(family, FAMILIES[family])
+    forward = choose_forward(model, TEXTS, wanted=4, longest=64) if lean else ModuleForward(model)
+    forward.allocate(4, 64)
+    prompt = PROMPTS[1]
+    logits = torch.cat(
+        [forward.read(3, 0, prompt[:9], every=True), forward.read(3, 9, prompt[9:], every=True)]
+    )
+    with torch.inference_mode():
+        expected = model(input_ids=torch.tensor([prompt])).logits[0]
+    assert torch.allclose(logits, expected, atol=1e-4)
+    forward.copy(3, 1, len(prompt) - 1)
+    at, token = len(prompt) - 1, prompt[-1]
+    together = forward.decode([1, 3], [at, at], [token, token])
+    assert torch.allclose(together, expected[-1:].expand(2, -1), atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("family", "more"),
     [
