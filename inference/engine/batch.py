@@ -42,34 +42,38 @@ class Batch:
         return self._scheduler.steps
 
     @contextlib.contextmanager
-    def admitted(self) -> Iterator[int]:
-        """Count a request in while the block runs: its place in line, above 0 if it has to wait.
+    def admitted(self, rows: int = 1) -> Iterator[int]:
+        """Count a request of so many ``rows`` in while the block runs: the place of its first in line, above
+        0 if it has to wait.
 
         ``Busy`` when as many wait as may.
         """
         if self._rows >= self._places + self._max_queue:
             raise Busy
-        self._rows += 1
+        place = self._rows + 1 - self._places
+        self._rows += rows
         try:
-            yield self._rows - self._places
+            yield place
         finally:
-            self._rows -= 1
+            self._rows -= rows
 
-    async def run(self, make_row: Callable[[Callable[[list[Event]], None]], Row]) -> Events:
-        """The events of a row, made by ``make_row`` with the function that takes them.
+    async def run(self, make_rows: Callable[[Callable[[list[Event]], None]], list[Row]]) -> Events:
+        """The events of rows, made by ``make_rows`` with the function that takes them.
 
-        Closing the iterator takes the row out of the batch with the next step.
+        Closing the iterator takes the rows out of the batch with the next step.
         """
         mailbox: Mailbox = asyncio.Queue()
-        row = make_row(lambda events: self._outbox.append((mailbox, events)))
+        rows = make_rows(lambda events: self._outbox.append((mailbox, events)) if events else None)
         self._start()
-        self._arrivals.put(row)
+        for row in rows:
+            self._arrivals.put(row)
         try:
             async with contextlib.aclosing(_opened(mailbox)) as events:
                 async for event in events:
                     yield event
         finally:
-            row.cancelled = True
+            for row in rows:
+                row.cancelled = True
 
     def close(self) -> None:
         """End the thread; blocks until it has ended."""

@@ -15,30 +15,97 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from inference.engine.logprobs import Score
 from inference.engine.row import Row
 from inference.protocol import Options
 
+# Rows whose logprobs are computed at once: of a whole chunk of a prompt they would take much memory.
+SCORED_AT_ONCE = 32
+# JSON knows no infinity; OpenAI and vLLM say this too.
+LEAST_LOGPROB = -9999.0
+
 
 class BatchSampler:
-    """Draws one token for each row."""
+    """Draws one token for each row, and says how likely it was."""
 
     @torch.inference_mode()
-    def draw(self, logits: Tensor, rows: Sequence[Row]) -> list[int]:
-        """Tokens drawn from ``logits``, ``[rows, vocabulary]``."""
-        options = [row.options for row in rows]
+    def draw(self, logits: Tensor, rows: Sequence[Row]) -> list[int | None]:
+        """Tokens drawn from ``logits``, ``[rows, vocabulary]``; ``None`` where these are no numbers."""
         if any(row.grammar for row in rows):
             logits = _constrained(logits, rows)
-        if any(map(_penalizes, options)):
+        if any(_penalizes(row.options) for row in rows):
             logits = _penalized(logits.float(), rows)
-        if all(option.temperature == 0 for option in options):
-            greedy: list[int] = logits.argmax(dim=-1).tolist()
-            return greedy
-        # The draw itself happens on the CPU, in float32: the same on every device.
-        best, tokens = torch.topk(logits, _most_candidates(options, logits.shape[-1]), dim=-1)
-        best, tokens = best.to("cpu", torch.float32), tokens.cpu()
-        places = _places(_cut(best, options), options, rows)
-        drawn: list[int] = tokens.gather(1, places).squeeze(1).tolist()
-        return drawn
+        groups = _groups(rows, logits.shape[-1])
+        if len(groups) == 1:
+            return _drawn(logits, rows, *groups)
+        tokens: list[int | None] = [None] * len(rows)
+        for candidates, places in groups.items():
+            drawn = _drawn(logits[places], [rows[place] for place in places], candidates)
+            for place, token in zip(places, drawn, strict=True):
+                tokens[place] = token
+        return tokens
+
+    @torch.inference_mode()
+    def score(
+        self, logits: Tensor, tokens: Sequence[int | None], counts: Sequence[int | None]
+    ) -> list[Score | None]:
+        """Logprobs of ``tokens`` by ``logits`` ``[tokens, vocabulary]``, each with its ``counts`` likeliest
+        rivals; ``None`` where there is no token or no count."""
+        scores: list[Score | None] = [None] * len(tokens)
+        asked = [
+            (place, token, count)
+            for place, (token, count) in enumerate(zip(tokens, counts, strict=True))
+            if token is not None and count is not None
+        ]
+        for start in range(0, len(asked), SCORED_AT_ONCE):
+            places, said, most = zip(*asked[start : start + SCORED_AT_ONCE], strict=True)
+            for place, score in zip(places, _scores(logits[list(places)], said, most), strict=True):
+                scores[place] = score
+        return scores
+
+
+def _groups(rows: Sequence[Row], vocabulary: int) -> dict[int, list[int]]:
+    """Places of the rows that choose from the same number of tokens.
+
+    Where logits are equal, which tokens come first depends on how many are looked for: rows that look
+    for different numbers would, together, find others than alone.
+    """
+    groups: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault(_candidates(row.options, vocabulary), []).append(place)
+    return groups
+
+
+def _candidates(options: Options, vocabulary: int) -> int:
+    """How many of the likeliest tokens a row may choose from."""
+    return 1 if options.temperature == 0 else min(options.top_k or vocabulary, vocabulary)
+
+
+def _drawn(logits: Tensor, rows: Sequence[Row], candidates: int) -> list[int | None]:
+    """Draws of rows that choose from the same number of ``candidates``."""
+    if candidates == 1:
+        # Several times as fast as argmax, and it shows whether there are numbers at all.
+        best, tokens = logits.max(dim=-1, keepdim=True)
+    else:
+        best, tokens = torch.topk(logits, candidates, dim=-1)
+    # The draw itself happens on the CPU, in float32: the same on every device.
+    best, tokens = best.to("cpu", torch.float32), tokens.cpu()
+    sound = best[:, 0].isfinite().tolist()
+    if candidates > 1:
+        options = [row.options for row in rows]
+        tokens = tokens.gather(1, _places(_cut(best, options), options, rows))
+    return [token if is_sound else None for token, is_sound in zip(tokens[:, 0].tolist(), sound, strict=True)]
+
+
+def _scores(logits: Tensor, tokens: Sequence[int], counts: Sequence[int]) -> list[Score]:
+    logprobs = logits.float().log_softmax(dim=-1).nan_to_num(nan=LEAST_LOGPROB, neginf=LEAST_LOGPROB)
+    said = logprobs.gather(1, torch.tensor(tokens, device=logits.device)[:, None])[:, 0]
+    values, others = torch.topk(logprobs, min(max(counts), logprobs.shape[-1]), dim=-1)
+    rivals = zip(others.tolist(), values.tolist(), strict=True)
+    return [
+        Score(logprob, list(zip(top[:count], theirs[:count], strict=True)))
+        for logprob, (top, theirs), count in zip(said.tolist(), rivals, counts, strict=True)
+    ]
 
 
 def _constrained(logits: Tensor, rows: Sequence[Row]) -> Tensor:
@@ -88,12 +155,6 @@ def _recent(tokens: list[int], last: int | None) -> list[int]:
     return tokens[len(tokens) - min(last, len(tokens)) :]
 
 
-def _most_candidates(options: Sequence[Options], vocabulary: int) -> int:
-    """How many of the likeliest tokens any row may choose from."""
-    wanted = [1 if option.temperature == 0 else option.top_k or vocabulary for option in options]
-    return min(max(wanted), vocabulary)
-
-
 def _column(options: Sequence[Options], name: str, off: float) -> Tensor:
     """One option of every row, ``[rows, 1]``."""
     values = [getattr(option, name) for option in options]
@@ -130,10 +191,9 @@ def _cut_untypical(best: Tensor, typical_p: Tensor) -> Tensor:
 
 def _places(best: Tensor, options: Sequence[Options], rows: Sequence[Row]) -> Tensor:
     """Where in ``best`` each row's draw fell, ``[rows, 1]``."""
-    temperature = _column(options, "temperature", 1)
-    likeliest = best.argmax(dim=-1, keepdim=True)
-    probabilities = (best / temperature.clamp_min(1e-6)).softmax(dim=-1)
+    temperature = _column(options, "temperature", 1).clamp_min(1e-6)
+    probabilities = (best / temperature).softmax(dim=-1)
     numbers = torch.tensor([[row.random.random()] for row in rows], dtype=torch.float64)
     sums = probabilities.double().cumsum(dim=-1)
     drawn = (sums <= numbers * sums[:, -1:]).sum(dim=-1, keepdim=True)
-    return torch.where(temperature == 0, likeliest, drawn.clamp_max(best.shape[1] - 1))
+    return drawn.clamp_max(best.shape[1] - 1)

@@ -4,21 +4,24 @@ A fixed number of slots hold the keys and values of as many rows. Each step lets
 chunk of one waiting prompt, decodes one token for every row that is writing in one forward pass,
 samples them all together, and hands their events out. A row leaves the step after it ended, was
 cancelled or failed; what it read stays in its slot until the slot is needed, so that a request
-that begins with the same tokens, the next turn of a conversation, need not read them again.
+that begins with the same tokens, the next turn of a conversation, need not read them again. What
+another slot holds of them is copied, so that several samples of one prompt read it once.
 
 Runs in one thread. Knows nothing of torch: forward passes and sampling are two objects it is given.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+from inference.engine.logprobs import Score
 from inference.engine.row import Row, Stage
-from inference.errors import InferenceError
+from inference.errors import InferenceError, OutOfMemory
 from inference.protocol import Event, Failed
 
 logger = logging.getLogger(__name__)
@@ -27,7 +30,19 @@ logger = logging.getLogger(__name__)
 # to stall the rows that are writing, and to leave soon after a cancel.
 CHUNK = 256
 
-Logits = TypeVar("Logits")
+# Where memory runs out, a prompt is read in smaller pieces, down to this.
+SMALLEST_CHUNK = 16
+
+NOT_NUMBERS = "The model's numbers overflowed. Load it in another precision, bfloat16 or float32."
+
+
+class Rows(Protocol):
+    """Logits of several rows or tokens, from which some can be taken."""
+
+    def __getitem__(self, index: slice, /) -> Any: ...
+
+
+Logits = TypeVar("Logits", bound=Rows)
 Made = TypeVar("Made", covariant=True)
 Read = TypeVar("Read", contravariant=True)
 
@@ -39,18 +54,28 @@ class Forward(Protocol[Made]):
     rewinds: bool
     """Whether a slot can go back to an earlier token and go on from there."""
 
-    def read(self, slot: int, start: int, tokens: Sequence[int]) -> Made:
-        """Read ``tokens`` at ``start`` of ``slot``; the logits after the last: ``[1, vocabulary]``."""
+    def read(self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False) -> Made:
+        """Read ``tokens`` at ``start`` of ``slot``; the logits after the last, ``[1, vocabulary]``, or after
+        ``every`` one, ``[tokens, vocabulary]``."""
 
     def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Made:
         """One token for each of ``slots``, in rising order; the logits: ``[rows, vocabulary]``."""
+
+    def copy(self, source: int, target: int, count: int) -> None:
+        """Make the first ``count`` tokens of slot ``target`` those of slot ``source``."""
 
 
 class Sampler(Protocol[Read]):
     """Draws the next token of each row from its logits."""
 
-    def draw(self, logits: Read, rows: Sequence[Row]) -> list[int]:
-        """One token for each of ``rows``."""
+    def draw(self, logits: Read, rows: Sequence[Row]) -> list[int | None]:
+        """One token for each of ``rows``; ``None`` for a row whose logits are no numbers."""
+
+    def score(
+        self, logits: Read, tokens: Sequence[int | None], counts: Sequence[int | None]
+    ) -> list[Score | None]:
+        """How likely each of ``tokens`` is, by ``logits`` ``[tokens, vocabulary]``, and its so many likeliest
+        rivals; ``None`` where nothing is asked."""
 
 
 @dataclass(eq=False)
@@ -90,7 +115,7 @@ class Scheduler(Generic[Logits]):
         self.steps += 1
         self._release()
         self._admit()
-        self._decode([slot for slot in self._slots if slot.row and slot.row.stage is Stage.WRITING])
+        self._decode([slot for slot in self._slots if slot.row and slot.row.decodes])
         self._read()
         self._release()
 
@@ -113,59 +138,90 @@ class Scheduler(Generic[Logits]):
 
     def _admit(self) -> None:
         """First come, first served, each to the free slot that holds most of its prompt."""
-        while self.waiting and (free := [slot for slot in self._slots if slot.row is None]):
-            row = self.waiting.popleft()
+        while free := [slot for slot in self._slots if slot.row is None]:
+            row = next((row for row in self.waiting if row.ready), None)
+            if row is None:
+                return
+            self.waiting.remove(row)
             # Of equals the one that was used least recently: its tokens are missed the least.
             slot = max(free, key=lambda slot: (self._reusable(slot, row), -slot.used))
-            reused = self._reusable(slot, row)
             self._admitted += 1
-            slot.row, slot.owner, slot.used = row, row.owner, self._admitted
-            del slot.tokens[reused:]
-            row.begin(reused)
+            slot.row, slot.used = row, self._admitted
+            with self._alone(slot):
+                row.begin(self._reused(slot, row))
+                del slot.tokens[row.read :]
+                slot.owner = row.owner
+
+    def _reused(self, slot: Slot, row: Row) -> int:
+        """How many tokens of the row's prompt ``slot`` holds, after those that another one has more of
+        were copied."""
+        held = self._reusable(slot, row)
+        if not self._forward.rewinds:
+            return held
+        source = max(self._slots, key=lambda other: self._reusable(other, row))
+        most = self._reusable(source, row)
+        if most > held:
+            self._forward.copy(source.index, slot.index, most)
+            slot.tokens = source.tokens[:most]
+        return max(most, held)
 
     def _reusable(self, slot: Slot, row: Row) -> int:
-        """How many tokens of the row's prompt the slot holds; the last one must be read in any case."""
-        if slot.owner != row.owner:
+        """How many tokens of the row's prompt the slot holds; the last one must be read in any case, and
+        all where each is to be scored."""
+        if slot.owner != row.owner or row.scores_prompt:
             return 0
         most = min(len(slot.tokens), len(row.prompt) - 1)
-        pairs = zip(slot.tokens[:most], row.prompt, strict=False)
-        common = next((index for index, (held, wanted) in enumerate(pairs) if held != wanted), most)
+        common = _common(slot.tokens, row.prompt, most)
         return common if self._forward.rewinds or common == len(slot.tokens) else 0
 
     def _read(self) -> None:
-        """A chunk of the prompt that came first; with its last, the answer's first token."""
-        reading = [slot for slot in self._slots if slot.row and slot.row.stage is Stage.READING]
+        """A chunk of the prompt that came first; with its last, the answer's next token."""
+        reading = [slot for slot in self._slots if slot.row and slot.row.reads]
         if not reading:
             return
         slot = min(reading, key=lambda slot: slot.used)
         row = slot.row
         assert row is not None
-        tokens = row.unread(CHUNK)
-        try:
-            logits = self._forward.read(slot.index, row.read, tokens)
-        except InferenceError as error:
-            self._drop(slot, error)
-            return
-        slot.tokens.extend(tokens)
-        row.deliver(row.advance(len(tokens)))
-        if row.stage is Stage.WRITING:
-            self._sample([slot], logits)
+        with self._alone(slot):
+            tokens, logits = self._read_chunk(slot.index, row)
+            slot.tokens.extend(tokens)
+            row.deliver(row.advance(len(tokens), self._scores_of_prompt(row, len(tokens), logits)))
+            if row.stage is Stage.WRITING:
+                self._sample([slot], logits[-1:])
+
+    def _read_chunk(self, index: int, row: Row) -> tuple[list[int], Logits]:
+        """Read a chunk, or as much of one as there is memory for: its tokens, and their logits."""
+        tokens = row.seen[row.read : row.read + CHUNK]
+        while True:
+            try:
+                return tokens, self._forward.read(index, row.read, tokens, every=row.scores_prompt)
+            except OutOfMemory:
+                if len(tokens) // 2 < SMALLEST_CHUNK:
+                    raise
+                tokens = tokens[: len(tokens) // 2]
+
+    def _scores_of_prompt(self, row: Row, count: int, logits: Logits) -> list[Score | None]:
+        """Those of the tokens that follow the next ``count`` ones, if they are wanted."""
+        if not (row.scores_prompt and row.report):
+            return []
+        following = row.seen[row.read + 1 : row.read + 1 + count]
+        return self._sampler.score(logits[: len(following)], following, [row.report.count] * len(following))
 
     def _decode(self, slots: list[Slot]) -> None:
         """One token for each of ``slots``; if that fails, for each alone, so that only it fails."""
         if not slots:
             return
         rows = [slot.row for slot in slots if slot.row]
-        tokens = [row.answer[-1] for row in rows]
+        tokens = [row.seen[-1] for row in rows]
         try:
-            logits = self._forward.decode(
-                [slot.index for slot in slots], [row.position for row in rows], tokens
-            )
+            logits = self._forward.decode([slot.index for slot in slots], [row.read for row in rows], tokens)
         except InferenceError as error:
             self._halve(slots, error)
             return
-        for slot, token in zip(slots, tokens, strict=True):
+        for slot, row, token in zip(slots, rows, tokens, strict=True):
             slot.tokens.append(token)
+            with self._alone(slot):
+                row.deliver(row.advance(1))
         self._sample(slots, logits)
 
     def _halve(self, slots: list[Slot], error: InferenceError) -> None:
@@ -178,12 +234,54 @@ class Scheduler(Generic[Logits]):
         self._decode(slots[middle:])
 
     def _sample(self, slots: list[Slot], logits: Logits) -> None:
+        """The next token of each of ``slots``; if that fails, of each alone."""
         rows = [slot.row for slot in slots if slot.row]
-        for slot, row, token in zip(slots, rows, self._sampler.draw(logits, rows), strict=True):
-            try:
-                row.deliver(row.accept(token))
-            except InferenceError as error:
-                self._drop(slot, error)
+        try:
+            tokens = self._sampler.draw(logits, rows)
+            scores = self._scores(logits, rows, tokens)
+        except Exception:
+            if len(slots) == 1:
+                raise
+            logger.exception("A batch could not be sampled.")
+            for index, slot in enumerate(slots):
+                with self._alone(slot):
+                    self._sample([slot], logits[index : index + 1])
+            return
+        for slot, row, token, score in zip(slots, rows, tokens, scores, strict=True):
+            with self._alone(slot):
+                self._accept(slot, row, token, score)
+
+    def _scores(self, logits: Logits, rows: list[Row], tokens: list[int | None]) -> Sequence[Score | None]:
+        """The scores of ``tokens``, for rows that report theirs."""
+        counts = [row.report.count if row.report else None for row in rows]
+        if all(count is None for count in counts):
+            return [None] * len(rows)
+        return self._sampler.score(logits, tokens, counts)
+
+    def _accept(self, slot: Slot, row: Row, token: int | None, score: Score | None) -> None:
+        if row.stage is not Stage.WRITING:
+            return
+        if token is None:
+            raise InferenceError(NOT_NUMBERS)
+        row.deliver(row.accept(token, score))
+        self._rewind(slot, row)
+
+    def _rewind(self, slot: Slot, row: Row) -> None:
+        """Let go of what the row of ``slot`` forgot; all of it where the model cannot go back."""
+        if row.read < len(slot.tokens):
+            row.read = row.read if self._forward.rewinds else 0
+            del slot.tokens[row.read :]
+
+    @contextlib.contextmanager
+    def _alone(self, slot: Slot) -> Iterator[None]:
+        """Whatever fails in the block ends the row of ``slot``, and no other."""
+        try:
+            yield
+        except InferenceError as error:
+            self._drop(slot, error)
+        except Exception:
+            logger.exception("A request failed in a way that nobody foresaw.")
+            self._drop(slot, InferenceError())
 
     def _drop(self, slot: Slot, error: InferenceError) -> None:
         """End the row of ``slot`` with ``error``; what the slot holds is no longer sure."""
@@ -196,3 +294,11 @@ class Scheduler(Generic[Logits]):
         row.stage = Stage.ENDED
         events: list[Event] = [Failed.of(error)]
         row.deliver(events)
+
+
+def _common(held: Sequence[int], wanted: Sequence[int], most: int) -> int:
+    """How many of the first ``most`` tokens are the same."""
+    if held[:most] == wanted[:most]:
+        return most
+    pairs = zip(held, wanted, strict=False)
+    return next(index for index, (one, other) in enumerate(pairs) if one != other)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from inference.engine.grammar import GrammarBuilder, closed
-from inference.engine.handlers.text import DEFAULTS
 from inference.engine.row import Row
+from inference.engine.rows import DEFAULTS
 from inference.engine.sampler import BatchSampler
 from inference.errors import InferenceError, InvalidRequest
 from inference.protocol import Options
@@ -46,14 +46,14 @@ def noise(wanted: str, seed: int, *, limit: int = 400, temperature: float = 1.0)
     while row.stage < 3:
         logits = torch.randn(1, len(TOKENIZER), generator=random)
         row.accept(sampler.draw(logits, [row])[0])
-    return TOKENIZER.decode(row.answer, skip_special_tokens=True), row
+    return TOKENIZER.decode(row.tokens[1:], skip_special_tokens=True), row
 
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_noise_within_a_schema_validates(seed: int, temperature: float) -> None:
     text, row = noise(SCHEMA, seed, temperature=temperature)
-    assert row.answer[-1] == END
+    assert row.tokens[1:][-1] == END
     answer = json.loads(text)
     assert set(answer) == {"colour", "sure", "count"}
     assert answer["colour"] in {"red", "blue", "😀"}
@@ -64,7 +64,7 @@ def test_noise_within_a_schema_validates(seed: int, temperature: float) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_json_mode_gives_an_object(seed: int) -> None:
     text, row = noise("json", seed, limit=3000)
-    if row.answer[-1] == END:
+    if row.tokens[1:][-1] == END:
         assert isinstance(json.loads(text), dict)
     else:
         assert text.startswith("{")

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.engine.handlers.text import DEFAULTS
 from inference.engine.row import Row
+from inference.engine.rows import DEFAULTS
 from inference.engine.sampler import BatchSampler
 from inference.protocol import Options
 

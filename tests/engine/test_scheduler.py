@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.engine.handlers.text import DEFAULTS
+from inference.engine.logprobs import Score
 from inference.engine.row import Row, Stage
+from inference.engine.rows import DEFAULTS
 from inference.engine.scheduler import CHUNK, Scheduler
 from inference.errors import InferenceError, OutOfMemory
 from inference.protocol import Done, Event, Failed, Text
@@ -48,13 +49,21 @@ class Arithmetic:
     def __post_init__(self) -> None:
         self.held = [[] for _ in range(self.slots)]
 
-    def read(self, slot: int, start: int, tokens: Sequence[int]) -> list[int]:
+    def read(self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False) -> list[int]:
         assert len(tokens) <= CHUNK
         assert start <= len(self.held[slot])
         assert self.rewinds or start in {0, len(self.held[slot])}
         self.held[slot][start:] = tokens
         self.read_tokens += len(tokens)
-        return [following(self.held[slot])]
+        if not every:
+            return [following(self.held[slot])]
+        return [following(self.held[slot][: start + index + 1]) for index in range(len(tokens))]
+
+    def copy(self, source: int, target: int, count: int) -> None:
+        assert self.rewinds
+        assert source != target
+        assert 0 < count <= len(self.held[source])
+        self.held[target] = self.held[source][:count]
 
     def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> list[int]:
         self.passes += 1
@@ -63,8 +72,9 @@ class Arithmetic:
             raise OutOfMemory("too much")
         logits = []
         for slot, position, token in zip(slots, positions, tokens, strict=True):
-            assert position == len(self.held[slot])
-            self.held[slot].append(token)
+            assert position <= len(self.held[slot])
+            assert self.rewinds or position == len(self.held[slot])
+            self.held[slot][position:] = [token]
             logits.append(following(self.held[slot]))
         return logits
 
@@ -72,9 +82,19 @@ class Arithmetic:
 class Greedy:
     """Takes the one token that the logits are."""
 
-    def draw(self, logits: list[int], rows: Sequence[Row]) -> list[int]:
+    def draw(self, logits: list[int], rows: Sequence[Row]) -> list[int | None]:
         assert len(logits) == len(rows)
-        return logits
+        return [*logits]
+
+    def score(
+        self, logits: list[int], tokens: Sequence[int | None], counts: Sequence[int | None]
+    ) -> list[Score | None]:
+        """A token's score says which token the model would have said in its place."""
+        assert len(logits) == len(tokens) == len(counts)
+        return [
+            None if count is None else Score(-float(said), [(said, 0.0)] * count)
+            for said, count in zip(logits, counts, strict=True)
+        ]
 
 
 class Client:

@@ -12,46 +12,37 @@ import contextlib
 import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from inference.engine.batch import Batch
 from inference.engine.choice import choose_forward, trial_texts
 from inference.engine.config import EngineConfig
-from inference.engine.grammar import Grammar, GrammarBuilder
 from inference.engine.handlers.base import ModelHandler
 from inference.engine.hardware import choose_device, choose_dtype
 from inference.engine.kernels.making import KERNELS
-from inference.engine.prompts import PromptBuilder
-from inference.engine.row import Row
+from inference.engine.rows import RowBuilder
 from inference.engine.sampler import BatchSampler
 from inference.engine.scheduler import Scheduler
 from inference.errors import Unsupported
-from inference.protocol import Done, Event, Events, Generate, Options, Quantization, Queued, Usage, Work
-
-# Ollama's defaults, for models whose generation_config does not say.
-DEFAULTS = Options(
-    num_predict=-1,
-    temperature=0.8,
-    top_k=40,
-    top_p=0.9,
-    min_p=0.0,
-    typical_p=1.0,
-    repeat_last_n=64,
-    repeat_penalty=1.0,
-    presence_penalty=0.0,
-    frequency_penalty=0.0,
-    logit_bias={},
-    num_keep=0,
-    ignore_eos=False,
-    stop=(),
+from inference.protocol import (
+    Detokenize,
+    Done,
+    Events,
+    Generate,
+    Quantization,
+    Queued,
+    Tokenize,
+    Work,
 )
+
+Asked = TypeVar("Asked", bound=Work)
+Built = TypeVar("Built")
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -76,11 +67,6 @@ class TextHandler(ModelHandler):
     """Runs a causal language model with its tokenizer."""
 
     def __init__(self, model: Any, tokenizer: Any, quantization: Quantization, config: EngineConfig) -> None:
-        self._tokenizer = tokenizer
-        self._prompts = PromptBuilder(tokenizer, model.config.vocab_size)
-        self._ends = _end_tokens(model.generation_config, tokenizer)
-        self._grammars = GrammarBuilder(tokenizer, model.config.vocab_size, self._ends)
-        self._defaults = _model_defaults(model.generation_config).over(DEFAULTS)
         self.device = model.device.type
         self.size = model.get_memory_footprint()
         longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 4096
@@ -95,6 +81,9 @@ class TextHandler(ModelHandler):
             kernels=KERNELS.get(),
         )
         self.context_length = forward.context
+        self._rows = RowBuilder(
+            tokenizer, model.generation_config, vocabulary=model.config.vocab_size, context=forward.context
+        )
         self._batch = Batch(
             Scheduler(forward, BatchSampler()), places=forward.slots, max_queue=config.max_queue
         )
@@ -105,29 +94,39 @@ class TextHandler(ModelHandler):
         return self._batch.steps
 
     async def run(self, request: Work) -> Events:
-        if not isinstance(request, Generate):
-            raise Unsupported("This model writes text; it cannot do what was asked.")
-        with self._batch.admitted() as place:
+        match request:
+            case Generate(render_only=True):
+                yield await self._threaded(self._rows.rendered, request)
+                yield Done(reason="stop")
+            case Tokenize():
+                yield await self._threaded(self._rows.tokens, request)
+                yield Done(reason="stop")
+            case Detokenize():
+                yield await self._threaded(self._rows.text, request)
+                yield Done(reason="stop")
+            case Generate():
+                async with contextlib.aclosing(self._generate(request)) as events:
+                    async for event in events:
+                        yield event
+            case _:
+                raise Unsupported("This model writes text; it cannot do what was asked.")
+
+    async def _generate(self, request: Generate) -> Events:
+        """Wait in line, and answer."""
+        with self._batch.admitted(request.samples) as place:
             if place > 0:
                 yield Queued(position=place)
-            async with contextlib.aclosing(self._answer(request)) as events:
+            plan = await self._threaded(self._rows.plan, request)
+            if not plan.limit and not request.echo:
+                yield plan.unanswered()
+                return
+            async with contextlib.aclosing(self._batch.run(plan.rows)) as events:
                 async for event in events:
                     yield event
 
-    async def _answer(self, request: Generate) -> Events:
-        loop = asyncio.get_running_loop()
-        options = request.options.over(self._defaults)
-        context = min(self.context_length, options.num_ctx or self.context_length)
-        grammar = await loop.run_in_executor(self._thread, self._grammars.build, request.format)
-        prompt = await loop.run_in_executor(self._thread, self._prompts.build, request, context)
-        limit = _limit(options.num_predict, context - len(prompt))
-        if limit == 0:
-            yield Done(reason="length", usage=Usage(prompt=len(prompt)), context=tuple(prompt))
-            return
-        make_row = partial(self._row, request, grammar, prompt, options, limit)
-        async with contextlib.aclosing(self._batch.run(make_row)) as events:
-            async for event in events:
-                yield event
+    async def _threaded(self, build: Callable[[Asked], Built], request: Asked) -> Built:
+        """What ``build`` makes of ``request``, in the thread for what takes a moment."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, build, request)
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
@@ -136,33 +135,6 @@ class TextHandler(ModelHandler):
         gc.collect()
         if self.device == "cuda":
             torch.cuda.empty_cache()
-
-    def _row(
-        self,
-        request: Generate,
-        grammar: Grammar | None,
-        prompt: list[int],
-        options: Options,
-        limit: int,
-        deliver: Callable[[list[Event]], None],
-    ) -> Row:
-        return Row(
-            prompt=prompt,
-            options=options,
-            limit=limit,
-            ends=self._ends,
-            decode=partial(
-                self._tokenizer.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False
-            ),
-            deliver=deliver,
-            owner=request.owner,
-            grammar=grammar,
-        )
-
-
-def _limit(wanted: int | None, room: int) -> int:
-    """Tokens to generate at most: as many as wanted, where there is room for them."""
-    return room if wanted is None or wanted < 0 else min(wanted, room)
 
 
 def _count_parameters(folder: Path) -> int:
@@ -180,18 +152,3 @@ def _product(shape: list[int]) -> int:
     for length in shape:
         size *= length
     return size
-
-
-def _end_tokens(config: GenerationConfig, tokenizer: Any) -> frozenset[int]:
-    """Every token that ends an answer, by the model's configuration and by its tokenizer."""
-    configured = config.eos_token_id
-    ends = set(configured if isinstance(configured, list) else [configured])
-    ends.add(tokenizer.eos_token_id)
-    return frozenset(token for token in ends if token is not None)
-
-
-def _model_defaults(config: GenerationConfig) -> Options:
-    """The sampling that the model's makers recommend, where they do."""
-    if not config.do_sample:
-        return Options()
-    return Options(temperature=config.temperature, top_k=config.top_k, top_p=config.top_p, min_p=config.min_p)

@@ -1,0 +1,179 @@
+"""From a request to its rows: what the model reads, and by which rules it answers.
+
+Building reads templates, tokenizes and compiles grammars, which takes a moment: it runs in a thread of
+its own. Knows nothing of the model's weights, nor of when the rows run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from transformers import GenerationConfig
+
+from inference.engine.grammar import GrammarBuilder
+from inference.engine.logprobs import LogprobReport, Spelling
+from inference.engine.prompts import PromptBuilder
+from inference.engine.row import Row
+from inference.engine.samples import Deliver, sampled
+from inference.errors import InvalidRequest, TooLarge
+from inference.protocol import (
+    Detokenize,
+    Done,
+    Generate,
+    Options,
+    Reason,
+    Rendered,
+    Text,
+    Tokenize,
+    Tokens,
+    Usage,
+)
+
+# Ollama's defaults, for models whose generation_config does not say.
+DEFAULTS = Options(
+    num_predict=-1,
+    temperature=0.8,
+    top_k=40,
+    top_p=0.9,
+    min_p=0.0,
+    typical_p=1.0,
+    repeat_last_n=64,
+    repeat_penalty=1.0,
+    presence_penalty=0.0,
+    frequency_penalty=0.0,
+    logit_bias={},
+    num_keep=4,
+    ignore_eos=False,
+    stop=(),
+)
+# An answer that shifts ends after so many contexts, as Ollama's does.
+MOST_CONTEXTS = 10
+# Characters of a text to tokenize: more than the longest contexts hold.
+LONGEST_TEXT = 4_000_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request that is ready to run: its prompt, how many tokens may follow, and its rows."""
+
+    prompt: list[int]
+    limit: int
+    samples: int
+    rows: Callable[[Deliver], list[Row]]
+
+    def unanswered(self) -> Done:
+        """The end of a request for no tokens at all."""
+        reasons: list[Reason] = ["length"] * (self.samples if self.samples > 1 else 0)
+        return Done(
+            reason="length",
+            reasons=tuple(reasons),
+            usage=Usage(prompt=len(self.prompt)),
+            context=tuple(self.prompt),
+        )
+
+
+class RowBuilder:
+    """Builds the rows of requests to one model with contexts of up to ``context`` tokens."""
+
+    def __init__(
+        self, tokenizer: Any, generation: GenerationConfig, *, vocabulary: int, context: int
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._vocabulary = vocabulary
+        self._context = context
+        self._ends = _end_tokens(generation, tokenizer)
+        self._defaults = _model_defaults(generation).over(DEFAULTS)
+        self._prompts = PromptBuilder(tokenizer, vocabulary)
+        self._grammars = GrammarBuilder(tokenizer, vocabulary, self._ends)
+        self._spelling = Spelling(tokenizer, vocabulary)
+        self._decode = partial(tokenizer.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def plan(self, request: Generate) -> Plan:
+        """How ``request`` will run; an ``InvalidRequest`` if it cannot."""
+        options = request.options.over(self._defaults)
+        context = min(self._context, options.num_ctx or self._context)
+        grammars = [self._grammars.build(request.format) for _ in range(request.samples)]
+        prompt = self._prompts.build(request, context)
+        room = MOST_CONTEXTS * context if request.shift else context - len(prompt)
+        limit = _limit(options.num_predict, room)
+        common: dict[str, Any] = {
+            "prompt": prompt,
+            "options": options,
+            "limit": limit,
+            "ends": self._ends_of(request, options),
+            "decode": self._decode,
+            "owner": request.owner,
+            "report": self._report(request),
+            "echo": request.echo,
+            "context": context if request.shift else None,
+            "keep": self._kept(options.num_keep or 0, prompt, context),
+        }
+
+        def make_row(sample: int, leader: Row | None, deliver: Deliver) -> Row:
+            return Row(**common, sample=sample, leader=leader, deliver=deliver, grammar=grammars[sample])
+
+        return Plan(prompt, limit, request.samples, partial(sampled, request.samples, make_row))
+
+    def rendered(self, request: Generate) -> Rendered:
+        """What the model would read."""
+        options = request.options.over(self._defaults)
+        prompt = self._prompts.build(request, min(self._context, options.num_ctx or self._context))
+        return Rendered(text=self._written(prompt), tokens=len(prompt))
+
+    def tokens(self, request: Tokenize) -> Tokens:
+        """The tokens of a text, without those that the model puts around it."""
+        if len(request.text) > LONGEST_TEXT:
+            raise TooLarge(
+                f"The text is {len(request.text)} characters long; at most {LONGEST_TEXT} are taken."
+            )
+        return Tokens(tokens=tuple(self._tokenizer(request.text, add_special_tokens=False)["input_ids"]))
+
+    def text(self, request: Detokenize) -> Text:
+        """The text of tokens, special ones included."""
+        if any(token >= self._vocabulary for token in request.tokens):
+            raise InvalidRequest("There are tokens among these that this model does not have.")
+        return Text(text=self._written(list(request.tokens)), tokens=len(request.tokens))
+
+    def _written(self, tokens: list[int]) -> str:
+        text: str = self._tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+        return text
+
+    def _ends_of(self, request: Generate, options: Options) -> frozenset[int]:
+        """The tokens that end an answer. One that has a format ends with it in any case."""
+        return frozenset() if options.ignore_eos and not request.format else self._ends
+
+    def _report(self, request: Generate) -> LogprobReport | None:
+        if request.logprobs is None:
+            return None
+        self._spelling.prepare()
+        return LogprobReport(self._spelling, request.logprobs)
+
+    def _kept(self, wanted: int, prompt: list[int], context: int) -> int:
+        """How much of the beginning stays when the context shifts, with the token that every text begins
+        with, as in Ollama. Something has to go, and the newest token has to stay."""
+        if prompt[:1] == [self._tokenizer.bos_token_id] and wanted >= 0:
+            wanted += 1
+        return min(wanted if wanted >= 0 else len(prompt), len(prompt), context - 2)
+
+
+def _limit(wanted: int | None, room: int) -> int:
+    """Tokens to generate at most: as many as wanted, where there is room for them."""
+    return room if wanted is None or wanted < 0 else min(wanted, room)
+
+
+def _end_tokens(config: GenerationConfig, tokenizer: Any) -> frozenset[int]:
+    """Every token that ends an answer, by the model's configuration and by its tokenizer."""
+    configured = config.eos_token_id
+    ends = set(configured if isinstance(configured, list) else [configured])
+    ends.add(tokenizer.eos_token_id)
+    return frozenset(token for token in ends if token is not None)
+
+
+def _model_defaults(config: GenerationConfig) -> Options:
+    """The sampling that the model's makers recommend, where they do."""
+    if not config.do_sample:
+        return Options()
+    return Options(temperature=config.temperature, top_k=config.top_k, top_p=config.top_p, min_p=config.min_p)
