@@ -97,6 +97,61 @@ def test_a_frequent_word_is_punished_more() -> None:
     assert set(draws(options, 1, prompt=(1, 1, 2))) == {2}
 
 
+TIED = torch.tensor([2.0, 5.0, 5.0, 5.0, 1.0, 5.0]).repeat(200)
+
+
+@given(st.integers(0, 50), st.sampled_from([0.0, 1.0]), st.integers(1, 1200))
+def test_ties_fall_the_same_whatever_others_choose_from(seed: int, temperature: float, top_k: int) -> None:
+    """How many candidates one row has must not decide which of equals another one draws."""
+    options = Options(seed=seed, temperature=temperature, top_k=3)
+    other = Options(seed=1, temperature=1, top_k=top_k)
+    sampler = BatchSampler()
+    together = sampler.draw(TIED.expand(2, -1), [row(options), row(other)])
+    assert together[0] == sampler.draw(TIED[None], [row(options)])[0]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_logits_that_are_no_numbers_give_no_token(temperature: float, broken: float) -> None:
+    logits = torch.stack([LOGITS, LOGITS.clone(), LOGITS])
+    logits[1, 2] = broken
+    drawers = [row(Options(temperature=temperature, seed=1)) for _ in range(3)]
+    tokens = BatchSampler().draw(logits, drawers)
+    assert [token is None for token in tokens] == [False, True, False]
+
+
+def test_scores_are_logprobs_of_the_tokens_that_were_asked_for() -> None:
+    logits = torch.stack([LOGITS + 7, LOGITS * 0, LOGITS - 3])
+    first, nothing, last = BatchSampler().score(logits, [4, 1, 1], [2, None, 0])
+    assert first is not None
+    assert first.logprob == pytest.approx(float(LOGITS[4]), abs=1e-5)
+    assert [token for token, _ in first.top] == [1, 2]
+    assert [logprob for _, logprob in first.top] == pytest.approx(LOGITS[[1, 2]].tolist(), abs=1e-5)
+    assert nothing is None
+    assert last is not None
+    assert (last.logprob, last.top) == (pytest.approx(float(LOGITS[1]), abs=1e-5), [])
+
+
+def test_scores_of_a_long_prompt_are_each_its_own() -> None:
+    """More than are computed at once."""
+    logits = torch.randn(100, 50, generator=torch.Generator().manual_seed(0))
+    tokens = [index % 50 for index in range(100)]
+    scores = BatchSampler().score(logits, tokens, [1] * 100)
+    expected = logits.log_softmax(dim=-1)
+    for index, score in enumerate(scores):
+        assert score is not None
+        assert score.logprob == pytest.approx(float(expected[index, tokens[index]]), abs=1e-5)
+        assert score.top[0][0] == int(expected[index].argmax())
+
+
+def test_a_probability_of_zero_is_a_number() -> None:
+    """JSON knows no infinity."""
+    logits = torch.tensor([[0.0, -torch.inf, 1.0]])
+    (score,) = BatchSampler().score(logits, [1], [3])
+    assert score is not None
+    assert score.logprob == score.top[-1][1] == -9999.0
+
+
 options_of_a_row = st.builds(
     Options,
     temperature=st.sampled_from([0.0, 0.5, 1.0, 2.0]),

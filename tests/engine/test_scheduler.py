@@ -1,118 +1,47 @@
-"""The scheduler with a model made of arithmetic: what a row says depends on all of its own tokens."""
+"""The scheduler with a model made of arithmetic."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from inference.engine.logprobs import Score
+from inference.engine.answers import AnswerReader
 from inference.engine.row import Row, Stage
 from inference.engine.rows import DEFAULTS
-from inference.engine.scheduler import CHUNK, Scheduler
-from inference.errors import InferenceError, OutOfMemory
-from inference.protocol import Done, Event, Failed, Text
+from inference.engine.scheduler import CHUNK, NOT_NUMBERS, Scheduler
+from inference.errors import InferenceError
+from inference.protocol import Done, Event, Failed, Piece, Text
+from tests.engine.arithmetic import Arithmetic, Greedy, expected, run, scheduler_of
 
-VOCABULARY = 1000
-
-
-def following(tokens: Sequence[int]) -> int:
-    """What the model says after ``tokens``: any change of any of them changes it."""
-    number = 7
-    for token in tokens:
-        number = (number * 31 + token + 1) % 1_000_003
-    return number % VOCABULARY
-
-
-def expected(prompt: Sequence[int], count: int) -> list[int]:
-    tokens = list(prompt)
-    for _ in range(count):
-        tokens.append(following(tokens))
-    return tokens[len(prompt) :]
-
-
-@dataclass
-class Arithmetic:
-    """Forward passes whose cache is the tokens themselves, written where a real one would be."""
-
-    slots: int
-    rewinds: bool = True
-    held: list[list[int]] = field(default_factory=list)
-    read_tokens: int = 0
-    passes: int = 0
-    fail_slots: set[int] = field(default_factory=set)
-    most_rows: int = 99
-
-    def __post_init__(self) -> None:
-        self.held = [[] for _ in range(self.slots)]
-
-    def read(self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False) -> list[int]:
-        assert len(tokens) <= CHUNK
-        assert start <= len(self.held[slot])
-        assert self.rewinds or start in {0, len(self.held[slot])}
-        self.held[slot][start:] = tokens
-        self.read_tokens += len(tokens)
-        if not every:
-            return [following(self.held[slot])]
-        return [following(self.held[slot][: start + index + 1]) for index in range(len(tokens))]
-
-    def copy(self, source: int, target: int, count: int) -> None:
-        assert self.rewinds
-        assert source != target
-        assert 0 < count <= len(self.held[source])
-        self.held[target] = self.held[source][:count]
-
-    def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> list[int]:
-        self.passes += 1
-        assert list(slots) == sorted(set(slots))
-        if len(slots) > self.most_rows or self.fail_slots & set(slots):
-            raise OutOfMemory("too much")
-        logits = []
-        for slot, position, token in zip(slots, positions, tokens, strict=True):
-            assert position <= len(self.held[slot])
-            assert self.rewinds or position == len(self.held[slot])
-            self.held[slot][position:] = [token]
-            logits.append(following(self.held[slot]))
-        return logits
-
-
-class Greedy:
-    """Takes the one token that the logits are."""
-
-    def draw(self, logits: list[int], rows: Sequence[Row]) -> list[int | None]:
-        assert len(logits) == len(rows)
-        return [*logits]
-
-    def score(
-        self, logits: list[int], tokens: Sequence[int | None], counts: Sequence[int | None]
-    ) -> list[Score | None]:
-        """A token's score says which token the model would have said in its place."""
-        assert len(logits) == len(tokens) == len(counts)
-        return [
-            None if count is None else Score(-float(said), [(said, 0.0)] * count)
-            for said, count in zip(logits, counts, strict=True)
-        ]
+GREEDY = replace(DEFAULTS, temperature=0.0)
 
 
 class Client:
     """A request and what came of it."""
 
     def __init__(
-        self, prompt: list[int], limit: int, owner: str = "", ends: frozenset[int] = frozenset()
+        self,
+        prompt: list[int],
+        limit: int,
+        owner: str = "",
+        ends: frozenset[int] = frozenset(),
+        reader: AnswerReader | None = None,
     ) -> None:
         self.events: list[Event] = []
         self.prompt, self.limit = prompt, limit
         self.row = Row(
             prompt=prompt,
-            options=DEFAULTS,
+            options=GREEDY,
             limit=limit,
             ends=ends,
             decode=lambda tokens: "".join(f"{token} " for token in tokens),
             deliver=self.events.extend,
             owner=owner,
+            reader=reader,
         )
 
     @property
@@ -122,18 +51,6 @@ class Client:
     @property
     def last(self) -> Event | None:
         return self.events[-1] if self.events else None
-
-
-def run(scheduler: Scheduler[list[int]], most: int = 10_000) -> None:
-    for _ in range(most):
-        if not scheduler.busy:
-            return
-        scheduler.step()
-    raise AssertionError("the scheduler never came to rest")
-
-
-def scheduler_of(forward: Arithmetic) -> Scheduler[list[int]]:
-    return Scheduler(forward, Greedy())
 
 
 requests = st.lists(
@@ -356,3 +273,74 @@ def test_a_format_that_breaks_ends_only_its_row() -> None:
     run(scheduler)
     assert clients[1].last == Failed(code="internal", message="no further")
     assert all(client.said == expected(client.prompt, 10) for client in (clients[0], clients[2]))
+
+
+def test_a_prompt_that_is_too_large_is_read_in_smaller_pieces() -> None:
+    scheduler = scheduler_of(Arithmetic(2, most_tokens=70))
+    client = Client(list(range(600)), 5)
+    scheduler.waiting.append(client.row)
+    run(scheduler)
+    assert client.said == expected(client.prompt, 5)
+
+
+def test_a_prompt_that_cannot_be_read_at_all_ends_alone() -> None:
+    scheduler = scheduler_of(Arithmetic(2, most_tokens=8))
+    short, long = Client([1, 2], 5), Client(list(range(100)), 5)
+    scheduler.waiting.extend([short.row, long.row])
+    run(scheduler)
+    assert short.said == expected(short.prompt, 5)
+    assert isinstance(long.last, Failed)
+    assert long.last.code == "out_of_memory"
+
+
+class Confused:
+    """A reader with a mistake in it."""
+
+    def push(self, text: str) -> list[Piece]:
+        raise KeyError(text)
+
+    def finish(self) -> list[Piece]:
+        return []
+
+
+def test_a_mistake_of_ours_ends_only_the_row_it_meets() -> None:
+    scheduler = scheduler_of(Arithmetic(3))
+    clients = [Client([number], 10, reader=Confused() if number == 1 else None) for number in range(3)]
+    scheduler.waiting.extend(client.row for client in clients)
+    run(scheduler)
+    assert clients[1].last == Failed.of(InferenceError())
+    assert all(client.said == expected(client.prompt, 10) for client in (clients[0], clients[2]))
+
+
+class Refusing(Greedy):
+    """A sampler that one row is too much for, and that finds no numbers in another's logits."""
+
+    def draw(self, logits: list[int], rows: Sequence[Row]) -> list[int | None]:
+        if any(row.prompt == [1] for row in rows):
+            raise ValueError("no")
+        return [None if row.prompt == [2] else said for said, row in zip(logits, rows, strict=True)]
+
+
+def test_a_row_that_cannot_be_sampled_ends_alone() -> None:
+    scheduler: Scheduler[list[int]] = Scheduler(Arithmetic(4), Refusing())
+    clients = [Client([number], 10) for number in range(4)]
+    scheduler.waiting.extend(client.row for client in clients)
+    run(scheduler)
+    assert clients[1].last == Failed.of(InferenceError())
+    assert clients[2].last == Failed.of(InferenceError(NOT_NUMBERS))
+    assert all(client.said == expected(client.prompt, 10) for client in (clients[0], clients[3]))
+
+
+def test_one_token_more_is_read_beside_the_others() -> None:
+    """A prompt of which all but the end was read before costs no pass of its own."""
+    forward = Arithmetic(2)
+    scheduler = scheduler_of(forward)
+    first = Client([1, 2, 3], 30)
+    scheduler.waiting.append(first.row)
+    scheduler.step()
+    read = forward.read_tokens
+    second = Client([1, 2, 3], 30)
+    scheduler.waiting.append(second.row)
+    run(scheduler)
+    assert first.said == second.said == expected([1, 2, 3], 30)
+    assert forward.read_tokens == read
