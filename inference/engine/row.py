@@ -117,6 +117,15 @@ class Row:
         """Whether there is more to read than that."""
         return self.stage is Stage.READING and not self.decodes
 
+    def chunk(self, most: int) -> list[int]:
+        """The next tokens to read, at most so many.
+
+        A sample leaves the last of its prompt to the decoding pass, even where it finds nothing to copy: so
+        that rounding is the same, and with it the text, whether it waited for a slot or not.
+        """
+        last = len(self.seen) - 1 if self.leader and self.first is None else len(self.seen)
+        return self.seen[self.read : min(self.read + most, max(last, self.read + 1))]
+
     def begin(self, reused: int) -> None:
         """Start reading, ``reused`` tokens of the prompt being read already."""
         self.stage = Stage.READING

@@ -191,7 +191,7 @@ class Scheduler(Generic[Logits]):
 
     def _read_chunk(self, index: int, row: Row) -> tuple[list[int], Logits]:
         """Read a chunk, or as much of one as there is memory for: its tokens, and their logits."""
-        tokens = row.seen[row.read : row.read + CHUNK]
+        tokens = row.chunk(CHUNK)
         while True:
             try:
                 return tokens, self._forward.read(index, row.read, tokens, every=row.scores_prompt)

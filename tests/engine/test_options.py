@@ -42,7 +42,12 @@ PLAIN = Options(temperature=0, num_predict=8)
 @pytest.fixture
 def config(models_root: Path) -> EngineConfig:
     return EngineConfig(
-        address="", model_roots=(str(models_root),), precision="float32", device="cpu", num_parallel=4
+        address="",
+        model_roots=(str(models_root),),
+        cache="",
+        precision="float32",
+        device="cpu",
+        num_parallel=4,
     )
 
 
