@@ -1,0 +1,109 @@
+"""What a model's chat template and its tokens say of the model: thinking, tools, filling in.
+
+Read by the store, which writes down what a model can do, and by the engine, which does it: one
+table for both. Pure work on Jinja's source; templates are parsed here, never run. Knows nothing of
+tokenizers, of Django and of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jinja2
+from jinja2 import meta, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+LONGEST_TEMPLATE = 2**20
+TOOLS = "tools"
+# Variables that switch thinking on and off, and the one that says how hard to think. Each name is
+# that of some family: Qwen 3 and most others, DeepSeek V3.1 and Granite, gpt-oss.
+SWITCHES = frozenset({"enable_thinking", "thinking"})
+EFFORT = "reasoning_effort"
+
+
+class Tags(NamedTuple):
+    """What stands before and after a thought."""
+
+    opening: str
+    closing: str
+
+
+class Infill(NamedTuple):
+    """The tokens of a model that fills in: before the text that stands first, before the one that
+    stands last, and before the one that is wanted."""
+
+    prefix: str
+    suffix: str
+    middle: str
+
+
+THOUGHTS = (
+    Tags("<think>", "</think>"),
+    Tags("[THINK]", "[/THINK]"),
+    Tags("<seed:think>", "</seed:think>"),
+    Tags("<|START_THINKING|>", "<|END_THINKING|>"),
+)
+# gpt-oss writes channels instead of tags; thoughts are in one of them.
+CHANNEL = "<|channel|>"
+
+INFILLS = (
+    Infill("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+    Infill("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+    Infill("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
+    Infill("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
+    Infill("▁<PRE>", "▁<SUF>", "▁<MID>"),
+)
+
+
+def takes_tools(source: str) -> bool:
+    """Whether the template shows tools to the model."""
+    return TOOLS in variables(source)
+
+
+def thinks(source: str) -> bool:
+    """Whether the template speaks of thinking: by a switch, or by the marks of thoughts."""
+    known = variables(source)
+    return bool(SWITCHES & known) or EFFORT in known or thought_tags(source) is not None or CHANNEL in source
+
+
+def thought_tags(source: str) -> Tags | None:
+    """The marks of thoughts that the template knows; either alone tells."""
+    return next((tags for tags in THOUGHTS if tags.opening in source or tags.closing in source), None)
+
+
+def infill_tokens(vocabulary: Container[str]) -> Infill | None:
+    """The tokens with which the model fills in, where its vocabulary has all three."""
+    return next((infill for infill in INFILLS if all(token in vocabulary for token in infill)), None)
+
+
+@lru_cache(64)
+def variables(source: str) -> frozenset[str]:
+    """The variables that the template expects; none of one that cannot be parsed."""
+    if len(source) > LONGEST_TEMPLATE:
+        return frozenset()
+    try:
+        return frozenset(meta.find_undeclared_variables(_environment().parse(source)))
+    except (jinja2.TemplateError, RecursionError):
+        return frozenset()
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    """Jinja as transformers sets it up for chat templates."""
+    return ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+    )
+
+
+class _Generation(Extension):
+    """transformers' ``{% generation %}`` block, which marks what the model wrote: its body counts."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: Parser) -> Any:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)

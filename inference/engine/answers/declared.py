@@ -1,0 +1,104 @@
+"""A reader for models that declare how they are read, by transformers' ``response_template``.
+
+transformers' own streaming parser does the work. It drops what belongs to no declared field, and
+raises where a call is not what was declared: from there on everything is text.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from copy import deepcopy
+from typing import Any
+
+from transformers.utils.chat_parsing import ResponseParser
+
+from inference.engine.answers.calls import Found, Tools, found_in
+from inference.protocol import Called, Piece, Text, Thought, ToolCall
+
+THOUGHT_FIELDS = frozenset({"reasoning_content", "thinking", "reasoning"})
+TEXT_FIELD, CALLS_FIELD = "content", "tool_calls"
+
+
+class DeclaredReader:
+    """Reads one answer by ``template``, which comes after ``prompt``."""
+
+    def __init__(self, template: dict[str, Any], prompt: str, tools: Tools, *, one: bool = False) -> None:
+        self._tools = tools
+        self._one = one
+        self._parser: Any = ResponseParser(_lenient(template, calls=bool(tools)), prefix=prompt)
+        self._pending = ""
+        self.ended = False
+
+    def push(self, text: str) -> list[Piece]:
+        """The pieces that ``text`` completes."""
+        if self._parser is None:
+            return self._said(text)
+        self._pending += text
+        try:
+            return self._pieces(self._parser.feed(text))
+        except (ValueError, KeyError, TypeError):
+            return self._give_up()
+
+    def finish(self) -> list[Piece]:
+        """What was held back, now that no more text comes."""
+        if self._parser is None:
+            return []
+        try:
+            return self._pieces(self._parser.finalize()[1])
+        except (ValueError, KeyError, TypeError):
+            return self._give_up()
+
+    def _give_up(self) -> list[Piece]:
+        self._parser = None
+        pending, self._pending = self._pending, ""
+        return self._said(pending)
+
+    def _said(self, text: str) -> list[Piece]:
+        return [Text(text=text)] if text and not self.ended else []
+
+    def _pieces(self, events: list[dict[str, Any]]) -> list[Piece]:
+        return [piece for event in events if not self.ended for piece in self._piece(event)]
+
+    def _piece(self, event: dict[str, Any]) -> list[Piece]:
+        field, text = event["field"], event.get("text", "")
+        if event["type"] == "region_close":
+            self._pending = ""
+            return self._calls(event["value"]) if field == CALLS_FIELD else []
+        if not text or event.get("dirty"):
+            return []
+        self._pending = ""
+        return [Thought(text=text) if field in THOUGHT_FIELDS else Text(text=text)] if _shown(field) else []
+
+    def _calls(self, value: Any) -> list[Piece]:
+        values = value if isinstance(value, list) else [value]
+        return [self._call(found_in(call, _source(call))) for call in values if not self.ended]
+
+    def _call(self, found: Found | str) -> Piece:
+        if not isinstance(found, Found) or found.name not in self._tools:
+            return Text(text=found if isinstance(found, str) else found.source)
+        self.ended = self._one
+        call = ToolCall(name=found.name, arguments=found.arguments, id=f"call_{secrets.token_hex(4)}")
+        return Called(call=call)
+
+
+def _source(call: Any) -> str:
+    """A call as text; one that could not be read is the text that it was."""
+    inner = call.get("function") if isinstance(call, dict) else call
+    return inner if isinstance(inner, str) else json.dumps(call, ensure_ascii=False)
+
+
+def _shown(field: str) -> bool:
+    return field in THOUGHT_FIELDS or field == TEXT_FIELD
+
+
+def _lenient(template: dict[str, Any], *, calls: bool) -> dict[str, Any]:
+    """``template`` with broken JSON read as text, and without calls where there are no tools."""
+    template = deepcopy(template)
+    fields = template.get("fields", {})
+    if not calls:
+        fields.pop(CALLS_FIELD, None)
+    for field in fields.values():
+        if field.get("content") == "json":
+            field["content_args"] = {**field.get("content_args", {}), "allow_non_json": True}
+    return template

@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.chat_templates import Tags
+from inference.engine.answers.calls import CallFormat, Calls
+from inference.engine.answers.deepseek import DeepSeek, DeepSeekFenced
+from inference.engine.answers.harmony import HarmonyReader
+from inference.engine.answers.hermes import Hermes
+from inference.engine.answers.mistral import MistralList, MistralNamed
+from inference.engine.answers.plain import Plain
+from inference.engine.answers.qwen_coder import QwenCoder
+from inference.engine.answers.tagged import TaggedReader
+from inference.engine.answers.thoughts import Thoughts
+from tests.engine.answers.readers import TOOLS, Reader, cuts, read, split
+
+PARIS = ("call", ("get_weather", {"city": "Paris", "days": 2}))
+ROME = ("call", ("get_weather", {"city": "Rome", "days": 1}))
+PARIS_JSON = '{"city": "Paris", "days": 2}'
+ROME_JSON = '{"city": "Rome", "days": 1}'
+
+
+def named(arguments: str, key: str = "arguments", name: str = "get_weather") -> str:
+    return f'{{"name": "{name}", "{key}": {arguments}}}'
+
+
+def tagged(form: CallFormat, *, one: bool = False) -> TaggedReader:
+    return TaggedReader(Thoughts(Tags("<think>", "</think>"), opened=False), Calls(form, TOOLS, one=one))
+
+
+def hermes(arguments: str) -> str:
+    return f"<tool_call>\n{named(arguments)}\n</tool_call>"
+
+
+def coder(city: str, days: int) -> str:
+    parameters = f"<parameter=city>\n{city}\n</parameter>\n<parameter=days>\n{days}\n</parameter>\n"
+    return f"<tool_call>\n<function=get_weather>\n{parameters}</function>\n</tool_call>"
+
+
+def deep(arguments: str) -> str:
+    return f"<｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{arguments}<｜tool▁call▁end｜>"
+
+
+def fenced(arguments: str) -> str:
+    body = f"get_weather\n```json\n{arguments}\n```"
+    return f"<｜tool▁call▁begin｜>function<｜tool▁sep｜>{body}<｜tool▁call▁end｜>"
+
+
+def channel(arguments: str) -> str:
+    head = "<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>"
+    return f"{head}{arguments}<|call|>"
+
+
+MAKERS: dict[str, Callable[[], Reader]] = {
+    "hermes": lambda: tagged(Hermes()),
+    "coder": lambda: tagged(QwenCoder()),
+    "plain": lambda: tagged(Plain()),
+    "mistral": lambda: tagged(MistralList()),
+    "mistral named": lambda: tagged(MistralNamed()),
+    "deepseek": lambda: tagged(DeepSeek()),
+    "deepseek fenced": lambda: tagged(DeepSeekFenced()),
+    "harmony": lambda: HarmonyReader(TOOLS),
+}
+# Two calls, as each family writes them.
+TWO = {
+    "hermes": f"{hermes(PARIS_JSON)}\n{hermes(ROME_JSON)}",
+    "coder": f"{coder('Paris', 2)}\n{coder('Rome', 1)}",
+    "plain": f"{named(PARIS_JSON, 'parameters')}; {named(ROME_JSON, 'parameters')}",
+    "mistral": f"[TOOL_CALLS] [{named(PARIS_JSON)}, {named(ROME_JSON)}]",
+    "mistral named": f"[TOOL_CALLS]get_weather[ARGS]{PARIS_JSON}"
+    f"[TOOL_CALLS]get_weather[CALL_ID]a1[ARGS]{ROME_JSON}",
+    "deepseek": f"<｜tool▁calls▁begin｜>{deep(PARIS_JSON)}{deep(ROME_JSON)}<｜tool▁calls▁end｜>",
+    "deepseek fenced": f"<｜tool▁calls▁begin｜>{fenced(PARIS_JSON)}\n{fenced(ROME_JSON)}<｜tool▁calls▁end｜>",
+    "harmony": f"{channel(PARIS_JSON)}<|start|>assistant{channel(ROME_JSON)}",
+}
+# A thought, text, and a call.
+MIXED = {
+    name: f"<think>\nHm.\n</think>\n\nLet me see.\n\n{text}"
+    for name, text in TWO.items()
+    if name not in {"plain", "harmony"}
+} | {
+    "harmony": "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary<|message|>"
+    f"Let me see.<|end|><|start|>assistant{TWO['harmony']}"
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_two_calls_in_one_answer(name: str) -> None:
+    assert read(MAKERS[name](), [TWO[name]]) == [PARIS, ROME]
+    assert read(MAKERS[name](), list(TWO[name])) == [PARIS, ROME]
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_thought_text_and_calls(name: str) -> None:
+    expected = [("thought", "Hm."), ("text", "Let me see."), PARIS, ROME]
+    assert read(MAKERS[name](), [MIXED[name]]) == expected
+    assert read(MAKERS[name](), list(MIXED[name])) == expected
+
+
+@given(st.sampled_from(sorted(MIXED)), cuts)
+def test_how_an_answer_is_cut_makes_no_difference(name: str, places: list[int]) -> None:
+    expected = [("thought", "Hm."), ("text", "Let me see."), PARIS, ROME]
+    assert read(MAKERS[name](), split(MIXED[name], places)) == expected
+
+
+FRAGMENTS = {
+    "hermes": [
+        "<tool_call>",
+        "</tool_call>",
+        named(PARIS_JSON),
+        "{",
+        "}",
+        '"',
+        "\\",
+        "x",
+        " ",
+        "\n",
+        "<",
+        "é",
+    ],
+    "coder": [
+        "<tool_call>",
+        "</tool_call>",
+        "<function=note>",
+        "</function>",
+        "<parameter=text>",
+        "</parameter>",
+        "x",
+        "\n",
+        "<",
+    ],
+    "plain": [named(PARIS_JSON), "<|python_tag|>", "<|eom_id|>", ";", "{", "}", "[", "]", '"', "x", " ", "<"],
+    "mistral": [
+        "[TOOL_CALLS]",
+        "get_weather",
+        "[ARGS]",
+        PARIS_JSON,
+        f"[{named(PARIS_JSON)}]",
+        "[",
+        "{",
+        "}",
+        "x",
+    ],
+    "deepseek": [
+        deep(PARIS_JSON),
+        fenced(ROME_JSON),
+        "<｜tool▁sep｜>",
+        "<｜tool▁call▁begin｜>",
+        "<",
+        "x",
+        " ",
+    ],
+    "harmony": [
+        channel(PARIS_JSON),
+        "<|channel|>final<|message|>",
+        "<|start|>",
+        "<|end|>",
+        "<",
+        "x",
+        " ",
+        "{",
+    ],
+}
+answers = st.sampled_from(sorted(FRAGMENTS)).flatmap(
+    lambda name: st.tuples(
+        st.just(name), st.lists(st.sampled_from(FRAGMENTS[name]), max_size=10).map("".join)
+    )
+)
+
+
+@given(answers, cuts)
+def test_not_even_in_what_no_model_should_write(answer: tuple[str, str], places: list[int]) -> None:
+    name, text = answer
+    whole = read(MAKERS[name](), [text])
+    assert read(MAKERS[name](), split(text, places)) == whole
+    assert read(MAKERS[name](), list(text)) == whole
+
+
+MARKS = {
+    "hermes": Hermes().marks,
+    "coder": ("<tool_call>", "</tool_call>"),
+    "plain": Plain().marks,
+    "mistral": ("[TOOL_CALLS]",),
+    "deepseek": DeepSeek().marks,
+}
+
+
+@given(answers.filter(lambda answer: answer[0] in MARKS))
+def test_no_mark_is_ever_text(answer: tuple[str, str]) -> None:
+    name, text = answer
+    for kind, value in read(MAKERS[name](), [text]):
+        assert kind == "call" or not any(mark in value for mark in MARKS[name])
+
+
+@given(answers.filter(lambda answer: answer[0] in MARKS and answer[0] != "coder"))
+def test_what_is_not_a_call_stays(answer: tuple[str, str]) -> None:
+    """The letters of an answer are all in its text or in its calls."""
+    name, text = answer
+    pieces = read(MAKERS[name](), [text])
+    said = "".join(value if kind == "text" else json.dumps(value) for kind, value in pieces)
+    assert said.count("x") == text.count("x")
+
+
+BROKEN = {
+    "hermes": '<tool_call>{"name": "get_weather", "arguments": {</tool_call>',
+    "coder": "<tool_call>\nget_weather\n</tool_call>",
+    "plain": '{"name": "get_weather", "parameters": {}',
+    "mistral": '[TOOL_CALLS] [{"name": "get_weather"',
+    "mistral named": "[TOOL_CALLS]get_weather[ARGS]{nothing}",
+    "deepseek": "<｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{<｜tool▁call▁end｜>",
+    "harmony": "<|channel|>commentary to=functions.get_weather<|message|>{get_weather<|call|>",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_call_is_text_without_its_marks(name: str) -> None:
+    ((kind, value),) = read(MAKERS[name](), list(BROKEN[name]))
+    assert kind == "text"
+    assert "{" in value or "get_weather" in value
+    assert not any(mark in value for mark in ("<tool_call>", "[TOOL_CALLS]", "<｜", "<|"))
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_an_unknown_tool_is_text(name: str) -> None:
+    text = TWO[name].replace("get_weather", "launch")
+    pieces = read(MAKERS[name](), [text])
+    assert {kind for kind, _ in pieces} == {"text"}
+    assert "Paris" in pieces[0][1]
+
+
+def test_a_good_call_after_a_broken_one_is_a_call() -> None:
+    text = f'<tool_call>{{"name": </tool_call><tool_call>{named(ROME_JSON)}</tool_call>'
+    assert read(MAKERS["hermes"](), list(text)) == [("text", '{"name":'), ROME]
+
+
+def test_an_unclosed_call_that_is_whole_is_a_call() -> None:
+    assert read(MAKERS["hermes"](), list(f"<tool_call>\n{named(PARIS_JSON)}")) == [PARIS]
+
+
+def test_a_mark_within_a_string_is_part_of_it() -> None:
+    arguments = {"text": 'Use </tool_call> and "<tool_call>".\n\\'}
+    text = f"<tool_call>{named(json.dumps(arguments), name='note')}</tool_call>"
+    assert read(MAKERS["hermes"](), list(text)) == [("call", ("note", arguments))]
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1" * 40, "[" * 2000 + "]" * 2000, '"\\ud800"'])
+def test_what_cannot_be_sent_is_text(value: str) -> None:
+    call = named(f'{{"text": {value}}}', name="note")
+    ((kind, _),) = read(MAKERS["hermes"](), [f"<tool_call>{call}</tool_call>"])
+    assert kind == "text"
+
+
+def test_arguments_as_text_are_read() -> None:
+    text = f"<tool_call>{named(json.dumps(PARIS_JSON))}</tool_call>"
+    assert read(MAKERS["hermes"](), [text]) == [PARIS]
+
+
+def test_values_in_tags_become_what_the_schema_says() -> None:
+    values = {"text": "<b>\n1</b>", "tags": '["a", 1]', "sure": "True", "other": '{"a": null}', "more": "5"}
+    body = "".join(f"<parameter={key}>\n{value}\n</parameter>\n" for key, value in values.items())
+    text = f"<function=note>\n{body}</function>\n</tool_call>"
+    expected = {"text": "<b>\n1</b>", "tags": ["a", 1], "sure": True, "other": {"a": None}, "more": "5"}
+    assert read(MAKERS["coder"](), list(text)) == [("call", ("note", expected))]
+
+
+def test_text_that_begins_like_json_is_not_held_for_long() -> None:
+    stream = MAKERS["plain"]()
+    assert [[piece.text for piece in stream.push(text)] for text in ("{name", "} is", " a name")] == [
+        [],
+        ["{name}", " is"],
+        [" a name"],
+    ]
+
+
+@pytest.mark.parametrize("name", ["hermes", "plain", "mistral", "deepseek"])
+def test_one_call_at_most_where_that_is_wanted(name: str) -> None:
+    forms = {"hermes": Hermes(), "plain": Plain(), "mistral": MistralList(), "deepseek": DeepSeek()}
+    reader = tagged(forms[name], one=True)
+    assert read(reader, list(f"{TWO[name]} and more")) == [PARIS]
+    assert reader.ended
+
+
+def test_one_call_at_most_in_channels() -> None:
+    reader = HarmonyReader(TOOLS, one=True)
+    assert read(reader, list(TWO["harmony"])) == [PARIS]
+    assert reader.ended
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hello.", [("text", "Hello.")]),
+        ("<|channel|>final<|message|>Hello.<|return|>", [("text", "Hello.")]),
+        (" to=functions.get_weather<|channel|>commentary json<|message|>" + PARIS_JSON, [PARIS]),
+        ("<|channel|>analysis<|message|>Hm", [("thought", "Hm")]),
+        ("<|channel|>anal", []),
+    ],
+)
+def test_channels(text: str, expected: list) -> None:
+    assert read(HarmonyReader(TOOLS), [text]) == expected
+    assert read(HarmonyReader(TOOLS), list(text)) == expected
