@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,8 +19,13 @@ CORPUS = (
 )
 
 
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer: it knows every byte, so any text and any half of a character."""
+def tiny_tokenizer(
+    chat_template: str = CHAT_TEMPLATE, *, marks: Sequence[str] = (), control: Sequence[str] = ()
+) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer: it knows every byte, so any text and any half of a character.
+
+    ``marks`` are tokens of their own that count as text, ``control`` such that do not.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -30,25 +36,29 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator([CORPUS] * 4, trainer)
+    tokenizer.add_tokens(list(marks))
+    tokenizer.add_special_tokens(list(control))
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token="<|im_start|>",
         eos_token="<|im_end|>",
         pad_token="<|im_end|>",
         unk_token="<|endoftext|>",
-        chat_template=CHAT_TEMPLATE,
+        chat_template=chat_template,
         clean_up_tokenization_spaces=False,
     )
 
 
-def make_tiny_llama(folder: Path, *, context: int = 4096, seed: int = 0) -> Path:
+def make_tiny_llama(
+    folder: Path, *, context: int = 4096, seed: int = 0, tokenizer: PreTrainedTokenizerFast | None = None
+) -> Path:
     """A Llama of two layers with its tokenizer and chat template, saved to ``folder``.
 
     Its weights are random, so what it says is noise; but the noise is always the same, and it
     never ends by itself.
     """
     torch.manual_seed(seed)
-    tokenizer = tiny_tokenizer()
+    tokenizer = tokenizer or tiny_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=64,

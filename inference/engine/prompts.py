@@ -1,8 +1,8 @@
 """From a request to the tokens that the model reads.
 
-Messages go through the model's own chat template, with control tokens in what people wrote made
-harmless; a plain prompt goes in as it is. A conversation that is too long loses its oldest
-messages, never a system message and never the last one.
+Messages go through the model's own chat template; a plain prompt goes in as it is, or, with a
+suffix, between the marks of a model that fills in. A conversation that is too long loses its oldest
+turns, never a system message and never the last one.
 """
 
 from __future__ import annotations
@@ -12,8 +12,13 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from inference.errors import ContextOverflow, InvalidRequest
-from inference.protocol import Generate, Message
+import msgspec
+
+from inference.chat_templates import infill_tokens
+from inference.engine.chat import ChatTemplate
+from inference.engine.trimming import Group, droppable
+from inference.errors import ContextOverflow, InvalidRequest, Unsupported
+from inference.protocol import Generate, Message, Tool
 
 # No usual tokenizer makes tokens longer than this on average; longer texts need not be tokenized
 # to know that they do not fit.
@@ -25,16 +30,19 @@ class PromptBuilder:
 
     def __init__(self, tokenizer: Any, vocabulary: int) -> None:
         self._tokenizer = tokenizer
+        self._template = ChatTemplate(tokenizer)
         self._vocabulary = vocabulary
 
     def build(self, request: Generate, context: int) -> list[int]:
         """Token ids of the prompt, fewer than ``context``; ``ContextOverflow`` if that cannot be."""
         before = self._checked(request.context)
         room = context - len(before)
-        if request.prompt is not None:
+        if request.prompt is not None and request.suffix:
+            tokens = self._infilled(request, room, first=not before)
+        elif request.prompt is not None:
             tokens = self._plain(request.prompt, room, first=not before)
         else:
-            tokens = self._fitting(list(request.messages), room)
+            tokens = self._fitting(request, room)
         return before + tokens
 
     def _checked(self, context: Sequence[int]) -> list[int]:
@@ -52,6 +60,27 @@ class PromptBuilder:
             raise _overflow(len(tokens), room)
         return tokens
 
+    def _infilled(self, request: Generate, room: int, *, first: bool) -> list[int]:
+        """What stands before and what stands after, so that the model writes what is between."""
+        before, after = request.prompt or "", request.suffix
+        infill = infill_tokens(self._tokenizer.get_vocab())
+        if infill is None:
+            raise Unsupported(f"{request.model.name} does not support insert: it has no tokens for it.")
+        if len(before) + len(after) > room * MOST_CHARACTERS_PER_TOKEN:
+            raise _overflow(None, room)
+        prefix, suffix, middle = self._tokenizer.convert_tokens_to_ids(list(infill))
+        start: list[int] = self._tokenizer("")["input_ids"][:1] if first else []
+        start = start if start == [self._tokenizer.bos_token_id] else []
+        tokens = [*start, prefix, *self._encoded(before), suffix, *self._encoded(after), middle]
+        if len(tokens) >= room:
+            raise _overflow(len(tokens), room)
+        return tokens
+
+    def _encoded(self, text: str) -> list[int]:
+        """``text`` as text: control tokens within it are none."""
+        encoded: list[int] = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        return encoded
+
     def _beginning(self) -> int:
         """The token that an empty prompt consists of."""
         for token in (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id, 0):
@@ -59,51 +88,58 @@ class PromptBuilder:
                 return int(token)
         raise AssertionError("0 is always there")
 
-    def _fitting(self, messages: list[Message], room: int) -> list[int]:
-        """The rendered ``messages``, as few of the oldest dropped as make the rest fit into ``room``."""
-        droppable = [index for index, message in enumerate(messages[:-1]) if message.role != "system"]
+    def _fitting(self, request: Generate, room: int) -> list[int]:
+        """The rendered messages, as few of the oldest dropped as make the rest fit into ``room``."""
+        messages = request.messages
+        groups = droppable(messages) if request.truncate else []
 
         @cache
         def without(count: int) -> list[int]:
-            return self._rendered(messages, set(droppable[:count]))
+            dropped = {index for group in groups[:count] for index in group}
+            kept = [message for index, message in enumerate(messages) if index not in dropped]
+            return self._rendered(kept, request)
 
-        least = self._surely_dropped(messages, droppable, room)
+        least = _surely_dropped(request, groups, room)
         if len(without(least)) < room:
             return without(least)
-        counts = range(least, len(droppable) + 1)
+        counts = range(least, len(groups) + 1)
         fewest = bisect_left(counts, True, key=lambda count: len(without(count)) < room)
         if fewest == len(counts):
-            raise _overflow(len(without(len(droppable))), room)
+            raise _overflow(len(without(len(groups))), room)
         return without(counts[fewest])
 
-    @staticmethod
-    def _surely_dropped(messages: list[Message], droppable: list[int], room: int) -> int:
-        """How many must go by their length in characters alone."""
-        most = room * MOST_CHARACTERS_PER_TOKEN
-        length = sum(len(message.content) for message in messages)
-        for count, index in enumerate(droppable):
-            if length <= most:
-                return count
-            length -= len(messages[index].content)
-        if length > most:
-            raise _overflow(None, room)
-        return len(droppable)
+    def _rendered(self, messages: Sequence[Message], request: Generate) -> list[int]:
+        tools = shown_tools(request)
+        if self._tokenizer.chat_template:
+            return self._template.render(messages, tools, request.think)
+        if tools:
+            raise Unsupported(f"{request.model.name} does not support tools: it has no chat template.")
+        tokens: list[int] = self._tokenizer("\n\n".join(message.content for message in messages))["input_ids"]
+        return tokens or [self._beginning()]
 
-    def _rendered(self, messages: list[Message], dropped: set[int]) -> list[int]:
-        kept = [
-            {"role": message.role, "content": message.content}
-            for index, message in enumerate(messages)
-            if index not in dropped
-        ]
-        if not self._tokenizer.chat_template:
-            text = "\n\n".join(message["content"] for message in kept)
-            tokens: list[int] = self._tokenizer(text)["input_ids"]
-            return tokens or [self._beginning()]
-        encoding = self._tokenizer.apply_chat_template(
-            kept, add_generation_prompt=True, return_dict=True, sanitize_control_tokens=True
-        )
-        rendered: list[int] = encoding["input_ids"]
-        return rendered
+
+def shown_tools(request: Generate) -> tuple[Tool, ...]:
+    """The tools that the model is told about."""
+    return () if request.tool_choice == "none" else request.tools
+
+
+def _surely_dropped(request: Generate, groups: Sequence[Group], room: int) -> int:
+    """How many groups must go by their length in characters alone."""
+    most = room * MOST_CHARACTERS_PER_TOKEN
+    lengths = [_length(message) for message in request.messages]
+    length = sum(lengths) + sum(len(msgspec.json.encode(tool)) for tool in shown_tools(request))
+    for count, group in enumerate(groups):
+        if length <= most:
+            return count
+        length -= sum(lengths[index] for index in group)
+    if length > most:
+        raise _overflow(None, room)
+    return len(groups)
+
+
+def _length(message: Message) -> int:
+    """Characters that a template surely shows."""
+    return len(message.content) + sum(len(msgspec.json.encode(call.arguments)) for call in message.tool_calls)
 
 
 def _overflow(tokens: int | None, room: int) -> ContextOverflow:

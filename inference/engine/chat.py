@@ -1,0 +1,187 @@
+"""A model's own chat template: messages, tools and thinking in, tokens out.
+
+Control tokens in what people, tools and models wrote are encoded as plain text, so that nobody can
+speak in another's role. What the template refuses is the request's mistake, in the template's words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import jinja2
+import msgspec
+
+from inference.chat_templates import EFFORT, SWITCHES, takes_tools, variables
+from inference.errors import InvalidRequest, Unsupported
+from inference.protocol import Message, Think, Tool, ToolCall
+
+# Mistral's templates want ids of this many letters and digits, and nothing else.
+SHORT_ID = 9
+MISTRAL = "[TOOL_CALLS]"
+# gpt-oss cannot leave thinking, and knows no effort beyond the highest.
+EFFORTS = {True: "medium", False: "low", "max": "high"}
+# What a template can raise, with messages that it was not written for.
+REFUSALS = (
+    jinja2.TemplateError,
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+
+
+class ChatTemplate:
+    """Renders chats with one model's tokenizer."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def source(self, tools: Sequence[Tool]) -> str:
+        """The template's text; models may have another one for tools. Empty where there is none."""
+        if not self._tokenizer.chat_template:
+            return ""
+        try:
+            source: str = self._tokenizer.get_chat_template(tools=schemas(tools) or None)
+        except ValueError as error:
+            raise InvalidRequest(
+                "The model has several chat templates and says of none when to use it."
+            ) from error
+        return source
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool], think: Think) -> list[int]:
+        """Token ids of the chat, up to where the answer begins. The model has a template."""
+        source = self.source(tools)
+        if tools and not takes_tools(source):
+            raise Unsupported("This model does not support tools: its chat template has no place for them.")
+        self._refuse_control_tokens(source, messages, tools)
+        options = {"tools": schemas(tools) or None, **thinking_variables(variables(source), think)}
+        chat = as_dicts(messages, short_ids=MISTRAL in source)
+        try:
+            return self._encoded(chat, options)
+        except REFUSALS as error:
+            reason = str(error)[:300]
+            raise InvalidRequest(f"The model's chat template refuses these messages: {reason}") from error
+
+    def _encoded(self, chat: list[dict[str, Any]], options: dict[str, Any]) -> list[int]:
+        apply = partial(
+            self._tokenizer.apply_chat_template,
+            add_generation_prompt=True,
+            return_dict=True,
+            sanitize_control_tokens=True,
+            **options,
+        )
+        try:
+            rendered: list[int] = apply(chat)["input_ids"]
+        except TypeError:
+            # Some templates join arguments to their text: for them they have to be text.
+            rendered = apply(_with_text_arguments(chat))["input_ids"]
+        return rendered
+
+    def _refuse_control_tokens(self, source: str, messages: Sequence[Message], tools: Sequence[Tool]) -> None:
+        """Names within arguments and schemas are not encoded as text: control tokens must not be there."""
+        values = [call.arguments for message in messages for call in message.tool_calls]
+        names = "\0".join(_names([*values, *(tool.parameters for tool in tools)]))
+        if not names:
+            return
+        for token in self._tokenizer.added_tokens_decoder.values():
+            text = token.content
+            if text in names and not text.isspace() and (token.special or text in source):
+                raise InvalidRequest(f"Names of parameters must not hold the model's control token {text!r}.")
+
+
+def thinking_variables(known: frozenset[str], think: Think) -> dict[str, Any]:
+    """What tells a template that reads ``known`` to think, or not to; nothing for ``None``."""
+    if think is None:
+        return {}
+    switches: dict[str, Any] = {name: bool(think) for name in SWITCHES & known}
+    if EFFORT in known and (think or not switches):
+        switches[EFFORT] = EFFORTS.get(think, think)
+    return switches
+
+
+def schemas(tools: Sequence[Tool]) -> list[dict[str, Any]]:
+    """Tools as templates know them, which is OpenAI's form."""
+    return [
+        {
+            "type": "function",
+            "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+        }
+        for tool in tools
+    ]
+
+
+def as_dicts(messages: Sequence[Message], *, short_ids: bool = False) -> list[dict[str, Any]]:
+    """Messages as templates know them, each call with an id and each result with its call's.
+
+    Ollama's clients leave ids out: results answer the calls before them, by name or in their order.
+    """
+    open_calls: list[ToolCall] = []
+    chat = []
+    for index, message in enumerate(messages):
+        one: dict[str, Any] = {"role": message.role, "content": message.content}
+        if message.thinking:
+            one["reasoning_content"] = message.thinking
+        if message.tool_calls:
+            open_calls = _identified(message.tool_calls, index)
+            one["tool_calls"] = [_call(call, short_ids) for call in open_calls]
+        if message.role == "tool":
+            answered = _answered(message, open_calls)
+            open_calls = [call for call in open_calls if call is not answered]
+            one |= {"name": answered.name, "tool_call_id": _id(answered.id, short_ids)}
+        chat.append(one)
+    return chat
+
+
+def _identified(calls: Sequence[ToolCall], index: int) -> list[ToolCall]:
+    made = (f"call_{index:04d}{place:04d}" for place in range(len(calls)))
+    return [msgspec.structs.replace(call, id=call.id or new) for call, new in zip(calls, made, strict=True)]
+
+
+def _answered(result: Message, calls: Sequence[ToolCall]) -> ToolCall:
+    """The call that a result answers; one made up where there is none."""
+    if result.tool_call_id:
+        calls = [call for call in calls if call.id == result.tool_call_id]
+    elif result.tool_name:
+        calls = [call for call in calls if call.name == result.tool_name]
+    if calls:
+        return calls[0]
+    return ToolCall(name=result.tool_name, arguments={}, id=result.tool_call_id or "call_00000000")
+
+
+def _call(call: ToolCall, short: bool) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": _id(call.id, short), "type": "function", "function": function}
+
+
+def _id(given: str, short: bool) -> str:
+    return hashlib.sha256(given.encode()).hexdigest()[:SHORT_ID] if short else given
+
+
+def _with_text_arguments(chat: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**message, **_text_calls(message.get("tool_calls"))} for message in chat]
+
+
+def _text_calls(calls: list[dict[str, Any]] | None) -> dict[str, Any]:
+    if not calls:
+        return {}
+    made = []
+    for call in calls:
+        arguments = msgspec.json.encode(call["function"]["arguments"]).decode()
+        made.append({**call, "function": {**call["function"], "arguments": arguments}})
+    return {"tool_calls": made}
+
+
+def _names(values: list[Any]) -> Iterator[str]:
+    """The keys of all objects in ``values``, however deep."""
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            yield from map(str, value)
+            values.extend(value.values())
+        elif isinstance(value, list):
+            values.extend(value)
