@@ -45,6 +45,10 @@ class PromptBuilder:
             tokens = self._fitting(request, room)
         return before + tokens
 
+    def template(self, request: Generate) -> str:
+        """The source of the template that the prompt goes through; empty where it goes through none."""
+        return "" if request.prompt is not None else self._template.source(shown_tools(request))
+
     def _checked(self, context: Sequence[int]) -> list[int]:
         if any(not 0 <= token < self._vocabulary for token in context):
             raise InvalidRequest("The context holds tokens that this model does not have.")
@@ -119,8 +123,9 @@ class PromptBuilder:
 
 
 def shown_tools(request: Generate) -> tuple[Tool, ...]:
-    """The tools that the model is told about."""
-    return () if request.tool_choice == "none" else request.tools
+    """The tools that the model is told about: only a chat has a place for them."""
+    hidden = request.tool_choice == "none" or request.prompt is not None
+    return () if hidden else request.tools
 
 
 def _surely_dropped(request: Generate, groups: Sequence[Group], room: int) -> int:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from transformers import GenerationConfig
 
-from inference.engine.grammar import GrammarBuilder
+from inference.engine.answers.style import AnswerStyle
+from inference.engine.grammar import Grammar, GrammarBuilder
 from inference.engine.logprobs import LogprobReport, Spelling
 from inference.engine.prompts import PromptBuilder
 from inference.engine.row import Row
@@ -51,6 +52,8 @@ DEFAULTS = Options(
 )
 # An answer that shifts ends after so many contexts, as Ollama's does.
 MOST_CONTEXTS = 10
+# Chat templates of one model: without tools, with them, and some more.
+MOST_STYLES = 8
 # Characters of a text to tokenize: more than the longest contexts hold.
 LONGEST_TEXT = 4_000_000
 
@@ -89,22 +92,23 @@ class RowBuilder:
         self._prompts = PromptBuilder(tokenizer, vocabulary)
         self._grammars = GrammarBuilder(tokenizer, vocabulary, self._ends)
         self._spelling = Spelling(tokenizer, vocabulary)
-        self._decode = partial(tokenizer.decode, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        self._style = lru_cache(MOST_STYLES)(partial(AnswerStyle, tokenizer))
 
     def plan(self, request: Generate) -> Plan:
         """How ``request`` will run; an ``InvalidRequest`` if it cannot."""
         options = request.options.over(self._defaults)
         context = min(self._context, options.num_ctx or self._context)
-        grammars = [self._grammars.build(request.format) for _ in range(request.samples)]
         prompt = self._prompts.build(request, context)
+        rules = self._style(self._prompts.template(request)).rules(request, prompt)
+        grammars = [self._grammars.build(rules.shape) for _ in range(request.samples)]
         room = MOST_CONTEXTS * context if request.shift else context - len(prompt)
         limit = _limit(options.num_predict, room)
         common: dict[str, Any] = {
             "prompt": prompt,
             "options": options,
             "limit": limit,
-            "ends": self._ends_of(request, options),
-            "decode": self._decode,
+            "ends": self._ends_of(options, grammars[0]),
+            "decode": rules.decode,
             "owner": request.owner,
             "report": self._report(request),
             "echo": request.echo,
@@ -113,7 +117,14 @@ class RowBuilder:
         }
 
         def make_row(sample: int, leader: Row | None, deliver: Deliver) -> Row:
-            return Row(**common, sample=sample, leader=leader, deliver=deliver, grammar=grammars[sample])
+            return Row(
+                **common,
+                sample=sample,
+                leader=leader,
+                deliver=deliver,
+                grammar=grammars[sample],
+                reader=rules.reader(),
+            )
 
         return Plan(prompt, limit, request.samples, partial(sampled, request.samples, make_row))
 
@@ -141,9 +152,9 @@ class RowBuilder:
         text: str = self._tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
         return text
 
-    def _ends_of(self, request: Generate, options: Options) -> frozenset[int]:
-        """The tokens that end an answer. One that has a format ends with it in any case."""
-        return frozenset() if options.ignore_eos and not request.format else self._ends
+    def _ends_of(self, options: Options, grammar: Grammar | None) -> frozenset[int]:
+        """The tokens that end an answer. One that has a grammar ends with it in any case."""
+        return frozenset() if options.ignore_eos and not grammar else self._ends
 
     def _report(self, request: Generate) -> LogprobReport | None:
         if request.logprobs is None:

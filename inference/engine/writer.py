@@ -38,8 +38,8 @@ class AnswerWriter:
 
     @property
     def stopped(self) -> bool:
-        """Whether a stop string has come: ``finish`` is next."""
-        return self._stops.found
+        """Whether a stop string has come, or all that may come: ``finish`` is next."""
+        return self._stops.found or (self._reader is not None and self._reader.ended)
 
     def push(self, token: int, logprob: Logprob | None = None) -> list[Piece]:
         """The pieces that ``token`` completes. Logprobs of a stop string are dropped with it."""
@@ -73,7 +73,7 @@ class AnswerWriter:
     def _accounted(self, pieces: list[Piece]) -> list[Piece]:
         """``pieces`` with the tokens that wait: of several, the last has the newest, and the first what was
         held back before."""
-        if self.stopped:
+        if self._stops.found:
             self._waiting = [(begin, one if begin < self._shown else None) for begin, one in self._waiting]
             self._shown = self._written + 1
         if not pieces:

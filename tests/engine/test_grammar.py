@@ -5,10 +5,12 @@ import json
 import pytest
 import torch
 
-from inference.engine.grammar import GrammarBuilder, closed
+from inference.engine.grammar import GrammarBuilder
 from inference.engine.row import Row
 from inference.engine.rows import DEFAULTS
 from inference.engine.sampler import BatchSampler
+from inference.engine.schemas import check_depth, closed
+from inference.engine.shape import Shape
 from inference.errors import InferenceError, InvalidRequest
 from inference.protocol import Options
 from tests.tiny import tiny_tokenizer
@@ -40,7 +42,7 @@ def noise(wanted: str, seed: int, *, limit: int = 400, temperature: float = 1.0)
         ends=frozenset({END}),
         decode=lambda tokens: TOKENIZER.decode(tokens, skip_special_tokens=True),
         deliver=lambda events: None,
-        grammar=BUILDER.build(wanted),
+        grammar=BUILDER.build(Shape(format=wanted)),
     )
     sampler = BatchSampler()
     while row.stage < 3:
@@ -71,7 +73,7 @@ def test_json_mode_gives_an_object(seed: int) -> None:
 
 
 def test_no_format_is_no_grammar() -> None:
-    assert BUILDER.build("") is None
+    assert BUILDER.build(Shape()) is None
 
 
 @pytest.mark.parametrize(
@@ -79,11 +81,11 @@ def test_no_format_is_no_grammar() -> None:
 )
 def test_what_is_no_schema_is_refused(schema: str) -> None:
     with pytest.raises(InvalidRequest, match="JSON Schema"):
-        BUILDER.build(schema)
+        BUILDER.build(Shape(format=schema))
 
 
 def test_two_answers_of_one_schema_do_not_share_their_state() -> None:
-    first, second = BUILDER.build(SCHEMA), BUILDER.build(SCHEMA)
+    first, second = BUILDER.build(Shape(format=SCHEMA)), BUILDER.build(Shape(format=SCHEMA))
     assert first is not None
     assert second is not None
     opening = int(first.allowed().nonzero()[0])
@@ -93,7 +95,7 @@ def test_two_answers_of_one_schema_do_not_share_their_state() -> None:
 
 
 def test_a_token_that_must_not_follow_is_an_error_and_stays_one() -> None:
-    grammar = BUILDER.build(SCHEMA)
+    grammar = BUILDER.build(Shape(format=SCHEMA))
     assert grammar is not None
     with pytest.raises(InferenceError):
         grammar.accept(int((~grammar.allowed()).nonzero()[0]))
@@ -129,3 +131,12 @@ def test_a_token_that_must_not_follow_is_an_error_and_stays_one() -> None:
 )
 def test_objects_have_the_properties_they_list(schema: object, expected: object) -> None:
     assert closed(schema) == expected
+
+
+def test_schemas_have_a_depth() -> None:
+    schema: object = {}
+    for _ in range(31):
+        schema = {"items": schema}
+    check_depth(schema)
+    with pytest.raises(InvalidRequest, match="deeper than 32"):
+        check_depth([schema])

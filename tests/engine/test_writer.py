@@ -27,7 +27,9 @@ def tokens_of(text: str) -> list[int]:
 
 
 class Brackets:
-    """What stands in brackets is a thought, letter by letter."""
+    """What stands in brackets is a thought, letter by letter; an exclamation mark is the end."""
+
+    ended = False
 
     def __init__(self) -> None:
         self._inside = False
@@ -35,6 +37,7 @@ class Brackets:
     def push(self, text: str) -> list[Piece]:
         pieces: list[Piece] = []
         for letter in text:
+            self.ended = self.ended or letter == "!"
             if letter in "[]":
                 self._inside = letter == "["
             else:

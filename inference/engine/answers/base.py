@@ -15,6 +15,10 @@ class AnswerReader(Protocol):
     Nothing that a model writes is an error: what cannot be read is text.
     """
 
+    @property
+    def ended(self) -> bool:
+        """Whether the answer holds all that it may hold: nothing more is wanted."""
+
     def push(self, text: str) -> list[Piece]:
         """The pieces that ``text`` completes."""
 

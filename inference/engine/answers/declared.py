@@ -28,7 +28,12 @@ class DeclaredReader:
         self._one = one
         self._parser: Any = ResponseParser(_lenient(template, calls=bool(tools)), prefix=prompt)
         self._pending = ""
-        self.ended = False
+        self._ended = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the answer holds all that it may hold."""
+        return self._ended
 
     def push(self, text: str) -> list[Piece]:
         """The pieces that ``text`` completes."""
@@ -55,10 +60,10 @@ class DeclaredReader:
         return self._said(pending)
 
     def _said(self, text: str) -> list[Piece]:
-        return [Text(text=text)] if text and not self.ended else []
+        return [Text(text=text)] if text and not self._ended else []
 
     def _pieces(self, events: list[dict[str, Any]]) -> list[Piece]:
-        return [piece for event in events if not self.ended for piece in self._piece(event)]
+        return [piece for event in events if not self._ended for piece in self._piece(event)]
 
     def _piece(self, event: dict[str, Any]) -> list[Piece]:
         field, text = event["field"], event.get("text", "")
@@ -72,20 +77,20 @@ class DeclaredReader:
 
     def _calls(self, value: Any) -> list[Piece]:
         values = value if isinstance(value, list) else [value]
-        return [self._call(found_in(call, _source(call))) for call in values if not self.ended]
+        return [self._call(found_in(call, _source(call))) for call in values if not self._ended]
 
     def _call(self, found: Found | str) -> Piece:
         if not isinstance(found, Found) or found.name not in self._tools:
             return Text(text=found if isinstance(found, str) else found.source)
-        self.ended = self._one
+        self._ended = self._one
         call = ToolCall(name=found.name, arguments=found.arguments, id=f"call_{secrets.token_hex(4)}")
         return Called(call=call)
 
 
 def _source(call: Any) -> str:
     """A call as text; one that could not be read is the text that it was."""
-    inner = call.get("function") if isinstance(call, dict) else call
-    return inner if isinstance(inner, str) else json.dumps(call, ensure_ascii=False)
+    inner = call.get("function", call) if isinstance(call, dict) else call
+    return inner if isinstance(inner, str) else json.dumps(inner, ensure_ascii=False)
 
 
 def _shown(field: str) -> bool:

@@ -12,12 +12,17 @@ import secrets
 
 from inference.engine.answers.calls import Found, Tools, found_arguments
 from inference.engine.answers.markers import first_marker, unfinished
-from inference.engine.answers.syntax import CallSyntax, Json, Parts
+from inference.engine.answers.syntax import CallSyntax, Json, Parts, ThoughtSyntax
 from inference.protocol import Called, Piece, Text, Thought, Tool, ToolCall
 
 CHANNEL, MESSAGE, START, CONSTRAIN = "<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"
 ENDS = ("<|end|>", "<|call|>", "<|return|>")
 MARKS = (CHANNEL, MESSAGE, START, CONSTRAIN, *ENDS)
+THOUGHT = ThoughtSyntax(
+    opening=(CHANNEL, "analysis", MESSAGE),
+    closing=(ENDS[0], START, "assistant"),
+    said=(CHANNEL, "final", MESSAGE),
+)
 RECIPIENT = re.compile(r"\bto=functions\.(\S+)")
 
 
@@ -35,7 +40,12 @@ class HarmonyReader:
         self._in_header = True
         self._marked = False
         self._body = ""
-        self.ended = False
+        self._ended = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the answer holds all that it may hold."""
+        return self._ended
 
     def push(self, text: str) -> list[Piece]:
         """The pieces that ``text`` completes."""
@@ -68,7 +78,7 @@ class HarmonyReader:
         return found[1] if found else ""
 
     def _take(self, out: list[Piece], text: str) -> None:
-        if self.ended or not text:
+        if self._ended or not text:
             return
         if self._in_header:
             self._header += text
@@ -92,13 +102,13 @@ class HarmonyReader:
     def _close(self, out: list[Piece]) -> None:
         """The message under way is whole: if it is a call, hand it out."""
         name, body, self._body = self._called, self._body.strip(), ""
-        if not name or self._in_header or self.ended:
+        if not name or self._in_header or self._ended:
             return
         call = found_arguments(name, body or "{}", body)
         if isinstance(call, Found) and name in self._tools:
             made = ToolCall(name=name, arguments=call.arguments, id=f"call_{secrets.token_hex(4)}")
             out.append(Called(call=made))
-            self.ended = self._one
+            self._ended = self._one
         elif body:
             out.append(Text(text=body))
 

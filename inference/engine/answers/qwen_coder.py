@@ -66,8 +66,19 @@ def _call(source: str, tools: Tools) -> Found | str:
 
 
 def _properties(tool: Tool) -> dict[str, Any]:
+    """The schemas of a tool's parameters, references to its definitions followed once."""
     properties = tool.parameters.get("properties")
-    return properties if isinstance(properties, dict) else {}
+    found = properties if isinstance(properties, dict) else {}
+    return {name: _followed(tool, schema) for name, schema in found.items()}
+
+
+def _followed(tool: Tool, schema: Any) -> Any:
+    target = schema.get("$ref") if isinstance(schema, dict) else None
+    _, _, rest = target.partition("#/") if isinstance(target, str) else ("", "", "")
+    kind, _, name = rest.partition("/")
+    definitions = tool.parameters.get(kind) if kind in DEFINITIONS else None
+    found = definitions.get(name) if isinstance(definitions, dict) else None
+    return found if isinstance(found, dict) else schema
 
 
 def _types(schema: Any) -> set[str]:

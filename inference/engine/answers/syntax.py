@@ -44,6 +44,15 @@ Part = str | Json | Until | Maybe | Either
 Parts = tuple[Part, ...]
 
 
+@dataclass(frozen=True)
+class ThoughtSyntax:
+    """What stands before a thought, after it, and before what is said then."""
+
+    opening: Parts
+    closing: Parts
+    said: Parts = ()
+
+
 class CallSyntax(ABC):
     """How one family of models writes calls."""
 
