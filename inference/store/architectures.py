@@ -18,7 +18,7 @@ TEXT_CLASSES = ("ForCausalLM", "LMHeadModel")
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of model, its capabilities as Ollama names them, and whether this version runs it."""
+    """A kind of model, what all of it can do as Ollama names it, and whether this version runs it."""
 
     label: str
     capabilities: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What a model is, read from its files: kind, architecture, size, lengths.
+"""What a model is, read from its files: kind, what it can do, architecture, size, lengths.
 
 The only door to all checks of content: a model that ``model_describe`` describes passed them.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference.store.architectures import Kind, kind_detect, model_type_read
+from inference.store.capabilities import capabilities_detect
 from inference.store.configs import config_read
 from inference.store.listing import Listing
 from inference.store.weights import Weights, weights_read
@@ -21,6 +22,7 @@ class Description:
     """What is known of a model; lengths are 0 where the configuration does not tell."""
 
     kind: Kind
+    capabilities: tuple[str, ...]
     architecture: str
     weights: Weights
     context_length: int
@@ -32,8 +34,10 @@ def model_describe(listing: Listing) -> Description:
     config = config_read(listing)
     architecture = model_type_read(config)
     text = _text_config(config)
+    kind = kind_detect(config, listing.files)
     return Description(
-        kind=kind_detect(config, listing.files),
+        kind=kind,
+        capabilities=capabilities_detect(kind, config, listing),
         architecture=architecture,
         weights=weights_read(listing),
         context_length=_length(text, "max_position_embeddings", "n_positions", "max_seq_len"),

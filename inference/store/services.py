@@ -84,7 +84,7 @@ def _record_write(
             "revision": revision,
             "folder": folder,
             "architecture": description.architecture,
-            "capabilities": list(description.kind.capabilities),
+            "capabilities": list(description.capabilities),
             "parameters": description.weights.parameters,
             "dtype": description.weights.dtype,
             "size": manifest.size,
