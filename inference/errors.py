@@ -1,7 +1,8 @@
 """The error tree: everything that can go wrong between a request and its answer.
 
 Each error carries a stable ``code``, the HTTP ``status`` that a dialect answers with when the
-response has not started, and whether asking again may help (``retryable``). Messages are for
+response has not started, whether asking again may help (``retryable``), and, where one is to blame,
+the field of the request (``param``, known only where the request was read). Messages are for
 people: they say what happened and what to do next, and never hold a path or an address of the
 machine. The engine sends an error over the wire as its code and message; ``from_code`` makes the
 same error again on the other side.
@@ -18,6 +19,7 @@ class InferenceError(Exception):
     code = "internal"
     status = 500
     retryable = False
+    param: str | None = None
 
     def __init__(self, message: str = "Something went wrong inside HugWeb. The log says more.") -> None:
         super().__init__(message)
@@ -29,6 +31,10 @@ class InvalidRequest(InferenceError):
 
     code = "invalid_request"
     status = 400
+
+    def __init__(self, message: str = "The request is malformed.", param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
 
 
 class Unsupported(InvalidRequest):

@@ -24,6 +24,13 @@ _OPENAI_TYPES = {
     403: "permission_error",
     404: "not_found_error",
 }
+# Those of our codes that clients act on, by OpenAI's names.
+_OPENAI_CODES = {
+    "model_not_found": "model_not_found",
+    "context_overflow": "context_length_exceeded",
+    "unauthorized": "invalid_api_key",
+    "unsupported": "unsupported_value",
+}
 _ANTHROPIC_TYPES = _OPENAI_TYPES | {
     413: "request_too_large",
     503: "overloaded_error",
@@ -53,7 +60,8 @@ def error_body(path: str, error: InferenceError) -> dict[str, Any]:
     match dialect_of(path):
         case "openai":
             kind = _type_of(error, _OPENAI_TYPES)
-            return {"error": {"message": error.message, "type": kind, "param": None, "code": None}}
+            code = _OPENAI_CODES.get(error.code)
+            return {"error": {"message": error.message, "type": kind, "param": error.param, "code": code}}
         case "anthropic":
             detail = {"type": _type_of(error, _ANTHROPIC_TYPES), "message": error.message}
             return {"type": "error", "error": detail, "request_id": f"req_{secrets.token_hex(12)}"}

@@ -3,7 +3,17 @@ import json
 import pytest
 
 from hugweb.api.shape import dialect_of, error_body, error_frame, error_response, wants_page
-from inference.errors import Busy, EngineDied, Forbidden, InvalidRequest, NotFound, TooLarge, Unauthorized
+from inference.errors import (
+    Busy,
+    ContextOverflow,
+    EngineDied,
+    Forbidden,
+    InvalidRequest,
+    ModelNotFound,
+    NotFound,
+    TooLarge,
+    Unauthorized,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,20 +46,23 @@ def test_ollamas_errors_are_flat():
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
+    ("error", "kind", "code", "param"),
     [
-        (InvalidRequest("no"), "invalid_request_error"),
-        (Unauthorized("no"), "authentication_error"),
-        (Forbidden("no"), "permission_error"),
-        (NotFound("no"), "not_found_error"),
-        (TooLarge("no"), "invalid_request_error"),
-        (Busy("no"), "api_error"),
-        (EngineDied("no"), "api_error"),
+        (InvalidRequest("no"), "invalid_request_error", None, None),
+        (InvalidRequest("no", param="messages[0]"), "invalid_request_error", None, "messages[0]"),
+        (ContextOverflow("no"), "invalid_request_error", "context_length_exceeded", None),
+        (Unauthorized("no"), "authentication_error", "invalid_api_key", None),
+        (Forbidden("no"), "permission_error", None, None),
+        (NotFound("no"), "not_found_error", None, None),
+        (ModelNotFound("no"), "not_found_error", "model_not_found", None),
+        (TooLarge("no"), "invalid_request_error", None, None),
+        (Busy("no"), "api_error", None, None),
+        (EngineDied("no"), "api_error", None, None),
     ],
 )
-def test_openais_errors_have_a_type(error, kind):
+def test_openais_errors_have_a_type_and_say_which_field_is_wrong(error, kind, code, param):
     assert error_body("/v1/models", error) == {
-        "error": {"message": "no", "type": kind, "param": None, "code": None}
+        "error": {"message": "no", "type": kind, "param": param, "code": code}
     }
 
 

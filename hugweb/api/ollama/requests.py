@@ -7,21 +7,16 @@ Source: Ollama's ``api/types.go`` as of v0.33.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import Struct, ValidationError
 
+from hugweb.api.body import Body
+from hugweb.api.body import parse as body_parse
+from hugweb.api.schema import schema_text
 from inference.errors import InvalidRequest
-from inference.protocol import JSON, LONGEST_SCHEMA, MAX_MESSAGES, Message, Options
-
-DEEPEST_SCHEMA = 32
-Body = TypeVar("Body", bound=Struct)
-
-OPTION_FIELDS = {field.name: field.type for field in msgspec.structs.fields(Options)}
-WHOLE_NUMBERS = frozenset({"num_predict", "num_ctx", "top_k", "seed"})
-# Go's names of the types, for the texts that clients know.
-GO_TYPES = dict.fromkeys(WHOLE_NUMBERS, "integer") | {"stop": "of an array of strings"}
+from inference.protocol import JSON, MAX_MESSAGES, Message
 
 
 class ChatMessage(Struct):
@@ -70,43 +65,8 @@ class GenerateBody(GenerationBody, kw_only=True):
 
 
 def parse(body: bytes, kind: type[Body]) -> Body:
-    """``body`` as a ``kind``; ``InvalidRequest`` says what is wrong and where."""
-    if not body.strip():
-        raise InvalidRequest("missing request body")
-    try:
-        fields = msgspec.json.decode(body, type=dict[str, Any])
-        given = {name: value for name, value in fields.items() if value is not None and value != ""}
-        return msgspec.convert(given, kind)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"invalid request: {error}") from error
-
-
-def parse_options(given: dict[str, Any]) -> Options:
-    """The options that we know, each checked; null is skipped and what we do not know ignored."""
-    known = {
-        name: _option(name, value)
-        for name, value in given.items()
-        if name in OPTION_FIELDS and value is not None
-    }
-    return Options(**known)
-
-
-def _option(name: str, value: Any) -> Any:
-    if name in WHOLE_NUMBERS and isinstance(value, float):
-        value = _truncated(name, value)
-    try:
-        return msgspec.convert(value, OPTION_FIELDS[name])
-    except ValidationError as error:
-        if isinstance(value, int | float | list) and not isinstance(value, bool):
-            raise InvalidRequest(f'option "{name}" is out of range: {error}') from error
-        raise InvalidRequest(f'option "{name}" must be of type {GO_TYPES.get(name, "float32")}') from error
-
-
-def _truncated(name: str, value: float) -> int:
-    try:
-        return int(value)
-    except (OverflowError, ValueError) as error:
-        raise InvalidRequest(f'option "{name}" must be of type integer') from error
+    """``body`` as a ``kind``; null and the empty string are not given."""
+    return body_parse(body, kind, absent=(None, ""))
 
 
 def parse_format(given: Any) -> str:
@@ -115,20 +75,10 @@ def parse_format(given: Any) -> str:
         return ""
     if given == JSON:
         return JSON
-    schema = msgspec.json.encode(given).decode()
     if not isinstance(given, dict):
-        raise InvalidRequest(f'invalid format: {schema[:80]}; expected "json" or a valid JSON Schema object')
-    if len(schema) > LONGEST_SCHEMA or _depth(given) > DEEPEST_SCHEMA:
-        raise InvalidRequest(
-            f"The format is too large: at most {LONGEST_SCHEMA} characters, {DEEPEST_SCHEMA} levels deep."
-        )
-    return schema
-
-
-def _depth(value: Any) -> int:
-    """How deep lists and objects are nested; msgspec has refused what is too deep for this."""
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max(map(_depth, inside), default=0)
+        shown = msgspec.json.encode(given).decode()[:80]
+        raise InvalidRequest(f'invalid format: {shown}; expected "json" or a valid JSON Schema object')
+    return schema_text(given)
 
 
 def chat_messages(body: ChatBody, system: str) -> tuple[Message, ...]:

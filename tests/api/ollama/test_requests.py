@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hugweb.api.ollama.durations import keep_alive_seconds
+from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.ollama.requests import (
     ChatBody,
     GenerateBody,
     chat_messages,
     parse,
     parse_format,
-    parse_options,
 )
+from hugweb.api.options import parse_options
 from inference.errors import InvalidRequest
 from inference.protocol import Message, Options
 

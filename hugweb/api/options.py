@@ -1,0 +1,47 @@
+"""Ollama's ``options`` object, which all dialects take.
+
+What we do not know is ignored, floats are cut where whole numbers are meant, and errors are Ollama's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import ValidationError
+
+from inference.errors import InvalidRequest
+from inference.protocol import Options
+
+OPTION_FIELDS = {field.name: field.type for field in msgspec.structs.fields(Options)}
+WHOLE_NUMBERS = frozenset({"num_predict", "num_ctx", "num_keep", "top_k", "repeat_last_n", "seed"})
+# Go's names of the types, for the texts that clients know.
+GO_TYPES = dict.fromkeys(WHOLE_NUMBERS, "integer") | {"stop": "of an array of strings"}
+
+
+def parse_options(given: dict[str, Any]) -> Options:
+    """The options that we know, each checked; null is skipped and what we do not know ignored."""
+    known = {
+        name: _option(name, value)
+        for name, value in given.items()
+        if name in OPTION_FIELDS and value is not None
+    }
+    return Options(**known)
+
+
+def _option(name: str, value: Any) -> Any:
+    if name in WHOLE_NUMBERS and isinstance(value, float):
+        value = _truncated(name, value)
+    try:
+        return msgspec.convert(value, OPTION_FIELDS[name])
+    except ValidationError as error:
+        if isinstance(value, int | float | list) and not isinstance(value, bool):
+            raise InvalidRequest(f'option "{name}" is out of range: {error}') from error
+        raise InvalidRequest(f'option "{name}" must be of type {GO_TYPES.get(name, "float32")}') from error
+
+
+def _truncated(name: str, value: float) -> int:
+    try:
+        return int(value)
+    except (OverflowError, ValueError) as error:
+        raise InvalidRequest(f'option "{name}" must be of type integer') from error

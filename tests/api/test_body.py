@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from msgspec import Struct
+
+from hugweb.api.body import parse
+from inference.errors import InvalidRequest
+
+
+class Inner(Struct):
+    role: str
+    words: list[str] = []
+
+
+class Outer(Struct):
+    model: str = ""
+    inner: list[Inner] = []
+
+
+def test_null_is_not_given_and_the_empty_string_only_if_it_is_said_so() -> None:
+    body = b'{"model":"","inner":null}'
+    assert parse(body, Outer) == Outer()
+    assert parse(b'{"model":null}', Outer) == Outer()
+    with pytest.raises(InvalidRequest):
+        parse(b'{"inner":""}', Outer)
+    assert parse(b'{"inner":""}', Outer, absent=(None, "")) == Outer()
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b'{"model":1}', "model"),
+        (b'{"inner":[{"role":"a"},{"role":1}]}', "inner[1].role"),
+        (b'{"inner":[{"role":"a","words":["a",2]}]}', "inner[0].words[1]"),
+        (b'{"inner":[{}]}', "inner[0].role"),
+        (b"[]", None),
+        (b"{", None),
+        (b"", None),
+    ],
+)
+def test_what_is_wrong_is_named(body: bytes, param: str | None) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        parse(body, Outer)
+    assert error.value.param == param
