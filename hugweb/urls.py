@@ -9,6 +9,7 @@ from hugweb import fallback, health, owner
 urlpatterns = [
     path("", fallback.root),
     path("api/", include("hugweb.api.ollama.urls")),
+    path("v1/", include("hugweb.api.openai.urls")),
     path("", include("conversations.urls")),
     path("admin/", admin.site.urls),
     path("login/", LoginView.as_view(), name="login"),

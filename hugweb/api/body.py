@@ -17,8 +17,8 @@ from inference.errors import InvalidRequest
 
 Body = TypeVar("Body", bound=Struct)
 
-# How msgspec ends a message: "… - at `$.messages[0].role`".
-_PLACE = re.compile(r" - at `\$\.?(?P<path>.*)`\Z")
+# How msgspec ends a message: "… - at `$.messages[0].role`", or "… - at `key` in `$.logit_bias`".
+_PLACE = re.compile(r" - at (?:`key` in )?`\$\.?(?P<path>.*?)(?:\[\.\.\.\])?`\Z")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]+)`")
 
 
@@ -31,7 +31,8 @@ def parse(body: bytes, kind: type[Body], *, absent: Collection[Any] = (None,)) -
         raise InvalidRequest("missing request body")
     try:
         fields = msgspec.json.decode(body, type=dict[str, Any])
-        return msgspec.convert({name: value for name, value in fields.items() if value not in absent}, kind)
+        given = {name: value for name, value in fields.items() if value not in absent}
+        return msgspec.convert(given, kind, str_keys=True)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"invalid request: {error}", param=_field_of(str(error))) from error
 

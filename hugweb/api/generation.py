@@ -17,6 +17,7 @@ from inference.protocol import (
     Drawing,
     Events,
     Logprob,
+    Reason,
     Result,
     Text,
     Thought,
@@ -60,10 +61,11 @@ async def _resumed(first: Content, rest: Answer) -> Answer:
 
 @dataclass
 class Sample:
-    """One whole answer of a request."""
+    """One whole answer of a request; ``reasoning`` of its tokens were thought."""
 
     text: str = ""
     thinking: str = ""
+    reasoning: int = 0
     calls: list[ToolCall] = field(default_factory=list)
     logprobs: list[Logprob] = field(default_factory=list)
 
@@ -73,8 +75,9 @@ class Sample:
         match piece:
             case Text(text=text):
                 self.text += text
-            case Thought(text=text):
+            case Thought(text=text, tokens=tokens):
                 self.thinking += text
+                self.reasoning += tokens
             case Called(call=call):
                 self.calls.append(call)
 
@@ -91,6 +94,20 @@ class Folded:
     def sample(self) -> Sample:
         """The only answer, or the first."""
         return self.samples[0]
+
+    @property
+    def reasoning(self) -> int:
+        """Tokens of all samples that were thought."""
+        return sum(sample.reasoning for sample in self.samples)
+
+    def reason(self, sample: int) -> Reason:
+        """Why a sample ended."""
+        return reason_of(self.done, sample)
+
+
+def reason_of(done: Done, sample: int) -> Reason:
+    """Why a sample ended."""
+    return done.reasons[sample] if done.reasons else done.reason
 
 
 async def fold(answer: Answer, samples: int = 1) -> Folded:

@@ -15,6 +15,7 @@ class Inner(Struct):
 class Outer(Struct):
     model: str = ""
     inner: list[Inner] = []
+    bias: dict[int, float] = {}
 
 
 def test_null_is_not_given_and_the_empty_string_only_if_it_is_said_so() -> None:
@@ -33,6 +34,8 @@ def test_null_is_not_given_and_the_empty_string_only_if_it_is_said_so() -> None:
         (b'{"inner":[{"role":"a"},{"role":1}]}', "inner[1].role"),
         (b'{"inner":[{"role":"a","words":["a",2]}]}', "inner[0].words[1]"),
         (b'{"inner":[{}]}', "inner[0].role"),
+        (b'{"bias":{"a":1}}', "bias"),
+        (b'{"bias":{"1":"a"}}', "bias"),
         (b"[]", None),
         (b"{", None),
         (b"", None),

@@ -1,0 +1,88 @@
+"""``POST /v1/chat/completions``: what its body may say, and the request that it is for us.
+
+Source: OpenAI's reference and the types of their Python client, 3.54. Fields that say nothing of
+what is generated (``user``, ``metadata``, ``store``, ``service_tier``, …) are ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from aliases.selectors import Target
+from hugweb.api.openai.capabilities import require
+from hugweb.api.openai.formats import ResponseFormat, read_format
+from hugweb.api.openai.messages import ChatMessage, read_messages
+from hugweb.api.openai.sampling import GenerationBody, StreamOptions
+from hugweb.api.openai.tools import ToolSpec, read_tools
+from inference.errors import InvalidRequest, Unsupported
+from inference.protocol import MAX_SAMPLES, MAX_TOP_LOGPROBS, Generate, Message
+
+
+class ChatBody(GenerationBody, kw_only=True):
+    """The body. ``modalities``, ``functions`` and ``web_search_options`` are known to be refused by name."""
+
+    messages: list[ChatMessage] = []
+    n: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)] = 1
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    logprobs: bool = False
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    tools: list[ToolSpec] = []
+    tool_choice: Any = None
+    parallel_tool_calls: bool = True
+    response_format: ResponseFormat | None = None
+    stream_options: StreamOptions = StreamOptions()
+    modalities: list[str] = []
+    functions: Any = None
+    web_search_options: Any = None
+
+    def request(self, target: Target) -> Generate:
+        """This body as a request to ``target``; refused is what ``target`` cannot do."""
+        self._refuse()
+        messages = read_messages(self.messages, target.system)
+        _check_files(target, messages)
+        if self.tools:
+            require(target, "tools", "tools", "tools")
+        tools = read_tools(self.tools, self.tool_choice)
+        return Generate(
+            model=target.model,
+            messages=messages,
+            options=self.sampling(target, *self._max_tokens()),
+            tools=tools.tools,
+            tool_choice=tools.choice,
+            tool_name=tools.name,
+            parallel_tool_calls=self.parallel_tool_calls,
+            think=self.thinking(target),
+            format=read_format(self.response_format, "response_format"),
+            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            samples=self.n,
+            truncate=False,
+            keep_alive=self.seconds_to_stay(),
+        )
+
+    def _max_tokens(self) -> tuple[str, int | None]:
+        """The newer of the two names wins; 0 would be an answer without anything in it."""
+        name = "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
+        value = getattr(self, name)
+        if value == 0:
+            raise InvalidRequest(f"{name} must be at least 1", param=name)
+        return name, value
+
+    def _refuse(self) -> None:
+        if self.functions:
+            raise Unsupported("functions are not supported; use tools instead.", param="functions")
+        if self.web_search_options is not None:
+            raise Unsupported("There is no web search here.", param="web_search_options")
+        if set(self.modalities) - {"text"}:
+            raise Unsupported("Answers are text only.", param="modalities")
+        if self.top_logprobs is not None and not self.logprobs:
+            raise InvalidRequest("top_logprobs needs logprobs to be true.", param="top_logprobs")
+
+
+def _check_files(target: Target, messages: tuple[Message, ...]) -> None:
+    if any(message.images for message in messages):
+        require(target, "vision", "images", "messages")
+    if any(message.audios for message in messages):
+        require(target, "audio", "audio", "messages")

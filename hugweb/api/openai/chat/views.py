@@ -1,0 +1,25 @@
+"""Chat completions: parse, ask, write."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponseBase
+
+from hugweb.api.body import parse
+from hugweb.api.endpoint import endpoint
+from hugweb.api.generation import begin, fold
+from hugweb.api.openai.capabilities import resolve
+from hugweb.api.openai.chat.frames import Chunks, completion
+from hugweb.api.openai.chat.requests import ChatBody
+from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
+from inference.providers.registry import get_provider
+
+
+@endpoint("POST")
+async def chat_completions(request: HttpRequest) -> HttpResponseBase:
+    body = parse(request.body, ChatBody)
+    target = await resolve(body.model, "completion", "chat")
+    answer = await begin(get_provider(target.provider).stream(body.request(target)))
+    if body.stream:
+        chunks = Chunks(body.model, body.n, include_usage=bool(body.stream_options.include_usage))
+        return stream_response(request, answer, chunks, EVENT_STREAM)
+    return json_response(completion(body.model, await fold(answer, body.n)))

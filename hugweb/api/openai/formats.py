@@ -1,0 +1,46 @@
+"""What an answer has to be: ``response_format`` of chat completions, ``text.format`` of responses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from hugweb.api.schema import schema_text
+from inference.errors import InvalidRequest
+from inference.protocol import JSON
+
+
+class SchemaFormat(Struct, kw_only=True):
+    """A JSON Schema. Answers are always held to it, ``strict`` or not."""
+
+    schema: dict[str, Any] | None = None
+
+
+class ResponseFormat(Struct, kw_only=True):
+    """``schema`` stands in ``json_schema`` (chat completions), or right here (responses)."""
+
+    type: str
+    json_schema: SchemaFormat | None = None
+    schema: dict[str, Any] | None = None
+
+
+def read_format(given: ResponseFormat | None, param: str) -> str:
+    """The engine's ``format``; ``param`` is where the request says it."""
+    match given.type if given else "text":
+        case "text":
+            return ""
+        case "json_object":
+            return JSON
+        case "json_schema" if given:
+            return _schema(given.json_schema.schema if given.json_schema else given.schema, param)
+    raise InvalidRequest("The type of a format is text, json_object or json_schema.", param=f"{param}.type")
+
+
+def _schema(schema: dict[str, Any] | None, param: str) -> str:
+    if schema is None:
+        raise InvalidRequest("A format of type json_schema needs a schema.", param=f"{param}.json_schema")
+    try:
+        return schema_text(schema)
+    except InvalidRequest as error:
+        raise InvalidRequest(error.message, param=param) from error

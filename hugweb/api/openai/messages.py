@@ -1,0 +1,120 @@
+"""The messages of a chat as OpenAI writes them, turned into ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from hugweb.api.openai.parts import Content, read_content
+from inference.errors import InvalidRequest
+from inference.protocol import MAX_CALLS, MAX_MESSAGES, Message, Role, ToolCall
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+
+
+class CalledFunction(Struct, kw_only=True):
+    """``arguments`` is JSON in a string."""
+
+    name: str
+    arguments: str = "{}"
+
+
+class Call(Struct, kw_only=True):
+    """A call that the model asked for in an earlier turn."""
+
+    function: CalledFunction
+    id: str = ""
+
+
+class ChatMessage(Struct, kw_only=True):
+    """One message. ``reasoning_content`` and ``reasoning`` are one thing by two names, vLLM's and ours."""
+
+    role: str
+    content: Content = None
+    name: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[Call] | None = None
+    tool_call_id: str | None = None
+
+
+def read_messages(given: Sequence[ChatMessage], system: str) -> tuple[Message, ...]:
+    """``given`` as ours, after ``system`` where they do not begin with a system prompt."""
+    if not given:
+        raise InvalidRequest("[] is too short - 'messages'", param="messages")
+    check_count(len(given))
+    tools: dict[str, str] = {}
+    messages = tuple(_message(message, number, tools) for number, message in enumerate(given))
+    return with_system(messages, system)
+
+
+def check_count(count: int) -> None:
+    """Refuse more messages than the engine takes."""
+    if count > MAX_MESSAGES:
+        raise InvalidRequest(
+            f"{count} messages are too many; at most {MAX_MESSAGES} are taken.", param="messages"
+        )
+
+
+def with_system(messages: tuple[Message, ...], system: str) -> tuple[Message, ...]:
+    """``messages`` after ``system``, unless they bring a system prompt of their own."""
+    if not system or messages[0].role == "system":
+        return messages
+    return (Message(role="system", content=system), *messages)
+
+
+def _message(given: ChatMessage, number: int, tools: dict[str, str]) -> Message:
+    """``tools`` are the names of the tools called so far, by the ids of their calls."""
+    place = f"messages[{number}]"
+    role = _ROLES.get(given.role)
+    if role is None:
+        raise InvalidRequest(f"invalid role: '{given.role}'", param=f"{place}.role")
+    if given.content is None and role != "assistant":
+        raise InvalidRequest("A message needs content.", param=f"{place}.content")
+    contents = read_content(given.content, f"{place}.content")
+    calls = _calls(given.tool_calls or (), place)
+    tools |= {call.id: call.name for call in calls}
+    call_id = given.tool_call_id or ""
+    return Message(
+        role=role,
+        content=contents.text,
+        images=tuple(contents.images),
+        audios=tuple(contents.audios),
+        thinking=given.reasoning_content or given.reasoning or "",
+        tool_calls=calls,
+        tool_call_id=call_id,
+        tool_name=(given.name or tools.get(call_id, "")) if role == "tool" else "",
+    )
+
+
+def _calls(given: Sequence[Call], place: str) -> tuple[ToolCall, ...]:
+    if len(given) > MAX_CALLS:
+        raise InvalidRequest(f"At most {MAX_CALLS} calls are taken.", param=f"{place}.tool_calls")
+    return tuple(
+        ToolCall(
+            name=call.function.name,
+            id=call.id,
+            arguments=read_arguments(
+                call.function.arguments, f"{place}.tool_calls[{number}].function.arguments"
+            ),
+        )
+        for number, call in enumerate(given)
+    )
+
+
+def read_arguments(text: str, param: str) -> dict[str, Any]:
+    """The arguments of a call, which come as JSON in a string; none of them may be an empty string."""
+    try:
+        return msgspec.json.decode(text or "{}", type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRequest("invalid tool call arguments", param=param) from error

@@ -1,0 +1,111 @@
+"""The parts that the content of a message consists of, in OpenAI's two spellings.
+
+Chat completions say ``text``, ``image_url``, ``input_audio``; responses say ``input_text``,
+``output_text``, ``input_image``. Files come as base64 inside the request; nothing is ever fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Struct
+
+from inference.errors import InvalidRequest, Unsupported
+from inference.protocol import MAX_IMAGES
+
+_DATA_URL = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+)?(?:;[\w-]+=[\w.-]+)*;base64,", re.IGNORECASE)
+
+
+class Part(Struct, kw_only=True):
+    """A part of a message; which fields count is said by ``type``."""
+
+    type: str
+    text: str = ""
+    refusal: str = ""
+    image_url: Any = None
+    input_audio: Any = None
+
+
+Content = str | list[Part] | None
+
+
+@dataclass
+class Contents:
+    """What a message holds: its text, and whole files."""
+
+    text: str = ""
+    images: list[bytes] = field(default_factory=list)
+    audios: list[bytes] = field(default_factory=list)
+
+
+def read_content(content: Content, param: str) -> Contents:
+    """``content`` apart by kind; ``param`` is where it stands in the request, for errors.
+
+    Several texts are joined by line breaks, as vLLM joins them.
+    """
+    if not isinstance(content, list):
+        return Contents(text=content or "")
+    contents, texts = Contents(), []
+    for number, part in enumerate(content):
+        place = f"{param}[{number}]"
+        match part.type:
+            case "text" | "input_text" | "output_text":
+                texts.append(part.text)
+            case "refusal":
+                texts.append(part.refusal)
+            case "image_url" | "input_image":
+                contents.images.append(_image(part.image_url, place))
+            case "input_audio":
+                contents.audios.append(_audio(part.input_audio, place))
+            case _:
+                raise Unsupported(f"Parts of type '{part.type}' are not supported.", param=f"{place}.type")
+    if max(len(contents.images), len(contents.audios)) > MAX_IMAGES:
+        raise InvalidRequest(f"A message can hold at most {MAX_IMAGES} files of a kind.", param=param)
+    contents.text = "\n".join(texts)
+    return contents
+
+
+def data_url(url: str, param: str) -> bytes:
+    """The file inside of a ``data:`` URL."""
+    if match := _DATA_URL.match(url):
+        return base64_bytes(url[match.end() :], param)
+    if url.startswith(("http://", "https://")):
+        raise Unsupported(
+            "image URLs are not currently supported, please use base64 encoded data instead"
+            " (data:image/png;base64,…)",
+            param=param,
+        )
+    raise InvalidRequest("invalid image input: a data URL (data:image/png;base64,…) is needed", param=param)
+
+
+def base64_bytes(text: str, param: str) -> bytes:
+    """What ``text`` encodes."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest("This is not base64.", param=param) from error
+    if not data:
+        raise InvalidRequest("This file is empty.", param=param)
+    return data
+
+
+def _image(given: Any, place: str) -> bytes:
+    """An image is a URL, or an object that holds one."""
+    place = f"{place}.image_url"
+    if isinstance(given, dict):
+        given, place = given.get("url"), f"{place}.url"
+    if not isinstance(given, str):
+        raise InvalidRequest("An image needs a URL.", param=place)
+    return data_url(given, place)
+
+
+def _audio(given: Any, place: str) -> bytes:
+    place = f"{place}.input_audio.data"
+    data = given.get("data") if isinstance(given, dict) else None
+    if not isinstance(data, str):
+        raise InvalidRequest("Audio needs data, as base64.", param=place)
+    return base64_bytes(data, place)

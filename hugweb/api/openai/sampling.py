@@ -1,0 +1,125 @@
+"""How to generate, as OpenAI's requests say it: their fields, vLLM's extras, and Ollama's ``options``.
+
+Where a request says nothing, the alias and the model's own ``generation_config`` decide.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct, ValidationError
+
+from aliases.selectors import Target
+from hugweb.api.durations import keep_alive_seconds
+from hugweb.api.options import OPTION_FIELDS, parse_options
+from inference.errors import InvalidRequest, Unsupported
+from inference.protocol import Options, Think
+
+# OpenAI's and vLLM's names of our options.
+_FIELDS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "typical_p": "typical_p",
+    "repetition_penalty": "repeat_penalty",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+    "logit_bias": "logit_bias",
+    "seed": "seed",
+    "ignore_eos": "ignore_eos",
+}
+_EFFORTS: dict[str, Think] = {
+    "none": False,
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "max",
+    "max": "max",
+    "ultra": "max",
+}
+
+
+class StreamOptions(Struct, frozen=True, kw_only=True):
+    """``include_usage``: one more chunk at the end, with the usage."""
+
+    include_usage: bool | None = None
+
+
+class Reasoning(Struct, frozen=True, kw_only=True):
+    """How hard to think, as an object; what else OpenAI has in it is ignored."""
+
+    effort: str | None = None
+
+
+class GenerationBody(Struct, kw_only=True):
+    """What all requests for text share."""
+
+    model: str = ""
+    stream: bool = False
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    typical_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[int, float] | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    ignore_eos: bool | None = None
+    reasoning_effort: str | None = None
+    reasoning: Reasoning = Reasoning()
+    think: bool | str | None = None
+    options: dict[str, Any] = {}
+    keep_alive: float | str | None = None
+
+    def sampling(self, target: Target, limit: str, max_tokens: int | None) -> Options:
+        """The request's options over those of its ``options`` object, over the alias's.
+
+        ``limit`` is the request's name for ``max_tokens``.
+        """
+        given = {ours: _option(name, ours, getattr(self, name)) for name, ours in _FIELDS.items()}
+        stop = [self.stop] if isinstance(self.stop, str) else self.stop
+        given["stop"] = _option("stop", "stop", stop)
+        given["num_predict"] = _option(limit, "num_predict", max_tokens)
+        return Options(**given).over(parse_options(self.options)).over(target.options)
+
+    def thinking(self, target: Target) -> Think:
+        """Whether to think; a wish for effort is dropped where the model cannot think at all."""
+        effort = self.reasoning_effort or self.reasoning.effort
+        think = self.think if effort is None else _effort(effort)
+        if isinstance(think, str):
+            think = _effort(think)
+        if "thinking" in target.record.capabilities:
+            return think
+        if self.think:
+            raise Unsupported(f'"{target.model.name}" does not support thinking', param="think")
+        return None
+
+    def seconds_to_stay(self) -> float | None:
+        """``keep_alive`` in seconds."""
+        return keep_alive_seconds(self.keep_alive)
+
+
+def _effort(effort: str) -> Think:
+    try:
+        return _EFFORTS[effort]
+    except KeyError as error:
+        allowed = ", ".join(_EFFORTS)
+        raise InvalidRequest(
+            f"invalid reasoning value: '{effort}' (must be one of {allowed})", param="reasoning_effort"
+        ) from error
+
+
+def _option(name: str, ours: str, value: Any) -> Any:
+    """``value`` if ``Options`` takes it. vLLM turns ``top_k`` off with -1, we with 0."""
+    if name == "top_k" and value == -1:
+        value = 0
+    try:
+        return msgspec.convert(value, OPTION_FIELDS[ours])
+    except ValidationError as error:
+        raise InvalidRequest(f"Invalid value for '{name}': {error}", param=name) from error
