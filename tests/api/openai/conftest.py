@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ import pytest
 
 from inference.protocol import Event, Loading, Request
 from tests.fakes import FakeEngine, Script, echo
-from tests.serving import Server, engine_thread, fill_home, run_python
+from tests.serving import Server, engine_thread, eventually, fill_home, run_python
 
 T = TypeVar("T")
 
@@ -83,12 +82,14 @@ class Stage:
         assert events.pop() == ""
         return [event.rpartition("data: ")[2] for event in events]
 
-    def left(self, seconds: float = 2.0) -> bool:
-        """Whether a client that left has left the engine too."""
-        deadline = time.monotonic() + seconds
-        while not self.engine.closed and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return self.engine.closed == 1
+    def leave(self, path: str, body: Any, requests: int = 1) -> None:
+        """Leave once the engine has so many requests, and see that it loses all of them."""
+        connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc)
+        connection.request("POST", path, json.dumps(body))
+        eventually(lambda: len(self.engine.requests) == requests, lambda: "never asked", 5)
+        assert self.engine.closed == 0
+        connection.close()
+        eventually(lambda: self.engine.closed == requests, lambda: "still working", 5)
 
 
 def endless(*events: Event) -> Script:

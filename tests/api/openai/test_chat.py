@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import openai
 import pytest
@@ -537,9 +535,4 @@ def test_other_methods_and_paths(stage: Stage) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_cancels(stage: Stage, said: list[Event], stream: bool) -> None:
     stage.engine.script = endless(*said)
-    connection = http.client.HTTPConnection(urlsplit(stage.server.url).netloc)
-    connection.request("POST", CHAT, json.dumps({"model": MODEL, "messages": HELLO, "stream": stream}))
-    while not stage.engine.requests:
-        pass
-    connection.close()
-    assert stage.left()
+    stage.leave(CHAT, {"model": MODEL, "messages": HELLO, "stream": stream})

@@ -1,0 +1,50 @@
+"""``/v1/models``: every model and every alias of one, by the names that requests may use."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponseBase
+
+from aliases.models import Alias
+from aliases.selectors import alias_resolve
+from hugweb.api.endpoint import endpoint
+from hugweb.api.openai.frames import Frame
+from hugweb.api.responses import json_response
+from inference.models import ModelRecord
+
+OWNER = "library"
+
+
+@endpoint("GET", "HEAD")
+async def models(request: HttpRequest) -> HttpResponseBase:
+    return json_response({"object": "list", "data": await sync_to_async(_models)()})
+
+
+@endpoint("GET", "HEAD")
+async def model(request: HttpRequest, name: str) -> HttpResponseBase:
+    """One of them. ``name`` may hold slashes, whether they come escaped or not."""
+    target = await sync_to_async(alias_resolve)(name)
+    return json_response(_model(name, target.record.modified))
+
+
+def _models() -> list[Frame]:
+    """Newest first."""
+    records = {record.name.lower(): record for record in ModelRecord.objects.all()}
+    named = [(record.name, record.modified) for record in records.values()]
+    for alias in Alias.objects.all():
+        if record := records.get(alias.model.lower()):
+            named.append((alias.name, max(alias.modified, record.modified)))
+    named.sort(key=lambda one: one[1], reverse=True)
+    return [_model(name, modified) for name, modified in named]
+
+
+def _model(name: str, modified: datetime) -> Frame:
+    owner, slash, _ = name.partition("/")
+    return {
+        "id": name,
+        "object": "model",
+        "created": int(modified.timestamp()),
+        "owned_by": owner if slash else OWNER,
+    }
