@@ -31,9 +31,17 @@ def parse(body: bytes, kind: type[Body], *, absent: Collection[Any] = (None,)) -
         raise InvalidRequest("missing request body")
     try:
         fields = msgspec.json.decode(body, type=dict[str, Any])
-        given = {name: value for name, value in fields.items() if value not in absent}
-        return msgspec.convert(given, kind, str_keys=True)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"invalid request: {error}") from error
+    given = {name: value for name, value in fields.items() if value not in absent}
+    return struct_of(given, kind)
+
+
+def struct_of(fields: dict[str, Any], kind: type[Body], *, strict: bool = True) -> Body:
+    """``fields`` as a ``kind``; unless ``strict``, numbers may come as text."""
+    try:
+        return msgspec.convert(fields, kind, strict=strict, str_keys=True)
+    except (msgspec.ValidationError, RecursionError) as error:
         raise InvalidRequest(f"invalid request: {error}", param=_field_of(str(error))) from error
 
 

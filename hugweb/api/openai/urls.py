@@ -2,10 +2,12 @@
 
 from django.urls import path
 
-from hugweb.api.openai import listing
+from hugweb.api.openai import listing, moderations
+from hugweb.api.openai.audio import views as audio
 from hugweb.api.openai.chat.views import chat_completions
 from hugweb.api.openai.completions.views import completions
 from hugweb.api.openai.embeddings.views import embeddings
+from hugweb.api.openai.images import views as images
 
 urlpatterns = [
     path("chat/completions", chat_completions),
@@ -13,4 +15,11 @@ urlpatterns = [
     path("embeddings", embeddings),
     path("models", listing.models),
     path("models/<path:name>", listing.model),
+    path("images/generations", images.generations),
+    path("images/edits", images.edits),
+    path("images/variations", images.variations),
+    path("audio/transcriptions", audio.transcriptions),
+    path("audio/translations", audio.translations),
+    path("audio/speech", audio.speech),
+    path("moderations", moderations.moderations),
 ]

@@ -65,10 +65,12 @@ class Stage:
     def post(self, path: str, body: Any) -> tuple[int, bytes]:
         return self.request("POST", path, body)
 
-    def request(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+    def request(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc, timeout=10)
-        connection.request(method, path, data)
+        connection.request(method, path, data, headers or {})
         response = connection.getresponse()
         text = response.read()
         connection.close()

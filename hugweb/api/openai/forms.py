@@ -1,0 +1,37 @@
+"""Requests that come as a form with files, as OpenAI's client sends pictures and sound."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest
+
+from hugweb.api.body import Body, parse, struct_of
+
+Files = dict[str, list[bytes]]
+
+
+def is_form(request: HttpRequest) -> bool:
+    """Whether the body is a form rather than JSON."""
+    return request.content_type == "multipart/form-data"
+
+
+async def read_form(request: HttpRequest, kind: type[Body]) -> tuple[Body, Files]:
+    """The fields of a form as a ``kind``, its numbers read from text, and its files by name.
+
+    JSON is taken as well; it has no files. ``name[]``, as lists are sent, is ``name``.
+    """
+    if not is_form(request):
+        return parse(request.body, kind), {}
+    fields, files = await sync_to_async(_parts)(request)
+    return struct_of(fields, kind, strict=False), files
+
+
+def _parts(request: HttpRequest) -> tuple[dict[str, Any], Files]:
+    """Taken apart in a thread: it can be many megabytes, and Django keeps large files on disk."""
+    fields = {name: value for name, value in request.POST.items() if value != ""}
+    files: Files = {}
+    for name, uploads in request.FILES.lists():
+        files.setdefault(name.removesuffix("[]"), []).extend(upload.read() for upload in uploads)
+    return fields, files

@@ -1,0 +1,52 @@
+"""Pictures: parse, ask, write."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponseBase
+
+from aliases.selectors import Target
+from hugweb.api.body import parse
+from hugweb.api.endpoint import endpoint
+from hugweb.api.generation import begin, fold
+from hugweb.api.openai.capabilities import resolve
+from hugweb.api.openai.forms import read_form
+from hugweb.api.openai.images.frames import PictureEvents, pictures
+from hugweb.api.openai.images.requests import EditBody, ImageBody
+from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
+from inference.protocol import Draw
+from inference.providers.registry import get_provider
+
+
+@endpoint("POST")
+async def generations(request: HttpRequest) -> HttpResponseBase:
+    body = parse(request.body, ImageBody)
+    body.check_prompt()
+    target = await resolve(body.model, "image", "images")
+    return await _draw(request, body, target, body.request(target), "image_generation.completed")
+
+
+@endpoint("POST")
+async def edits(request: HttpRequest) -> HttpResponseBase:
+    body, files = await read_form(request, EditBody)
+    body.check_prompt()
+    target = await resolve(body.model, "image", "images")
+    asked = body.request(target, body.pictures(files), await body.masked(files))
+    return await _draw(request, body, target, asked, "image_edit.completed")
+
+
+@endpoint("POST")
+async def variations(request: HttpRequest) -> HttpResponseBase:
+    body, files = await read_form(request, EditBody)
+    target = await resolve(body.model, "image", "images")
+    asked = body.request(target, body.pictures(files))
+    return await _draw(request, body, target, asked, "image_edit.completed")
+
+
+async def _draw(
+    request: HttpRequest, body: ImageBody, target: Target, asked: Draw, kind: str
+) -> HttpResponseBase:
+    answer = await begin(get_provider(target.provider).stream(asked))
+    if body.stream:
+        return stream_response(request, answer, PictureEvents(kind, body.size), EVENT_STREAM)
+    folded = await fold(answer)
+    return json_response(pictures(folded, as_url=body.response_format == "url", size=body.size))
