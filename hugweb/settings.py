@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "hugweb",
+    "hugweb.api.openai.stored",
     "inference",
     "aliases",
     "conversations",

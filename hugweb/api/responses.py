@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
-from hugweb.api.generation import Answer, Content
 from hugweb.api.shape import error_frame
 from inference.errors import InferenceError
 
 NDJSON = "application/x-ndjson"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
-Writer = Callable[[Content], Iterable[bytes]]
+E = TypeVar("E")
+Writer = Callable[[E], Iterable[bytes]]
+ErrorWriter = Callable[[InferenceError], Iterable[bytes]]
 
 
 def json_response(body: Any) -> HttpResponse:
@@ -25,24 +26,32 @@ def json_response(body: Any) -> HttpResponse:
 
 
 def stream_response(
-    request: HttpRequest, answer: Answer, write: Writer, content_type: str
+    request: HttpRequest,
+    answer: AsyncGenerator[E, None],
+    write: Writer[E],
+    content_type: str,
+    write_error: ErrorWriter | None = None,
 ) -> StreamingHttpResponse:
     """``answer`` as the frames that ``write`` makes of each event.
 
-    ``answer`` has begun; an error from here on is the last frame, in the shape of the request's dialect.
+    ``answer`` has begun; an error from here on is the last frame, in the shape of the request's
+    dialect unless the endpoint has one of its own, ``write_error``.
     """
     return StreamingHttpResponse(
-        _frames(request.path, answer, write),
+        _frames(answer, write, write_error or (lambda error: [error_frame(request.path, error)])),
         content_type=content_type,
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     )
 
 
-async def _frames(path: str, answer: Answer, write: Writer) -> AsyncGenerator[bytes, None]:
+async def _frames(
+    answer: AsyncGenerator[E, None], write: Writer[E], write_error: ErrorWriter
+) -> AsyncGenerator[bytes, None]:
     try:
         async with contextlib.aclosing(answer):
             async for event in answer:
                 for frame in write(event):
                     yield frame
     except InferenceError as error:
-        yield error_frame(path, error)
+        for frame in write_error(error):
+            yield frame

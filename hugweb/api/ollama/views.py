@@ -115,7 +115,7 @@ async def _respond(
     return json_response(frames.done(folded.done, folded.sample.text))
 
 
-def _lines(frames: FrameWriter) -> Writer:
+def _lines(frames: FrameWriter) -> Writer[Content]:
     """Writes one frame a line."""
 
     def write(event: Content) -> Iterator[bytes]:

@@ -52,18 +52,16 @@ def read_messages(given: Sequence[ChatMessage], system: str) -> tuple[Message, .
     """``given`` as ours, after ``system`` where they do not begin with a system prompt."""
     if not given:
         raise InvalidRequest("[] is too short - 'messages'", param="messages")
-    check_count(len(given))
+    check_count(len(given), "messages")
     tools: dict[str, str] = {}
     messages = tuple(_message(message, number, tools) for number, message in enumerate(given))
     return with_system(messages, system)
 
 
-def check_count(count: int) -> None:
+def check_count(count: int, param: str) -> None:
     """Refuse more messages than the engine takes."""
     if count > MAX_MESSAGES:
-        raise InvalidRequest(
-            f"{count} messages are too many; at most {MAX_MESSAGES} are taken.", param="messages"
-        )
+        raise InvalidRequest(f"{count} messages are too many; at most {MAX_MESSAGES} are taken.", param=param)
 
 
 def with_system(messages: tuple[Message, ...], system: str) -> tuple[Message, ...]:

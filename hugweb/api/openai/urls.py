@@ -8,6 +8,7 @@ from hugweb.api.openai.chat.views import chat_completions
 from hugweb.api.openai.completions.views import completions
 from hugweb.api.openai.embeddings.views import embeddings
 from hugweb.api.openai.images import views as images
+from hugweb.api.openai.responses import views as responses
 
 urlpatterns = [
     path("chat/completions", chat_completions),
@@ -21,5 +22,8 @@ urlpatterns = [
     path("audio/transcriptions", audio.transcriptions),
     path("audio/translations", audio.translations),
     path("audio/speech", audio.speech),
+    path("responses", responses.responses),
+    path("responses/<str:id>", responses.response),
+    path("responses/<str:id>/input_items", responses.input_items),
     path("moderations", moderations.moderations),
 ]

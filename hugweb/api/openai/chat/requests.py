@@ -11,13 +11,13 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from aliases.selectors import Target
-from hugweb.api.openai.capabilities import require
+from hugweb.api.openai.capabilities import check_files, require
 from hugweb.api.openai.formats import ResponseFormat, read_format
 from hugweb.api.openai.messages import ChatMessage, read_messages
 from hugweb.api.openai.sampling import GenerationBody, StreamOptions
 from hugweb.api.openai.tools import ToolSpec, read_tools
 from inference.errors import InvalidRequest, Unsupported
-from inference.protocol import MAX_SAMPLES, MAX_TOP_LOGPROBS, Generate, Message
+from inference.protocol import MAX_SAMPLES, MAX_TOP_LOGPROBS, Generate
 
 
 class ChatBody(GenerationBody, kw_only=True):
@@ -42,7 +42,7 @@ class ChatBody(GenerationBody, kw_only=True):
         """This body as a request to ``target``; refused is what ``target`` cannot do."""
         self._refuse()
         messages = read_messages(self.messages, target.system)
-        _check_files(target, messages)
+        check_files(target, messages, "messages")
         if self.tools:
             require(target, "tools", "tools", "tools")
         tools = read_tools(self.tools, self.tool_choice)
@@ -79,10 +79,3 @@ class ChatBody(GenerationBody, kw_only=True):
             raise Unsupported("Answers are text only.", param="modalities")
         if self.top_logprobs is not None and not self.logprobs:
             raise InvalidRequest("top_logprobs needs logprobs to be true.", param="top_logprobs")
-
-
-def _check_files(target: Target, messages: tuple[Message, ...]) -> None:
-    if any(message.images for message in messages):
-        require(target, "vision", "images", "messages")
-    if any(message.audios for message in messages):
-        require(target, "audio", "audio", "messages")

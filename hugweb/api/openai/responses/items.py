@@ -1,0 +1,146 @@
+"""The items that a response is asked with, turned into our messages.
+
+Items are finer than messages: what a model thought, said and called in one turn are items of their
+own there, and one message here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Struct
+
+from hugweb.api.openai.messages import check_count, read_arguments
+from hugweb.api.openai.parts import Content, Part, read_content
+from inference.errors import InvalidRequest, Unsupported
+from inference.protocol import MAX_CALLS, Message, Role, ToolCall
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+
+
+class Item(Struct, kw_only=True):
+    """An item; which fields count is said by ``type``."""
+
+    type: str = "message"
+    role: str = ""
+    content: Content = None
+    summary: list[Part] = []
+    call_id: str = ""
+    name: str = ""
+    arguments: str = ""
+    output: Content = None
+
+
+@dataclass
+class _Turn:
+    """What a model did until somebody else spoke."""
+
+    texts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
+
+    def message(self) -> Message:
+        return Message(
+            role="assistant",
+            content="\n".join(self.texts),
+            thinking="\n".join(self.thoughts),
+            tool_calls=tuple(self.calls),
+        )
+
+
+@dataclass
+class _Reader:
+    """Reads items one after the other; ``param`` is where they stand in the request, for errors."""
+
+    messages: list[Message] = field(default_factory=list)
+    tools: dict[str, str] = field(default_factory=dict)
+    turn: _Turn | None = None
+
+    def read(self, item: Item, param: str) -> None:
+        match item.type:
+            case "reasoning":
+                self._current().thoughts.append(_thought(item))
+            case "function_call":
+                self._call(item, param)
+            case "function_call_output":
+                self._result(item, param)
+            case "message" if item.role == "assistant":
+                self._current().texts.append(read_content(item.content, f"{param}.content").text)
+            case "message":
+                self._message(item, param)
+            case _:
+                raise Unsupported(f"Items of type '{item.type}' are not supported.", param=f"{param}.type")
+
+    def close(self) -> None:
+        """End the model's turn."""
+        if self.turn is not None:
+            self.messages.append(self.turn.message())
+            self.turn = None
+
+    def _current(self) -> _Turn:
+        self.turn = self.turn or _Turn()
+        return self.turn
+
+    def _call(self, item: Item, param: str) -> None:
+        if not item.name:
+            raise InvalidRequest("A call needs the name of its function.", param=f"{param}.name")
+        arguments = read_arguments(item.arguments, f"{param}.arguments")
+        self.tools[item.call_id] = item.name
+        calls = self._current().calls
+        if len(calls) == MAX_CALLS:
+            raise InvalidRequest(f"At most {MAX_CALLS} calls are taken.", param=param)
+        calls.append(ToolCall(name=item.name, arguments=arguments, id=item.call_id))
+
+    def _result(self, item: Item, param: str) -> None:
+        self.close()
+        contents = read_content(item.output, f"{param}.output")
+        self.messages.append(
+            Message(
+                role="tool",
+                content=contents.text,
+                images=tuple(contents.images),
+                tool_call_id=item.call_id,
+                tool_name=self.tools.get(item.call_id, ""),
+            )
+        )
+
+    def _message(self, item: Item, param: str) -> None:
+        self.close()
+        role = _ROLES.get(item.role)
+        if role is None:
+            raise InvalidRequest(f"invalid role: '{item.role}'", param=f"{param}.role")
+        contents = read_content(item.content, f"{param}.content")
+        self.messages.append(
+            Message(
+                role=role,
+                content=contents.text,
+                images=tuple(contents.images),
+                audios=tuple(contents.audios),
+            )
+        )
+
+
+def read_items(history: Sequence[Item], new: Sequence[Item]) -> tuple[Message, ...]:
+    """``history``, then ``new``, as messages."""
+    reader = _Reader()
+    for number, item in enumerate(history):
+        reader.read(item, f"previous_response_id[{number}]")
+    for number, item in enumerate(new):
+        reader.read(item, f"input[{number}]")
+    reader.close()
+    if not reader.messages:
+        raise InvalidRequest("input is required", param="input")
+    check_count(len(reader.messages), "input")
+    return tuple(reader.messages)
+
+
+def _thought(item: Item) -> str:
+    parts: list[Any] = item.content if isinstance(item.content, list) and item.content else item.summary
+    return "\n".join(part.text for part in parts)

@@ -1,0 +1,110 @@
+"""``POST /v1/responses``: what its body may say, and the request that it is for us.
+
+Source: OpenAI's reference and the types of their Python client, 3.54.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from aliases.selectors import Target
+from hugweb.api.body import struct_of
+from hugweb.api.openai.capabilities import check_files, require
+from hugweb.api.openai.formats import ResponseFormat, read_format
+from hugweb.api.openai.frames import Frame, new_id
+from hugweb.api.openai.messages import with_system
+from hugweb.api.openai.responses.items import Item, read_items
+from hugweb.api.openai.sampling import GenerationBody
+from hugweb.api.openai.tools import ToolSpec, read_tools
+from inference.errors import Unsupported
+from inference.protocol import MAX_TOP_LOGPROBS, Generate, Message
+
+LOGPROBS = "message.output_text.logprobs"
+
+
+class TextFormat(Struct, frozen=True, kw_only=True):
+    """What the text of an answer has to be."""
+
+    format: ResponseFormat | None = None
+
+
+class Items(Struct):
+    """Items as they come: anything at first, so that they can be kept as they are."""
+
+    input: list[Item]
+
+
+class ResponseBody(GenerationBody, kw_only=True):
+    """The body. ``input`` is a text, or a list of items."""
+
+    input: str | list[dict[str, Any]] = ""
+    instructions: str | None = None
+    max_output_tokens: Annotated[int, Meta(ge=1)] | None = None
+    tools: list[ToolSpec] = []
+    tool_choice: Any = "auto"
+    parallel_tool_calls: bool = True
+    previous_response_id: str | None = None
+    store: bool = True
+    text: TextFormat = TextFormat()
+    include: list[str] = []
+    top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+    truncation: Literal["auto", "disabled"] = "disabled"
+    metadata: dict[str, str] = {}
+    user: str | None = None
+    background: bool = False
+    conversation: Any = None
+    prompt: Any = None
+
+    def items(self) -> list[Frame]:
+        """What was said, as items with ids."""
+        if self.input == "":
+            return []
+        given = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
+        return [{"type": "message", "id": new_id("msg_")} | item for item in given]
+
+    def request(self, target: Target, items: list[Frame], history: Sequence[Frame]) -> Generate:
+        """This body as a request to ``target`` that goes on from ``history``."""
+        self._refuse()
+        messages = self._messages(target, items, history)
+        check_files(target, messages, "input")
+        if self.tools:
+            require(target, "tools", "tools", "tools")
+        tools = read_tools(self.tools, self.tool_choice)
+        return Generate(
+            model=target.model,
+            messages=messages,
+            options=self.sampling(target, "max_output_tokens", self.max_output_tokens),
+            tools=tools.tools,
+            tool_choice=tools.choice,
+            tool_name=tools.name,
+            parallel_tool_calls=self.parallel_tool_calls,
+            think=self.thinking(target),
+            format=read_format(self.text.format, "text.format"),
+            logprobs=self._logprobs(),
+            truncate=self.truncation == "auto",
+            keep_alive=self.seconds_to_stay(),
+        )
+
+    def _messages(self, target: Target, items: list[Frame], history: Sequence[Frame]) -> tuple[Message, ...]:
+        new = struct_of({"input": items}, Items).input
+        messages = read_items(msgspec.convert(history, list[Item]), new)
+        if not self.instructions:
+            return with_system(messages, target.system)
+        if messages[0].role != "system":
+            return with_system(messages, self.instructions)
+        both = f"{self.instructions}\n\n{messages[0].content}"
+        return (Message(role="system", content=both), *messages[1:])
+
+    def _logprobs(self) -> int | None:
+        return (self.top_logprobs or 0) if LOGPROBS in self.include or self.top_logprobs else None
+
+    def _refuse(self) -> None:
+        if self.background:
+            raise Unsupported("Responses in the background are not supported.", param="background")
+        for name in ("conversation", "prompt"):
+            if getattr(self, name) is not None:
+                raise Unsupported(f"{name} is not supported here.", param=name)

@@ -1,0 +1,58 @@
+"""A response before anything is in it: what was asked for, told back."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from hugweb.api.openai.frames import Frame, new_id
+from hugweb.api.openai.responses.output import IN_PROGRESS
+from hugweb.api.openai.responses.requests import ResponseBody
+from inference.protocol import Generate, Tool
+
+
+def new_response(body: ResponseBody, asked: Generate) -> Frame:
+    """The response to ``body``, which ``asked`` is sent to the engine for."""
+    return {
+        "id": new_id("resp_"),
+        "object": "response",
+        "created_at": int(time.time()),
+        "completed_at": None,
+        "status": IN_PROGRESS,
+        "background": False,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": body.instructions,
+        "max_output_tokens": body.max_output_tokens,
+        "metadata": body.metadata,
+        "model": body.model,
+        "output": [],
+        "parallel_tool_calls": body.parallel_tool_calls,
+        "previous_response_id": body.previous_response_id,
+        "reasoning": {"effort": body.reasoning.effort, "summary": None},
+        "store": body.store,
+        "temperature": asked.options.temperature,
+        "text": {"format": _format(body)},
+        "tool_choice": body.tool_choice,
+        "tools": [_tool(tool) for tool in asked.tools],
+        "top_logprobs": body.top_logprobs,
+        "top_p": asked.options.top_p,
+        "truncation": body.truncation,
+        "usage": None,
+        "user": body.user,
+    }
+
+
+def _format(body: ResponseBody) -> Frame:
+    return msgspec.to_builtins(body.text.format) if body.text.format else {"type": "text"}
+
+
+def _tool(tool: Tool) -> Frame:
+    return {
+        "type": "function",
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+        "strict": True,
+    }

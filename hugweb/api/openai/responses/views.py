@@ -1,0 +1,125 @@
+"""Responses: parse, go on from what is kept, ask, write, keep."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+import msgspec
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponseBase
+
+from hugweb.api.body import parse
+from hugweb.api.endpoint import endpoint
+from hugweb.api.generation import Answer, begin
+from hugweb.api.openai.capabilities import resolve
+from hugweb.api.openai.frames import Frame
+from hugweb.api.openai.responses.events import ENDS, ResponseEvents, encoded
+from hugweb.api.openai.responses.requests import ResponseBody
+from hugweb.api.openai.responses.response import new_response
+from hugweb.api.openai.stored.selectors import response_get, response_history
+from hugweb.api.openai.stored.services import response_delete, response_store
+from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
+from inference.errors import EngineDied, InvalidRequest
+from inference.protocol import Done
+from inference.providers.registry import get_provider
+
+MAX_LISTED = 100
+
+Keep = Callable[[Frame], Awaitable[None]]
+
+
+@endpoint("POST")
+async def responses(request: HttpRequest) -> HttpResponseBase:
+    body = parse(request.body, ResponseBody)
+    target = await resolve(body.model, "completion", "responses")
+    thread, history = await _history(body)
+    items = body.items()
+    asked = body.request(target, items, history)
+    answer = await begin(get_provider(target.provider).stream(asked))
+    events = ResponseEvents(new_response(body, asked), request.path)
+    frames = _written(answer, events, _keeper(body, thread, items))
+    if not body.stream:
+        return json_response(await _whole(frames))
+    return stream_response(
+        request,
+        frames,
+        lambda frame: [encoded(frame)],
+        EVENT_STREAM,
+        lambda error: map(encoded, events.failed(error)),
+    )
+
+
+@endpoint("GET", "HEAD", "DELETE")
+async def response(request: HttpRequest, id: str) -> HttpResponseBase:
+    if request.method == "DELETE":
+        await sync_to_async(response_delete)(owner=_owner(), id=id)
+        return json_response({"id": id, "object": "response", "deleted": True})
+    stored = await sync_to_async(response_get)(owner=_owner(), id=id)
+    return json_response(msgspec.Raw(stored.response.encode()))
+
+
+@endpoint("GET", "HEAD")
+async def input_items(request: HttpRequest, id: str) -> HttpResponseBase:
+    """What a response was asked with, the last first unless ``order`` says ``asc``; ``after`` is an id."""
+    stored = await sync_to_async(response_get)(owner=_owner(), id=id)
+    found = stored.item_list if request.GET.get("order") == "asc" else stored.item_list[::-1]
+    ids = [item["id"] for item in found]
+    after, limit = request.GET.get("after"), request.GET.get("limit", "20")
+    start = ids.index(after) + 1 if after in ids else 0
+    page = found[start : start + _limit(limit)]
+    return json_response(
+        {
+            "object": "list",
+            "data": page,
+            "first_id": page[0]["id"] if page else None,
+            "last_id": page[-1]["id"] if page else None,
+            "has_more": start + len(page) < len(found),
+        }
+    )
+
+
+def _limit(given: str) -> int:
+    if not given.isdecimal() or not 1 <= int(given[:4]) <= MAX_LISTED:
+        raise InvalidRequest(f"limit is a number from 1 to {MAX_LISTED}.", param="limit")
+    return int(given)
+
+
+def _owner() -> int | None:
+    """Whose responses these are: of whoever is at this machine."""
+    return None
+
+
+async def _history(body: ResponseBody) -> tuple[str, list[Frame]]:
+    """The thread that ``body`` goes on, and what was said in it; nothing where it begins one."""
+    if not body.previous_response_id:
+        return "", []
+    return await sync_to_async(response_history)(owner=_owner(), previous=body.previous_response_id)
+
+
+def _keeper(body: ResponseBody, thread: str, items: list[Frame]) -> Keep:
+    async def keep(response: Frame) -> None:
+        if body.store:
+            await sync_to_async(response_store)(owner=_owner(), thread=thread, items=items, response=response)
+
+    return keep
+
+
+async def _written(answer: Answer, events: ResponseEvents, keep: Keep) -> AsyncGenerator[Frame, None]:
+    """The frames of ``answer``; the response is kept before a client hears of its end."""
+    async with contextlib.aclosing(answer):
+        async for event in answer:
+            frames = list(events.of(event))
+            if isinstance(event, Done):
+                await keep(frames[-1]["response"])
+            for frame in frames:
+                yield frame
+
+
+async def _whole(frames: AsyncGenerator[Frame, None]) -> Frame:
+    """The response that the last of ``frames`` carries."""
+    async with contextlib.aclosing(frames):
+        async for frame in frames:
+            if frame["type"] in ENDS:
+                return frame["response"]
+    raise EngineDied

@@ -1,0 +1,364 @@
+"""Responses over a real server, driven by OpenAI's client."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import openai
+import pytest
+
+from inference.errors import Busy, InferenceError
+from inference.protocol import (
+    Called,
+    Done,
+    Failed,
+    Generate,
+    Logprob,
+    Message,
+    Text,
+    Thought,
+    Tool,
+    ToolCall,
+    Usage,
+)
+from tests.api.openai.conftest import ABLE, ALIAS, MODEL, Stage, endless
+
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_URL = "data:image/png;base64," + base64.b64encode(PNG).decode()
+WEATHER: Any = {
+    "type": "function",
+    "name": "weather",
+    "description": "The weather.",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    "strict": True,
+}
+CALLED = Called(call=ToolCall(name="weather", arguments={"city": "Köln"}, id="call_1"))
+
+
+def test_an_answer_in_one_piece(stage: Stage) -> None:
+    answer = stage.client.responses.create(model=MODEL, input="one two", instructions="Be brief.")
+    assert answer.id.startswith("resp_")
+    assert (answer.object, answer.model, answer.status) == ("response", MODEL, "completed")
+    assert (answer.output_text, answer.instructions, answer.error) == ("one two ", "Be brief.", None)
+    (message,) = answer.output
+    assert (message.type, message.role, message.status) == ("message", "assistant", "completed")
+    assert answer.usage
+    assert (answer.usage.input_tokens, answer.usage.output_tokens, answer.usage.total_tokens) == (2, 2, 4)
+    asked = stage.asked(Generate)
+    assert asked.messages == (
+        Message(role="system", content="Be brief."),
+        Message(role="user", content="one two"),
+    )
+    assert asked.truncate is False
+
+
+def test_a_stream_has_its_events_in_order(stage: Stage) -> None:
+    usage = Usage(prompt=9, cached=4, completion=6)
+    stage.answer(
+        Thought(text="Hm", tokens=2),
+        Thought(text="…"),
+        Text(text="Y"),
+        Text(text="es"),
+        CALLED,
+        Done(reason="stop", usage=usage),
+    )
+    events = list(stage.client.responses.create(model=ABLE, input="x", stream=True, tools=[WEATHER]))
+    assert [event.type.removeprefix("response.") for event in events] == [
+        "created",
+        "in_progress",
+        "output_item.added",
+        "reasoning_summary_part.added",
+        "reasoning_summary_text.delta",
+        "reasoning_summary_text.delta",
+        "reasoning_summary_text.done",
+        "reasoning_summary_part.done",
+        "output_item.done",
+        "output_item.added",
+        "content_part.added",
+        "output_text.delta",
+        "output_text.delta",
+        "output_text.done",
+        "content_part.done",
+        "output_item.done",
+        "output_item.added",
+        "function_call_arguments.delta",
+        "function_call_arguments.done",
+        "output_item.done",
+        "completed",
+    ]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    begun: Any = [event.item for event in events if event.type == "response.output_item.added"]
+    ended: Any = [event.item for event in events if event.type == "response.output_item.done"]
+    assert [item.id for item in begun] == [item.id for item in ended]
+    assert [item.status for item in begun] == ["in_progress"] * 3
+    assert (begun[0].summary, begun[1].content, begun[2].arguments) == ([], [], "")
+    last: Any = events[-1]
+    assert [item.to_dict() for item in last.response.output] == [item.to_dict() for item in ended]
+    assert (ended[0].summary[0].text, ended[1].content[0].text) == ("Hm…", "Yes")
+    assert (ended[2].name, ended[2].call_id, json.loads(ended[2].arguments)) == (
+        "weather",
+        "call_1",
+        {"city": "Köln"},
+    )
+    assert last.response.status == "completed"
+    assert last.response.usage.input_tokens_details.cached_tokens == 4
+    assert last.response.usage.output_tokens_details.reasoning_tokens == 3
+
+
+def test_the_wire_names_each_event(stage: Stage) -> None:
+    status, text = stage.post("/v1/responses", {"model": MODEL, "input": "one", "stream": True})
+    assert status == 200
+    for block in text.decode().strip().split("\n\n"):
+        name, data = block.split("\n")
+        assert name.removeprefix("event: ") == json.loads(data.removeprefix("data: "))["type"]
+
+
+def test_the_clients_own_collector_takes_the_stream(stage: Stage) -> None:
+    stage.answer(Text(text="Y"), Text(text="es"), CALLED, Done(reason="stop"))
+    with stage.client.responses.stream(model=ABLE, input="x", tools=[WEATHER]) as stream:
+        said = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        final = stream.get_final_response()
+    assert said == ["Y", "es"]
+    assert final.output_text == "Yes"
+    assert final.output[1].type == "function_call"
+
+
+async def test_the_asynchronous_client(stage: Stage) -> None:
+    async with openai.AsyncOpenAI(base_url=stage.base, api_key="-", max_retries=0) as client:
+        answer = await client.responses.create(model=MODEL, input="one")
+        assert answer.output_text == "one "
+        stream = await client.responses.create(model=MODEL, input="one", stream=True)
+        assert [event.type async for event in stream][-1] == "response.completed"
+
+
+def test_an_answer_that_is_cut_says_so(stage: Stage) -> None:
+    stage.answer(Text(text="Yes"), Done(reason="length"))
+    answer = stage.client.responses.create(model=MODEL, input="x", max_output_tokens=1)
+    assert answer.status == "incomplete"
+    assert answer.incomplete_details
+    assert answer.incomplete_details.reason == "max_output_tokens"
+    assert answer.output[0].status == "incomplete"
+    assert stage.asked(Generate).options.num_predict == 1
+    events = list(stage.client.responses.create(model=MODEL, input="x", stream=True))
+    assert events[-1].type == "response.incomplete"
+
+
+def test_an_empty_answer_is_a_message_with_nothing_in_it(stage: Stage) -> None:
+    stage.answer(Done(reason="stop"))
+    answer = stage.client.responses.create(model=MODEL, input="x")
+    assert (answer.output_text, [item.type for item in answer.output]) == ("", ["message"])
+
+
+def test_every_kind_of_item_becomes_messages(stage: Stage) -> None:
+    call = {"type": "function_call", "call_id": "call_1", "name": "weather", "arguments": '{"city":"Köln"}'}
+    stage.client.responses.create(
+        model=ABLE,
+        instructions="Be brief.",
+        tools=[WEATHER],
+        input=[
+            {"role": "developer", "content": "Be kind."},
+            {
+                "type": "message",
+                "role": "user",
+                "content": [
+                    {"type": "input_text", "text": "Köln?"},
+                    {"type": "input_image", "image_url": PNG_URL, "detail": "auto"},
+                ],
+            },
+            {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hm."}]},
+            {
+                "type": "message",
+                "id": "msg_1",
+                "role": "assistant",
+                "status": "completed",
+                "content": [{"type": "output_text", "text": "I look.", "annotations": []}],
+            },
+            call,
+            {"type": "function_call_output", "call_id": "call_1", "output": "Rain."},
+            {"role": "user", "content": "Thanks."},
+        ],
+    )
+    assert stage.asked(Generate).messages == (
+        Message(role="system", content="Be brief.\n\nBe kind."),
+        Message(role="user", content="Köln?", images=(PNG,)),
+        Message(
+            role="assistant",
+            content="I look.",
+            thinking="Hm.",
+            tool_calls=(ToolCall(name="weather", arguments={"city": "Köln"}, id="call_1"),),
+        ),
+        Message(role="tool", content="Rain.", tool_call_id="call_1", tool_name="weather"),
+        Message(role="user", content="Thanks."),
+    )
+
+
+def test_options_tools_and_formats_reach_the_engine_and_are_told_back(stage: Stage) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    answer = stage.client.responses.create(
+        model=ABLE,
+        input="x",
+        temperature=0.5,
+        top_p=0.9,
+        tools=[WEATHER],
+        tool_choice={"type": "function", "name": "weather"},
+        parallel_tool_calls=False,
+        reasoning={"effort": "high", "summary": "auto"},
+        text={"format": {"type": "json_schema", "name": "x", "schema": schema, "strict": True}},
+        truncation="auto",
+        metadata={"a": "b"},
+        include=["reasoning.encrypted_content"],
+        extra_body={"keep_alive": 0, "options": {"num_ctx": 99}},
+    )
+    asked = stage.asked(Generate)
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
+    assert asked.tools == (Tool(name="weather", description="The weather.", parameters=parameters),)
+    assert (asked.tool_choice, asked.tool_name, asked.parallel_tool_calls) == ("required", "weather", False)
+    assert (asked.options.temperature, asked.options.top_p, asked.options.num_ctx) == (0.5, 0.9, 99)
+    assert (asked.think, json.loads(asked.format), asked.truncate) == ("high", schema, True)
+    assert asked.keep_alive == 0
+    assert (answer.temperature, answer.top_p, answer.metadata) == (0.5, 0.9, {"a": "b"})
+    assert (answer.tools[0].type, answer.parallel_tool_calls) == ("function", False)
+    assert answer.reasoning
+    assert answer.reasoning.effort == "high"
+
+
+def test_logprobs(stage: Stage) -> None:
+    one = Logprob(token=1, text="Y", raw=b"Y", logprob=-0.5)
+    stage.answer(Text(text="Y", logprobs=(one,)), Done(reason="stop"))
+    answer: Any = stage.client.responses.create(
+        model=MODEL, input="x", top_logprobs=2, include=["message.output_text.logprobs"]
+    )
+    assert answer.output[0].content[0].logprobs[0].logprob == -0.5
+    assert stage.asked(Generate).logprobs == 2
+
+
+def test_a_thread_goes_on_from_what_is_kept(stage: Stage) -> None:
+    stage.answer(Thought(text="Hm"), CALLED, Done(reason="stop"))
+    first = stage.client.responses.create(
+        model=ABLE, input="Köln?", tools=[WEATHER], instructions="Gone later."
+    )
+    stage.answer(Text(text="It rains."), Done(reason="stop"))
+    output: Any = [{"type": "function_call_output", "call_id": "call_1", "output": "Rain."}]
+    events = list(
+        stage.client.responses.create(
+            model=ABLE, input=output, previous_response_id=first.id, tools=[WEATHER], stream=True
+        )
+    )
+    second: Any = events[-1]
+    stage.client.responses.create(model=ABLE, input="And now?", previous_response_id=second.response.id)
+    assert stage.asked(Generate).messages == (
+        Message(role="user", content="Köln?"),
+        Message(
+            role="assistant",
+            thinking="Hm",
+            tool_calls=(ToolCall(name="weather", arguments={"city": "Köln"}, id="call_1"),),
+        ),
+        Message(role="tool", content="Rain.", tool_call_id="call_1", tool_name="weather"),
+        Message(role="assistant", content="It rains."),
+        Message(role="user", content="And now?"),
+    )
+    fork = stage.client.responses.create(model=ABLE, input="Other.", previous_response_id=first.id)
+    assert [message.content for message in stage.asked(Generate).messages] == ["Köln?", "", "Other."]
+    stage.client.responses.delete(first.id)
+    with pytest.raises(openai.BadRequestError) as error:
+        stage.client.responses.create(model=ABLE, input="x", previous_response_id=fork.id)
+    assert error.value.param == "previous_response_id"
+
+
+def test_a_response_can_be_read_and_forgotten(stage: Stage) -> None:
+    answer = stage.client.responses.create(model=MODEL, input="one\x00two")
+    read = stage.client.responses.retrieve(answer.id)
+    assert read.to_dict() == answer.to_dict()
+    items: Any = stage.client.responses.input_items.list(answer.id)
+    assert [(item.role, item.content) for item in items] == [("user", "one\x00two")]
+    stage.client.responses.delete(answer.id)
+    for again in (stage.client.responses.retrieve, stage.client.responses.delete):
+        with pytest.raises(openai.NotFoundError):
+            again(answer.id)
+
+
+def test_items_are_listed_in_pages(stage: Stage) -> None:
+    said: Any = [{"role": "user", "content": str(number)} for number in range(5)]
+    answer = stage.client.responses.create(model=MODEL, input=said)
+    items: Any = stage.client.responses.input_items.list(answer.id, limit=2, order="asc")
+    assert [item.content for item in items] == ["0", "1", "2", "3", "4"]
+    newest: Any = stage.client.responses.input_items.list(answer.id, limit=2)
+    assert [item.content for item in newest.data] == ["4", "3"]
+    with pytest.raises(openai.BadRequestError):
+        stage.client.responses.input_items.list(answer.id, limit=0)
+
+
+def test_what_is_not_to_be_kept_is_not(stage: Stage) -> None:
+    answer = stage.client.responses.create(model=MODEL, input="one", store=False)
+    with pytest.raises(openai.NotFoundError):
+        stage.client.responses.retrieve(answer.id)
+
+
+def test_an_alias_speaks_first(stage: Stage) -> None:
+    stage.client.responses.create(model=ALIAS, input="x")
+    assert stage.asked(Generate).messages[0] == Message(role="system", content="Be brief.")
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"input": ""}, "input"),
+        ({"input": []}, "input"),
+        ({"input": None}, "input"),
+        ({"input": 1}, "input"),
+        ({"input": ["x"]}, "input[0]"),
+        ({"input": [{"role": "wizard", "content": "x"}]}, "input[0].role"),
+        ({"input": [{"content": "x"}]}, "input[0].role"),
+        ({"input": [{"type": "web_search_call"}]}, "input[0].type"),
+        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0].type"),
+        ({"input": [{"type": "function_call", "name": "a", "arguments": "x"}]}, "input[0].arguments"),
+        ({"input": [{"type": "function_call", "arguments": "{}"}]}, "input[0].name"),
+        ({"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, "input[0].content[0].type"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
+            "input[0].content[0].image_url",
+        ),
+        ({"input": [{"role": "user", "content": "x"}] * 1001}, "input"),
+        ({"previous_response_id": "resp_nope"}, "previous_response_id"),
+        ({"max_output_tokens": 0}, "max_output_tokens"),
+        ({"background": True}, "background"),
+        ({"conversation": "conv_1"}, "conversation"),
+        ({"prompt": {"id": "p"}}, "prompt"),
+        ({"truncation": "some"}, "truncation"),
+        ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "function"}]}, "tools[0].name"),
+        ({"tools": [WEATHER], "tool_choice": {"type": "function", "name": "clock"}}, "tool_choice"),
+        ({"temperature": 1000}, "temperature"),
+    ],
+)
+def test_what_is_wrong_is_a_400_that_names_the_field(stage: Stage, body: Any, param: str) -> None:
+    status, text = stage.post("/v1/responses", {"model": ABLE, "input": "x", **body})
+    error = json.loads(text)["error"]
+    assert (status, error["type"], error["param"]) == (400, "invalid_request_error", param)
+    assert stage.engine.requests == []
+
+
+def test_errors_before_the_first_text_and_in_mid_stream(stage: Stage) -> None:
+    stage.answer(Failed.of(Busy()))
+    with pytest.raises(openai.InternalServerError) as refused:
+        stage.client.responses.create(model=MODEL, input="x", stream=True)
+    assert refused.value.status_code == 503
+    stage.answer(Text(text="one "), Failed.of(InferenceError("It broke.")))
+    seen: list[Any] = []
+    with pytest.raises(openai.APIError, match=r"^It broke\.$"):
+        for event in stage.client.responses.create(model=MODEL, input="x", stream=True):
+            seen.append(event)
+    assert (seen[-1].type, seen[-1].response.status) == ("response.failed", "failed")
+    assert seen[-1].response.error.message == "It broke."
+    assert seen[-1].response.output[0].status == "incomplete"
+    with pytest.raises(openai.NotFoundError):
+        stage.client.responses.retrieve(seen[0].response.id)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_cancels(stage: Stage, stream: bool) -> None:
+    stage.engine.script = endless(Text(text="one "))
+    stage.leave("/v1/responses", {"model": MODEL, "input": "x", "stream": stream})

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from hugweb.api.openai.stored import services
+from hugweb.api.openai.stored.models import StoredResponse
+from hugweb.api.openai.stored.selectors import response_get, response_history
+from hugweb.api.openai.stored.services import response_delete, response_store
+from inference.errors import InvalidRequest, NotFound
+
+pytestmark = pytest.mark.django_db
+
+
+def store(id: str, *, previous: str = "", thread: str = "", owner: int | None = None) -> StoredResponse:
+    response: dict[str, Any] = {"id": id, "previous_response_id": previous or None, "output": [f"{id} out"]}
+    return response_store(owner=owner, thread=thread, items=[{"said": id}], response=response)
+
+
+def test_a_thread_is_told_in_order_and_without_its_other_branches() -> None:
+    store("a")
+    store("b", previous="a", thread="a")
+    store("other", previous="a", thread="a")
+    store("c", previous="b", thread="a")
+    thread, items = response_history(owner=None, previous="c")
+    assert thread == "a"
+    assert items == [{"said": "a"}, "a out", {"said": "b"}, "b out", {"said": "c"}, "c out"]
+
+
+def test_a_thread_that_names_itself_ends() -> None:
+    store("a", previous="a")
+    with pytest.raises(InvalidRequest):
+        response_history(owner=None, previous="a")
+
+
+def test_what_belongs_to_somebody_else_is_not_there() -> None:
+    mine, other = (User.objects.create_user(name).pk for name in ("me", "other"))
+    store("a", owner=mine)
+    assert response_get(owner=mine, id="a").owner_id == mine
+    for owner in (other, None):
+        with pytest.raises(NotFound):
+            response_get(owner=owner, id="a")
+        with pytest.raises(NotFound):
+            response_delete(owner=owner, id="a")
+        with pytest.raises(InvalidRequest):
+            response_history(owner=owner, previous="a")
+
+
+def test_only_so_many_are_kept_for_each_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = User.objects.create_user("me").pk
+    monkeypatch.setattr(services, "MAX_RESPONSES", 2)
+    store("theirs", owner=owner)
+    for id in ("a", "b", "c"):
+        store(id)
+    assert set(StoredResponse.objects.values_list("pk", flat=True)) == {"theirs", "b", "c"}
+
+
+def test_only_so_many_bytes_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = store("a").size
+    assert size > 0
+    monkeypatch.setattr(services, "MAX_BYTES", 2 * size)
+    store("b")
+    store("c")
+    assert set(StoredResponse.objects.values_list("pk", flat=True)) == {"b", "c"}
+
+
+def test_what_is_old_is_forgotten() -> None:
+    store("a")
+    StoredResponse.objects.update(created=timezone.now() - timedelta(days=31))
+    store("b")
+    assert list(StoredResponse.objects.values_list("pk", flat=True)) == ["b"]
