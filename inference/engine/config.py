@@ -13,7 +13,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What the engine needs to know.
 
     ``address``: path of its socket. ``model_roots``: folders that models may be loaded from.
-    ``cache``: a folder of its own, for what it need not make twice.
+    ``cache``: a folder of its own, for what it need not make twice; none, and it goes without.
     ``num_parallel``: requests of one model at a time (0: as many as memory allows, up to 8).
     ``max_queue``: requests that may wait, for a load and at each model.
     ``keep_alive`` and ``load_timeout`` in seconds, ``context_length`` in tokens (0: the model's).
@@ -21,7 +21,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     address: str
     model_roots: tuple[str, ...]
-    cache: str
+    cache: str = ""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     max_models: Annotated[int, Meta(ge=1)] = 2

@@ -51,7 +51,8 @@ def load_handler(model: ModelRef, config: EngineConfig) -> ModelHandler:
 
 def warm_up(config: EngineConfig) -> None:
     """Make ready what the first load will need: the libraries take seconds, their models often less."""
-    KERNELS.start(Path(config.cache, "kernels"))
+    if config.cache:
+        KERNELS.start(Path(config.cache, "kernels"))
     importlib.import_module(HANDLERS["text"])
 
 
