@@ -10,7 +10,7 @@ import msgspec
 from aliases.models import Alias
 from inference.errors import InvalidRequest, ModelNotFound
 from inference.models import ModelRecord
-from inference.protocol import ModelRef, Options, Quantization
+from inference.protocol import Message, ModelRef, Options, Quantization
 
 # Ollama's grammar of model names: [host/][namespace/]model[:tag], at most 80 characters a part.
 _NAME = re.compile(
@@ -26,7 +26,8 @@ DEFAULT_TAG = "latest"
 class Target:
     """What a name stands for: the model, who provides it, and the alias's defaults.
 
-    ``model.name`` is the name that was asked for, ``record.name`` that of the model itself.
+    ``model.name`` is the name that was asked for, ``record.name`` that of the model itself;
+    ``alias`` is ``None`` where the model was asked for by its own name.
     """
 
     provider: str
@@ -34,6 +35,8 @@ class Target:
     record: ModelRecord
     system: str = ""
     options: Options = Options()
+    messages: tuple[Message, ...] = ()
+    alias: Alias | None = None
 
 
 def canonical_name(name: str) -> str:
@@ -46,18 +49,35 @@ def canonical_name(name: str) -> str:
     return plain if tag.lower() == DEFAULT_TAG else f"{plain}:{tag}"
 
 
+def full_name(name: str) -> str:
+    """A canonical ``name`` with its tag, as Ollama lists it."""
+    return name if ":" in name else f"{name}:{DEFAULT_TAG}"
+
+
+def alias_find(name: str) -> Alias | None:
+    """The alias with this canonical name, whatever the case."""
+    return Alias.objects.filter(name__iexact=name).first()
+
+
 def alias_resolve(name: str) -> Target:
     """The target of an alias or model, whatever the case; ``ModelNotFound`` if there is none."""
     wanted = canonical_name(name)
-    alias = Alias.objects.filter(name__iexact=wanted).first()
+    alias = alias_find(wanted)
     record = ModelRecord.objects.filter(name__iexact=alias.model if alias else wanted).first()
     if record is None:
         raise ModelNotFound.named(name)
     if alias is None:
         return Target(record.provider, ModelRef(name=record.name, path=str(record.path)), record)
-    model = ModelRef(
-        name=alias.name,
-        path=str(record.path),
-        quantization=msgspec.convert(alias.quantization, Quantization),
+    return Target(
+        provider=alias.provider,
+        model=ModelRef(
+            name=alias.name,
+            path=str(record.path),
+            quantization=msgspec.convert(alias.quantization, Quantization),
+        ),
+        record=record,
+        system=alias.system,
+        options=msgspec.convert(alias.options or {}, Options),
+        messages=msgspec.convert(alias.messages or (), tuple[Message, ...]),
+        alias=alias,
     )
-    return Target(alias.provider, model, record, alias.system, msgspec.convert(alias.options or {}, Options))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aliases.models import Alias
-from aliases.selectors import DEFAULT_TAG, alias_resolve
+from aliases.selectors import alias_resolve, full_name
 from hugweb.api.ollama.frames import timestamp
 from inference.errors import ModelNotFound
 from inference.models import ModelRecord
@@ -37,8 +37,8 @@ def running(models: tuple[LoadedModel, ...]) -> list[dict[str, Any]]:
 def _running(model: LoadedModel, now: datetime) -> dict[str, Any]:
     stay = FOREVER if model.expires_in < 0 else timedelta(seconds=min(model.expires_in, 1e9))
     entry = {
-        "name": f"{model.name}:{DEFAULT_TAG}",
-        "model": f"{model.name}:{DEFAULT_TAG}",
+        "name": full_name(model.name),
+        "model": full_name(model.name),
         "size": model.size,
         "digest": "",
         "details": {},
@@ -55,8 +55,8 @@ def _running(model: LoadedModel, now: datetime) -> dict[str, Any]:
 
 def _tag(name: str, record: ModelRecord) -> dict[str, Any]:
     return {
-        "name": f"{name}:{DEFAULT_TAG}",
-        "model": f"{name}:{DEFAULT_TAG}",
+        "name": full_name(name),
+        "model": full_name(name),
         "size": record.size,
         "digest": record.digest,
         "details": _details(record),

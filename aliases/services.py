@@ -1,0 +1,99 @@
+"""Writes aliases: every check that a new name has to pass is here.
+
+Each service takes names as clients write them and raises ``InferenceError`` with a text for people.
+Knows nothing of HTTP, of commands and of the admin.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from msgspec import Meta, Struct
+
+from aliases.models import Alias
+from aliases.selectors import Target, alias_find, alias_resolve, canonical_name
+from inference.errors import InvalidRequest, ModelNotFound
+from inference.models import ModelRecord
+from inference.protocol import MAX_MESSAGES, Message, Options, Quantization
+
+LONGEST_SYSTEM = 262_144
+LONGEST_LICENSE = 1_048_576
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What an alias adds to its source; ``None`` leaves it as the source has it.
+
+    ``options`` are laid over the source's, one by one; everything else replaces.
+    """
+
+    description: Annotated[str, Meta(max_length=200)] | None = None
+    system: Annotated[str, Meta(max_length=LONGEST_SYSTEM)] | None = None
+    messages: Annotated[tuple[Message, ...], Meta(max_length=MAX_MESSAGES)] | None = None
+    options: Options = Options()
+    quantization: Quantization | None = None
+    license: Annotated[str, Meta(max_length=LONGEST_LICENSE)] | None = None
+
+
+def alias_create(*, name: str, source: str, settings: Settings = Settings()) -> Alias:
+    """Make ``name`` stand for ``source``, a model or an alias, in place of an older alias.
+
+    What the source alias says is copied: a later change of it changes nothing here. Raises
+    ``InvalidRequest`` for a name that is none or that a model has, and ``ModelNotFound``.
+    """
+    settings = _checked(settings)
+    wanted = canonical_name(name)
+    target = alias_resolve(source)
+    with transaction.atomic():
+        if ModelRecord.objects.filter(name__iexact=wanted).exists():
+            raise InvalidRequest(f"'{wanted}' is a model on this machine. Choose another name.")
+        alias = alias_find(wanted) or Alias()
+        alias.name = wanted
+        _fill(alias, target, settings)
+        _save(alias)
+    return alias
+
+
+def alias_copy(*, source: str, destination: str) -> Alias:
+    """Give ``source``, a model or an alias, another name as well."""
+    return alias_create(name=destination, source=source)
+
+
+def alias_delete(*, name: str) -> None:
+    """Remove the alias; its model stays. ``ModelNotFound`` if there is no such alias."""
+    alias = alias_find(canonical_name(name))
+    if alias is None:
+        raise ModelNotFound.named(name)
+    alias.delete()
+
+
+def _checked(settings: Settings) -> Settings:
+    """``settings``, within their bounds."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(settings), Settings)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"This alias cannot be made: {error}") from error
+
+
+def _fill(alias: Alias, target: Target, settings: Settings) -> None:
+    source = target.alias or Alias()
+    alias.provider = target.provider
+    alias.model = target.record.name
+    alias.options = msgspec.to_builtins(settings.options.over(target.options))
+    if settings.messages is None:
+        alias.messages = source.messages
+    else:
+        alias.messages = msgspec.to_builtins(settings.messages)
+    for name in ("description", "system", "quantization", "license"):
+        given = getattr(settings, name)
+        setattr(alias, name, getattr(source, name) if given is None else given)
+
+
+def _save(alias: Alias) -> None:
+    try:
+        alias.full_clean()
+    except ValidationError as error:
+        raise InvalidRequest(f"This alias cannot be made: {' '.join(error.messages)}") from error
+    alias.save()

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+
+from aliases.models import Alias
+from aliases.selectors import alias_resolve
+from aliases.services import Settings, alias_copy, alias_create, alias_delete
+from inference.errors import InvalidRequest, ModelNotFound
+from inference.models import ModelRecord
+from inference.protocol import Message, Options
+
+
+@pytest.fixture(autouse=True)
+def record(db: None) -> ModelRecord:
+    return ModelRecord.objects.create(
+        name="Org/Model-1B", source="store", folder="Org/Model-1B", architecture="llama", digest="0" * 64
+    )
+
+
+FULL = Settings(
+    system="Be brief.",
+    messages=(Message(role="user", content="Hi"), Message(role="assistant", content="Yo")),
+    options=Options(temperature=0.1, top_k=7),
+    quantization="int8",
+    license="MIT",
+)
+
+
+def test_an_alias_says_what_it_was_given(record: ModelRecord) -> None:
+    alias_create(name="Small:latest", source="org/model-1b", settings=FULL)
+    target = alias_resolve("small")
+    assert target.record == record
+    assert (target.model.name, target.model.quantization) == ("Small", "int8")
+    assert (target.system, target.options, target.messages) == (FULL.system, FULL.options, FULL.messages)
+
+
+@pytest.mark.parametrize("name", ["small", "small:8b", "me/small", "me/small:Q4.0", "_x"])
+def test_names_are_ollamas(name: str) -> None:
+    alias_create(name=name, source="org/model-1b")
+    assert alias_resolve(name.upper()).model.name == name
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "a/b/c/d", "-x", "a" * 81, "x:"])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidRequest, match="^invalid model name$"):
+        alias_create(name=name, source="org/model-1b")
+
+
+def test_a_models_name_is_taken() -> None:
+    with pytest.raises(InvalidRequest, match="Choose another name"):
+        alias_create(name="ORG/model-1b", source="org/model-1b")
+    assert not Alias.objects.exists()
+
+
+def test_an_older_alias_is_replaced_as_a_whole() -> None:
+    alias_create(name="small", source="org/model-1b", settings=FULL)
+    alias_create(name="SMALL", source="org/model-1b", settings=Settings(system="New."))
+    alias = Alias.objects.get()
+    assert (alias.name, alias.system, alias.options, alias.quantization) == ("SMALL", "New.", {}, "none")
+
+
+def test_an_alias_of_an_alias_begins_with_what_that_says() -> None:
+    alias_create(name="one", source="org/model-1b", settings=FULL)
+    alias_create(name="two", source="one", settings=Settings(system="", options=Options(top_k=9)))
+    alias_create(name="one", source="org/model-1b")
+    target = alias_resolve("two")
+    assert target.system == ""
+    assert target.options == Options(temperature=0.1, top_k=9)
+    assert (target.messages, target.model.quantization) == (FULL.messages, "int8")
+
+
+def test_an_alias_may_be_made_of_itself() -> None:
+    """What ``/save`` and Open WebUI do with a model that they change."""
+    alias_create(name="one", source="org/model-1b", settings=FULL)
+    alias_create(name="one", source="one", settings=Settings(system="New."))
+    target = alias_resolve("one")
+    assert (target.system, target.options) == ("New.", FULL.options)
+
+
+def test_an_unknown_source_is_not_found() -> None:
+    with pytest.raises(ModelNotFound, match="^model 'nope' not found$"):
+        alias_create(name="x", source="nope")
+
+
+def test_a_copy_is_the_same_under_another_name() -> None:
+    alias_create(name="one", source="org/model-1b", settings=FULL)
+    alias_copy(source="one", destination="two")
+    alias_delete(name="ONE:latest")
+    assert alias_resolve("two").options == FULL.options
+    with pytest.raises(ModelNotFound):
+        alias_resolve("one")
+
+
+@pytest.mark.parametrize("name", ["nope", "org/model-1b"])
+def test_only_aliases_are_deleted(name: str) -> None:
+    with pytest.raises(ModelNotFound, match=f"^model '{name}' not found$"):
+        alias_delete(name=name)
+    assert ModelRecord.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(options=Options(temperature=-1)),
+        Settings(options=Options(stop=("",))),
+        Settings(description="x" * 201),
+        Settings(system="x" * 300_000),
+        Settings(quantization="int2"),  # type: ignore[arg-type]
+        Settings(messages=(Message(role="robot", content="x"),)),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_out_of_bounds_is_refused(settings: Settings) -> None:
+    with pytest.raises(InvalidRequest, match="cannot be made"):
+        alias_create(name="x", source="org/model-1b", settings=settings)
+    assert not Alias.objects.exists()
