@@ -15,26 +15,34 @@ from inference.protocol import (
     Called,
     Done,
     Drawing,
+    Embedded,
     Events,
     Logprob,
+    Picture,
+    Progress,
+    Ranked,
     Reason,
+    Rendered,
     Result,
     Text,
     Thought,
+    Tokens,
     ToolCall,
 )
 
-Content = Text | Thought | Called | Result | Drawing | Done
+# What an answer consists of, and what a client that asks for progress is told besides.
+Begun = Text | Thought | Called | Result | Drawing | Done
+Content = Begun | Progress
 Answer = AsyncGenerator[Content, None]
 
 
-async def begin(events: Events) -> Answer:
+async def begin(events: Events, *, progress: bool = False) -> Answer:
     """``events`` from their first content on, which is already there when this returns.
 
     Whatever can fail before that (no such model, no memory, no engine) is raised here, while the
-    response can still carry a status.
+    response can still carry a status. With ``progress``, what is being waited for is content too.
     """
-    answer = _content(events)
+    answer = _content(events, progress=progress)
     try:
         first = await anext(answer)
     except StopAsyncIteration as error:
@@ -45,10 +53,10 @@ async def begin(events: Events) -> Answer:
     return _resumed(first, answer)
 
 
-async def _content(events: Events) -> Answer:
+async def _content(events: Events, *, progress: bool) -> Answer:
     async with contextlib.aclosing(events):
         async for event in events:
-            if isinstance(event, Content):
+            if isinstance(event, Begun) or (progress and isinstance(event, Progress)):
                 yield event
 
 
@@ -121,8 +129,6 @@ async def fold(answer: Answer, samples: int = 1) -> Folded:
                     return Folded(folding, tuple(results), event)
                 case Text() | Thought() | Called():
                     folding[event.sample].add(event)
-                case Drawing():
-                    pass
-                case _:
+                case Rendered() | Tokens() | Embedded() | Ranked() | Picture():
                     results.append(event)
     raise EngineDied

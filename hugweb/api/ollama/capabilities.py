@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from aliases.selectors import DEFAULT_TAG, Target
+from aliases.selectors import Target, full_name
 from hugweb.api.ollama.requests import ChatBody, GenerateBody, GenerationBody
 from inference.errors import InvalidRequest, Unsupported
+from inference.protocol import MAX_TOP_LOGPROBS
 
 THINK_LEVELS = ("high", "medium", "low", "max")
 
@@ -31,7 +32,17 @@ def check_generate(body: GenerateBody, target: Target) -> None:
         _check_images(target)
 
 
+def check_draw(body: GenerateBody, target: Target) -> None:
+    """Raise ``InvalidRequest`` for what an image model cannot do."""
+    if body.raw or body.suffix or body.context or body.format or body.think or body.logprobs:
+        raise Unsupported(
+            f'"{target.model.name}" draws; it has no raw, suffix, context, format, think and logprobs'
+        )
+
+
 def _check(body: GenerationBody, target: Target, task: str) -> None:
+    if not 0 <= body.top_logprobs <= MAX_TOP_LOGPROBS:
+        raise InvalidRequest(f"top_logprobs must be between 0 and {MAX_TOP_LOGPROBS}")
     if "completion" not in target.record.capabilities:
         raise Unsupported(f'"{target.model.name}" does not support {task}')
     if isinstance(body.think, str) and body.think not in THINK_LEVELS:
@@ -40,8 +51,6 @@ def _check(body: GenerationBody, target: Target, task: str) -> None:
         )
     if body.think and "thinking" not in target.record.capabilities:
         raise Unsupported(f'"{target.model.name}" does not support thinking')
-    if body.logprobs:
-        raise Unsupported("logprobs are not supported yet.")
 
 
 def _check_images(target: Target) -> None:
@@ -53,4 +62,4 @@ def _qualified(target: Target) -> str:
     """The model's full name, as Ollama writes it in these texts."""
     name = target.model.name
     namespaced = name if "/" in name else f"library/{name}"
-    return f"registry.ollama.ai/{namespaced}:{DEFAULT_TAG}"
+    return f"registry.ollama.ai/{full_name(namespaced)}"

@@ -10,31 +10,25 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct, ValidationError
+from msgspec import Struct, ValidationError, field
+from msgspec.structs import replace
 
+from aliases.selectors import Target
 from hugweb.api.body import Body
 from hugweb.api.body import parse as body_parse
+from hugweb.api.durations import keep_alive_seconds
+from hugweb.api.media import media_sort
+from hugweb.api.ollama.messages import ChatMessage, GivenTool, messages_ours, tools_ours
+from hugweb.api.options import parse_options
 from hugweb.api.schema import schema_text
 from inference.errors import InvalidRequest
-from inference.protocol import JSON, MAX_MESSAGES, Message
+from inference.protocol import JSON, Draw, Generate, Message, Think
 
-
-class ChatMessage(Struct):
-    """One message. ``thinking`` and tool calls of earlier turns are accepted and not used yet."""
-
-    role: str
-    content: str | None = None
-    images: list[bytes] | None = None
-
-    def ours(self) -> Message:
-        try:
-            return msgspec.convert({"role": self.role.lower(), "content": self.content or ""}, Message)
-        except ValidationError as error:
-            raise InvalidRequest(f"invalid role: {self.role!r}") from error
+LARGEST_PICTURE = 4096
 
 
 class GenerationBody(Struct, kw_only=True):
-    """What chat and generate share."""
+    """What chat and generate share. ``progress`` is ours: a stream then tells what is being waited for."""
 
     model: str = ""
     stream: bool = True
@@ -43,13 +37,18 @@ class GenerationBody(Struct, kw_only=True):
     format: Any = None
     think: bool | str | None = None
     logprobs: bool = False
+    top_logprobs: int = 0
+    truncate: bool = True
+    shift: bool = True
+    progress: bool = False
+    debug: bool = field(name="_debug_render_only", default=False)
 
 
 class ChatBody(GenerationBody, kw_only=True):
     """``POST /api/chat``."""
 
     messages: list[ChatMessage] = []
-    tools: list[Any] = []
+    tools: list[GivenTool] = []
 
 
 class GenerateBody(GenerationBody, kw_only=True):
@@ -62,6 +61,10 @@ class GenerateBody(GenerationBody, kw_only=True):
     context: list[int] = []
     raw: bool = False
     images: list[bytes] = []
+    width: int = 0
+    height: int = 0
+    steps: int = 0
+    negative_prompt: str = ""
 
 
 def parse(body: bytes, kind: type[Body]) -> Body:
@@ -81,18 +84,69 @@ def parse_format(given: Any) -> str:
     return schema_text(given)
 
 
-def chat_messages(body: ChatBody, system: str) -> tuple[Message, ...]:
-    """The messages of ``body``, after ``system`` where they do not begin with a system prompt."""
-    if len(body.messages) > MAX_MESSAGES:
-        raise InvalidRequest(f"{len(body.messages)} messages are too many; at most {MAX_MESSAGES} are taken.")
-    messages = tuple(message.ours() for message in body.messages)
-    return _with_system(messages, system) if messages[0].role != "system" else messages
+def chat_request(body: ChatBody, target: Target) -> Generate:
+    """What ``body`` asks of ``target``."""
+    messages = messages_ours(body.messages)
+    if messages[0].role != "system":
+        messages = _with_system(target.system, (*target.messages, *messages))
+    else:
+        messages = (messages[0], *target.messages, *messages[1:])
+    return replace(_generation(body, target), messages=messages, tools=tools_ours(body.tools))
 
 
-def generate_messages(body: GenerateBody, system: str) -> tuple[Message, ...]:
-    """``body``'s prompt as a message, after its own system prompt or else ``system``."""
-    return _with_system((Message(role="user", content=body.prompt),), body.system or system)
+def generate_request(body: GenerateBody, target: Target) -> Generate:
+    """What ``body`` asks of ``target``: its prompt as it is (``raw``, ``suffix``) or as a message."""
+    request = replace(_generation(body, target), context=tuple(body.context))
+    if body.raw or body.suffix:
+        return replace(request, prompt=body.prompt, suffix=body.suffix)
+    media = media_sort(body.images)
+    question = Message(role="user", content=body.prompt, images=media.images, audios=media.audios)
+    earlier = () if body.context else target.messages
+    return replace(request, messages=_with_system(body.system or target.system, (*earlier, question)))
 
 
-def _with_system(messages: tuple[Message, ...], system: str) -> tuple[Message, ...]:
+def draw_request(body: GenerateBody, target: Target) -> Draw:
+    """The picture that ``body`` asks of ``target``, an image model."""
+    if max(body.width, body.height) > LARGEST_PICTURE:
+        raise InvalidRequest(f"width and height must be <= {LARGEST_PICTURE}")
+    wanted = {
+        "model": target.model,
+        "prompt": body.prompt,
+        "negative_prompt": body.negative_prompt,
+        "width": body.width,
+        "height": body.height,
+        "steps": body.steps,
+        "seed": parse_options(body.options).seed,
+        "keep_alive": keep_alive_seconds(body.keep_alive),
+    }
+    try:
+        request = msgspec.convert(wanted, Draw)
+    except ValidationError as error:
+        raise InvalidRequest(f"invalid request: {error}") from error
+    return replace(request, images=media_sort(body.images).images)
+
+
+def _generation(body: GenerationBody, target: Target) -> Generate:
+    """What chat and generate have in common."""
+    return Generate(
+        model=target.model,
+        options=parse_options(body.options).over(target.options),
+        think=_think(body.think, target),
+        format=parse_format(body.format),
+        logprobs=body.top_logprobs if body.logprobs else None,
+        truncate=body.truncate,
+        shift=body.shift,
+        render_only=body.debug,
+        keep_alive=keep_alive_seconds(body.keep_alive),
+    )
+
+
+def _think(given: bool | str | None, target: Target) -> Think:
+    """Thinking models think unless they are told not to."""
+    if "thinking" not in target.record.capabilities:
+        return None
+    return True if given is None else msgspec.convert(given, Think)
+
+
+def _with_system(system: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return (Message(role="system", content=system), *messages) if system else messages

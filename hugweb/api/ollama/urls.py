@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from hugweb.api.ollama import views
+from hugweb.api.ollama import generating, views
 
 urlpatterns = [
     path("version", views.version),
+    path("status", views.status),
     path("tags", views.tags),
     path("ps", views.ps),
-    path("chat", views.chat),
-    path("generate", views.generate),
+    path("chat", generating.chat),
+    path("generate", generating.generate),
 ]

@@ -8,8 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,47 +17,13 @@ import pytest
 
 from inference.errors import Busy, EngineDied, InferenceError, LoadFailed
 from inference.protocol import Done, Event, Failed, Generate, Load, Loading, Queued, Request, Text, Unload
-from tests.fakes import FakeEngine, echo
-from tests.serving import MODEL, Server, engine_thread
-
-HELLO = [{"role": "user", "content": "one two three"}]
-
-
-class Stage:
-    """A server with a fake engine whose script a test may change."""
-
-    def __init__(self, server: Server, engine: FakeEngine) -> None:
-        self.server, self.engine = server, engine
-        self.client = ollama.Client(server.url)
-
-    def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> tuple[int, Any, Any]:
-        return self.request("POST", path, body, headers)
-
-    def request(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
-    ) -> tuple[int, Any, Any]:
-        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc, timeout=10)
-        connection.request(method, path, data, headers or {})
-        response = connection.getresponse()
-        text = response.read()
-        connection.close()
-        return response.status, response.headers, text
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    folder = tmp_path_factory.mktemp("api")
-    with engine_thread(folder / "e.sock") as engine, Server(folder / "home", engine=engine) as server:
-        yield Stage(server, engine)
+from tests.api.stage import HELLO, Stage
+from tests.serving import MODEL
 
 
 @pytest.fixture
-def stage(running: Stage) -> Iterator[Stage]:
-    running.engine.script = echo
-    running.engine.requests.clear()
-    running.engine.closed = 0
-    yield running
+def client(stage: Stage) -> ollama.Client:
+    return ollama.Client(stage.server.url)
 
 
 def test_version_and_root(stage: Stage) -> None:
@@ -70,16 +35,16 @@ def test_version_and_root(stage: Stage) -> None:
     assert stage.request("HEAD", "/")[0] == 200
 
 
-def test_chat_not_streamed(stage: Stage) -> None:
-    answer = stage.client.chat(MODEL, HELLO)
+def test_chat_not_streamed(client: ollama.Client) -> None:
+    answer = client.chat(MODEL, HELLO)
     assert answer.message.content == "one two three "
     assert answer.model == MODEL
     assert answer.done_reason == "stop"
     assert (answer.prompt_eval_count, answer.eval_count) == (3, 3)
 
 
-def test_chat_streamed(stage: Stage) -> None:
-    frames = list(stage.client.chat(MODEL, HELLO, stream=True))
+def test_chat_streamed(client: ollama.Client) -> None:
+    frames = list(client.chat(MODEL, HELLO, stream=True))
     assert [frame.message.content for frame in frames] == ["one ", "two ", "three ", ""]
     assert [frame.done for frame in frames] == [False, False, False, True]
     assert all(isinstance(frame.created_at, str) for frame in frames)
@@ -98,8 +63,8 @@ def test_frames_on_the_wire(stage: Stage) -> None:
     assert "load_duration" not in last, "zero metrics are absent"
 
 
-def test_generate(stage: Stage) -> None:
-    answer = stage.client.generate(MODEL, "one two", system="Be brief.")
+def test_generate(stage: Stage, client: ollama.Client) -> None:
+    answer = client.generate(MODEL, "one two", system="Be brief.")
     assert answer.response == "one two "
     sent = stage.engine.requests[-1]
     assert isinstance(sent, Generate)
@@ -107,24 +72,24 @@ def test_generate(stage: Stage) -> None:
         ("system", "Be brief."),
         ("user", "one two"),
     ]
-    frames = list(stage.client.generate(MODEL, "one two", stream=True))
+    frames = list(client.generate(MODEL, "one two", stream=True))
     assert [frame.response for frame in frames] == ["one ", "two ", ""]
 
 
-def test_raw_goes_in_as_it_is_and_comes_without_context(stage: Stage) -> None:
+def test_raw_goes_in_as_it_is_and_comes_without_context(stage: Stage, client: ollama.Client) -> None:
     async def script(request: Request) -> AsyncIterator[Event]:
         yield Done(reason="stop", context=(1, 2))
 
     stage.engine.script = script
-    assert stage.client.generate(MODEL, "x").context == [1, 2]
-    assert stage.client.generate(MODEL, "x", raw=True).context is None
+    assert client.generate(MODEL, "x").context == [1, 2]
+    assert client.generate(MODEL, "x", raw=True).context is None
     sent = stage.engine.requests[-1]
     assert isinstance(sent, Generate)
     assert (sent.prompt, sent.messages) == ("x", ())
 
 
-def test_options_and_keep_alive_reach_the_engine(stage: Stage) -> None:
-    stage.client.chat(MODEL, HELLO, options={"temperature": 0, "stop": ["x"], "foo": 1}, keep_alive="90s")
+def test_options_and_keep_alive_reach_the_engine(stage: Stage, client: ollama.Client) -> None:
+    client.chat(MODEL, HELLO, options={"temperature": 0, "stop": ["x"], "foo": 1}, keep_alive="90s")
     sent = stage.engine.requests[-1]
     assert isinstance(sent, Generate)
     assert (sent.options.temperature, sent.options.stop, sent.keep_alive) == (0, ("x",), 90)
@@ -198,15 +163,15 @@ def test_errors_word_for_word(stage: Stage, path: str, body: Any, status: int, e
     assert stage.engine.requests == [], "nothing was loaded"
 
 
-def test_an_unknown_model_is_a_404_in_a_stream_too(stage: Stage) -> None:
+def test_an_unknown_model_is_a_404_in_a_stream_too(client: ollama.Client) -> None:
     with pytest.raises(ollama.ResponseError) as error:
-        next(stage.client.chat("nope", HELLO, stream=True))
+        next(client.chat("nope", HELLO, stream=True))
     assert (error.value.status_code, error.value.error) == (404, "model 'nope' not found")
 
 
 @pytest.mark.parametrize("think", [False, None])
-def test_no_thinking_and_no_tools_is_fine(stage: Stage, think: bool | None) -> None:
-    assert stage.client.chat(MODEL, HELLO, think=think, tools=[]).done
+def test_no_thinking_and_no_tools_is_fine(client: ollama.Client, think: bool | None) -> None:
+    assert client.chat(MODEL, HELLO, think=think, tools=[]).done
 
 
 @pytest.mark.parametrize(
@@ -262,7 +227,7 @@ def test_an_error_before_the_first_text_has_its_status(
     assert ("retry-after" in headers) == error.retryable
 
 
-def test_an_error_in_mid_stream_is_the_last_line(stage: Stage) -> None:
+def test_an_error_in_mid_stream_is_the_last_line(stage: Stage, client: ollama.Client) -> None:
     async def script(request: Request) -> AsyncIterator[Event]:
         yield Text(text="one ")
         yield Failed.of(InferenceError("It broke."))
@@ -274,7 +239,7 @@ def test_an_error_in_mid_stream_is_the_last_line(stage: Stage) -> None:
     assert lines[0]["message"]["content"] == "one "
     assert lines[1:] == [{"error": "It broke."}]
     with pytest.raises(ollama.ResponseError) as error:
-        list(stage.client.chat(MODEL, HELLO, stream=True))
+        list(client.chat(MODEL, HELLO, stream=True))
     assert error.value.status_code == -1
 
 
@@ -322,12 +287,12 @@ async def _forever() -> None:
     await asyncio.Event().wait()
 
 
-def test_many_streams_at_once_lose_nothing(stage: Stage) -> None:
+def test_many_streams_at_once_lose_nothing(client: ollama.Client) -> None:
     words = " ".join(str(number) for number in range(200))
     results: list[str] = []
 
     def run() -> None:
-        stream = stage.client.chat(MODEL, [{"role": "user", "content": words}], stream=True)
+        stream = client.chat(MODEL, [{"role": "user", "content": words}], stream=True)
         results.append("".join(frame.message.content or "" for frame in stream))
 
     threads = [threading.Thread(target=run) for _ in range(32)]
@@ -338,6 +303,6 @@ def test_many_streams_at_once_lose_nothing(stage: Stage) -> None:
     assert results == [words + " "] * 32
 
 
-def test_tags_and_ps(stage: Stage, tmp_path: Path) -> None:
-    assert [model.model for model in stage.client.list().models] == [f"{MODEL}:latest"]
-    assert stage.client.ps().models == []
+def test_tags_and_ps(client: ollama.Client) -> None:
+    assert f"{MODEL}:latest" in [model.model for model in client.list().models]
+    assert client.ps().models == []

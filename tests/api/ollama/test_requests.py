@@ -1,22 +1,36 @@
 from __future__ import annotations
 
+import base64
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aliases.selectors import Target
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.ollama.requests import (
     ChatBody,
     GenerateBody,
-    chat_messages,
+    chat_request,
+    draw_request,
+    generate_request,
     parse,
     parse_format,
 )
 from hugweb.api.options import parse_options
 from inference.errors import InvalidRequest
-from inference.protocol import Message, Options
+from inference.models import ModelRecord
+from inference.protocol import Message, ModelRef, Options
+
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n...").decode()
+WAV = base64.b64encode(b"RIFF\0\0\0\0WAVE...").decode()
+
+
+def target(*capabilities: str, **defaults: Any) -> Target:
+    record = ModelRecord(name="org/model", capabilities=["completion", *capabilities])
+    return Target("huggingface", ModelRef(name="org/model", path="/m"), record, **defaults)
 
 
 def test_what_is_not_given_has_ollamas_defaults() -> None:
@@ -86,26 +100,159 @@ def test_any_bytes_are_a_body_or_refused(body: bytes) -> None:
 
 def test_messages_may_lack_content_and_shout_their_role() -> None:
     body = parse(b'{"messages":[{"role":"Assistant"},{"role":"USER","content":"hi"}]}', ChatBody)
-    assert chat_messages(body, "") == (Message(role="assistant"), Message(role="user", content="hi"))
+    messages = chat_request(body, target()).messages
+    assert messages == (Message(role="assistant"), Message(role="user", content="hi"))
 
 
 def test_an_unknown_role_is_refused() -> None:
     body = parse(b'{"messages":[{"role":"wizard","content":"hi"}]}', ChatBody)
     with pytest.raises(InvalidRequest, match="wizard"):
-        chat_messages(body, "")
+        chat_request(body, target())
 
 
-def test_too_many_messages_are_refused() -> None:
-    body = parse(json.dumps({"messages": [{"role": "user", "content": "x"}] * 1001}).encode(), ChatBody)
-    with pytest.raises(InvalidRequest, match="1001"):
-        chat_messages(body, "")
+@pytest.mark.parametrize(
+    ("field", "one", "count"),
+    [
+        ("messages", {"role": "user", "content": "x"}, 1001),
+        ("tools", {"function": {"name": "f"}}, 129),
+        ("messages", {"role": "user", "images": [PNG] * 17}, 1),
+        ("messages", {"role": "assistant", "tool_calls": [{"function": {"name": "f"}}] * 129}, 1),
+    ],
+)
+def test_too_many_are_refused(field: str, one: object, count: int) -> None:
+    sent = {"messages": [{"role": "user", "content": "x"}], field: [one] * count}
+    with pytest.raises(InvalidRequest, match="at most|At most"):
+        chat_request(parse(json.dumps(sent).encode(), ChatBody), target())
 
 
 def test_the_alias_speaks_first_unless_the_request_does() -> None:
-    with_system = parse(b'{"messages":[{"role":"system","content":"a"}]}', ChatBody)
+    earlier = (Message(role="user", content="Hi"), Message(role="assistant", content="Yo"))
+    alias = target(system="alias", messages=earlier)
+    with_system = parse(b'{"messages":[{"role":"system","content":"a"},{"role":"user"}]}', ChatBody)
     without = parse(b'{"messages":[{"role":"user","content":"a"}]}', ChatBody)
-    assert chat_messages(with_system, "alias")[0].content == "a"
-    assert chat_messages(without, "alias")[0] == Message(role="system", content="alias")
+    assert chat_request(with_system, alias).messages == (
+        Message(role="system", content="a"),
+        *earlier,
+        Message(role="user"),
+    )
+    assert chat_request(without, alias).messages == (
+        Message(role="system", content="alias"),
+        *earlier,
+        Message(role="user", content="a"),
+    )
+
+
+def test_a_context_stands_in_place_of_the_aliass_messages() -> None:
+    alias = target(messages=(Message(role="user", content="Hi"),))
+    plain = generate_request(GenerateBody(prompt="x"), alias)
+    continued = generate_request(GenerateBody(prompt="x", context=[1, 2]), alias)
+    assert len(plain.messages) == 2
+    assert continued.messages == (Message(role="user", content="x"),)
+    assert continued.context == (1, 2)
+
+
+def test_a_suffix_or_raw_goes_in_as_it_is() -> None:
+    filled = generate_request(GenerateBody(prompt="def f(", suffix="return 1"), target(system="alias"))
+    assert (filled.prompt, filled.suffix, filled.messages) == ("def f(", "return 1", ())
+    raw = generate_request(GenerateBody(prompt="x", raw=True), target(system="alias"))
+    assert (raw.prompt, raw.messages) == ("x", ())
+
+
+def test_results_of_tools_are_paired_with_their_calls() -> None:
+    """Ollama's clients send neither ids nor, in old versions, the tool's name."""
+    call = {"function": {"name": "add", "arguments": {"a": 1}}}
+    other = {"function": {"name": "sub", "arguments": {}}}
+    sent = {
+        "messages": [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "tool_calls": [call, other]},
+            {"role": "tool", "content": "1", "tool_name": "sub"},
+            {"role": "tool", "content": "2"},
+        ]
+    }
+    messages = chat_request(parse(json.dumps(sent).encode(), ChatBody), target()).messages
+    first, second = messages[1].tool_calls
+    assert (first.name, first.arguments) == ("add", {"a": 1})
+    assert first.id != second.id
+    assert (messages[2].tool_name, messages[2].tool_call_id) == ("sub", second.id)
+    assert (messages[3].tool_name, messages[3].tool_call_id) == ("add", first.id)
+
+
+def test_tools_are_taken_as_functions() -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    function = {"name": "weather", "description": "Says it.", "parameters": schema}
+    sent = {"messages": [{"role": "user"}], "tools": [{"type": "function", "function": function}]}
+    (tool,) = chat_request(parse(json.dumps(sent).encode(), ChatBody), target()).tools
+    assert (tool.name, tool.description, tool.parameters) == ("weather", "Says it.", schema)
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {},
+        {"function": {}},
+        {"function": {"name": "x" * 300}},
+        {"function": {"name": "f", "parameters": "deep"}},
+    ],
+)
+def test_wrong_tools_are_refused(tool: dict[str, Any]) -> None:
+    if tool.get("function", {}).get("parameters"):
+        tool["function"]["parameters"] = nested(40)
+    sent = {"messages": [{"role": "user"}], "tools": [tool]}
+    with pytest.raises(InvalidRequest, match="invalid tools|too large"):
+        chat_request(parse(json.dumps(sent).encode(), ChatBody), target())
+
+
+def test_images_and_sounds_are_told_apart() -> None:
+    sent = {"messages": [{"role": "user", "images": [PNG, WAV]}]}
+    (message,) = chat_request(parse(json.dumps(sent).encode(), ChatBody), target()).messages
+    assert message.images == (base64.b64decode(PNG),)
+    assert message.audios == (base64.b64decode(WAV),)
+
+
+def test_what_is_no_image_is_refused() -> None:
+    sent = {"messages": [{"role": "user", "images": ["aGk="]}]}
+    with pytest.raises(InvalidRequest, match="PNG"):
+        chat_request(parse(json.dumps(sent).encode(), ChatBody), target())
+
+
+@pytest.mark.parametrize(
+    ("given_value", "capable", "meant"),
+    [
+        (None, True, True),
+        (True, True, True),
+        (False, True, False),
+        ("high", True, "high"),
+        (None, False, None),
+        (False, False, None),
+    ],
+)
+def test_models_that_think_do_unless_told_not_to(
+    given_value: bool | str | None, capable: bool, meant: object
+) -> None:
+    model = target(*(("thinking",) if capable else ()))
+    assert generate_request(GenerateBody(prompt="x", think=given_value), model).think == meant
+
+
+def test_logprobs_truncate_shift_and_debug_reach_the_engine() -> None:
+    body = parse(b'{"prompt":"x","logprobs":true,"top_logprobs":3,"_debug_render_only":true}', GenerateBody)
+    request = generate_request(body, target())
+    assert (request.logprobs, request.render_only) == (3, True)
+    assert (request.truncate, request.shift) == (True, True)
+    body = parse(b'{"prompt":"x","truncate":false,"shift":false,"top_logprobs":3}', GenerateBody)
+    request = generate_request(body, target())
+    assert (request.truncate, request.shift, request.logprobs) == (False, False, None)
+
+
+def test_a_picture_is_asked_for_with_its_sizes() -> None:
+    body = GenerateBody(prompt="cat", width=64, height=32, steps=2, options={"seed": 7}, keep_alive="5m")
+    request = draw_request(body, target("image"))
+    assert (request.width, request.height, request.steps, request.seed) == (64, 32, 2, 7)
+    assert request.keep_alive == 300
+    with pytest.raises(InvalidRequest, match="^width and height must be <= 4096$"):
+        draw_request(GenerateBody(prompt="cat", width=5000), target("image"))
+    with pytest.raises(InvalidRequest, match="steps"):
+        draw_request(GenerateBody(prompt="cat", steps=-1), target("image"))
 
 
 def test_options_are_taken_floats_cut_and_the_rest_ignored() -> None:

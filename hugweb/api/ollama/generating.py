@@ -1,0 +1,96 @@
+"""Chat and generate of Ollama's native API. Each view parses, asks and writes; nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from aliases.selectors import Target, alias_resolve
+from hugweb.api.durations import keep_alive_seconds
+from hugweb.api.endpoint import endpoint
+from hugweb.api.generation import Content, begin, fold
+from hugweb.api.ollama.capabilities import check_chat, check_draw, check_generate
+from hugweb.api.ollama.frames import ChatFrames, DrawFrames, Frames, GenerateFrames
+from hugweb.api.ollama.requests import (
+    ChatBody,
+    GenerateBody,
+    GenerationBody,
+    chat_request,
+    draw_request,
+    generate_request,
+    parse,
+)
+from hugweb.api.responses import NDJSON, Writer, json_response, stream_response
+from inference.errors import InvalidRequest, ModelNotFound
+from inference.protocol import Draw, Generate, Load, Request, Unload
+from inference.providers.registry import get_provider
+
+
+@endpoint("POST")
+async def chat(request: HttpRequest) -> HttpResponseBase:
+    body = parse(request.body, ChatBody)
+    if not body.model:
+        raise InvalidRequest("model is required")
+    target = await sync_to_async(alias_resolve)(body.model)
+    check_chat(body, target)
+    images = sum(len(message.images or ()) for message in body.messages)
+    frames = ChatFrames(body.model, images=images)
+    if not body.messages:
+        return await _load_or_unload(body, target, frames)
+    return await _respond(request, body, target, chat_request(body, target), frames)
+
+
+@endpoint("POST")
+async def generate(request: HttpRequest) -> HttpResponseBase:
+    body = parse(request.body, GenerateBody)
+    if not body.model:
+        raise ModelNotFound.named("")
+    target = await sync_to_async(alias_resolve)(body.model)
+    if "image" in target.record.capabilities:
+        return await _draw(request, body, target)
+    check_generate(body, target)
+    frames = GenerateFrames(body.model, images=len(body.images), raw=body.raw)
+    if not body.prompt:
+        return await _load_or_unload(body, target, frames)
+    return await _respond(request, body, target, generate_request(body, target), frames)
+
+
+async def _draw(request: HttpRequest, body: GenerateBody, target: Target) -> HttpResponseBase:
+    check_draw(body, target)
+    frames = DrawFrames(body.model)
+    if not body.prompt:
+        return await _load_or_unload(body, target, frames)
+    return await _respond(request, body, target, draw_request(body, target), frames)
+
+
+async def _load_or_unload(body: GenerationBody, target: Target, frames: Frames) -> HttpResponse:
+    """A request without a prompt loads its model, or with keep_alive 0 unloads it: one object."""
+    keep_alive = keep_alive_seconds(body.keep_alive)
+    request: Request = (
+        Unload(model=target.model) if keep_alive == 0 else Load(model=target.model, keep_alive=keep_alive)
+    )
+    folded = await fold(await begin(get_provider(target.provider).stream(request)))
+    return json_response(frames.whole(folded))
+
+
+async def _respond(
+    request: HttpRequest, body: GenerationBody, target: Target, ours: Generate | Draw, frames: Frames
+) -> HttpResponseBase:
+    events = get_provider(target.provider).stream(ours)
+    if body.stream and not body.debug:
+        answer = await begin(events, progress=body.progress)
+        return stream_response(request, answer, _lines(frames), NDJSON)
+    return json_response(frames.whole(await fold(await begin(events))))
+
+
+def _lines(frames: Frames) -> Writer[Content]:
+    """Writes one frame a line."""
+
+    def write(event: Content) -> Iterator[bytes]:
+        for frame in frames.write(event):
+            yield msgspec.json.encode(frame) + b"\n"
+
+    return write
