@@ -22,7 +22,8 @@ def tags() -> list[dict[str, Any]]:
     entries = [(record.modified, _tag(record.name, record)) for record in records.values()]
     for alias in Alias.objects.all():
         if record := records.get(alias.model.lower()):
-            entries.append((max(alias.modified, record.modified), _tag(alias.name, record)))
+            entry = _tag(alias.name, record, alias.quantization)
+            entries.append((max(alias.modified, record.modified), entry))
     entries.sort(key=lambda entry: entry[0], reverse=True)
     return [entry | {"modified_at": timestamp(modified)} for modified, entry in entries]
 
@@ -47,31 +48,33 @@ def _running(model: LoadedModel, now: datetime) -> dict[str, Any]:
         "context_length": model.context_length,
     }
     try:
-        record = alias_resolve(model.name).record
+        target = alias_resolve(model.name)
     except ModelNotFound:
         return entry
-    return entry | {"digest": record.digest, "details": _details(record)}
+    known = details(target.record, target.model.quantization)
+    return entry | {"digest": target.record.digest, "details": known}
 
 
-def _tag(name: str, record: ModelRecord) -> dict[str, Any]:
+def _tag(name: str, record: ModelRecord, quantization: str = "none") -> dict[str, Any]:
     return {
         "name": full_name(name),
         "model": full_name(name),
         "size": record.size,
         "digest": record.digest,
-        "details": _details(record),
+        "details": details(record, quantization),
         "capabilities": record.capabilities,
     }
 
 
-def _details(record: ModelRecord) -> dict[str, Any]:
+def details(record: ModelRecord, quantization: str = "none") -> dict[str, Any]:
+    """What ``record`` is, loaded with ``quantization``."""
     return {
         "parent_model": "",
         "format": "safetensors",
         "family": record.architecture,
         "families": [record.architecture],
         "parameter_size": human_number(record.parameters),
-        "quantization_level": record.dtype,
+        "quantization_level": record.dtype if quantization == "none" else quantization.upper(),
         "context_length": record.context_length,
         "embedding_length": record.embedding_length,
     }

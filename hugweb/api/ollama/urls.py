@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from hugweb.api.ollama import generating, views
+from hugweb.api.ollama import aliasing, blobs, embedding, generating, show, views
 
 urlpatterns = [
     path("version", views.version),
@@ -11,4 +11,11 @@ urlpatterns = [
     path("ps", views.ps),
     path("chat", generating.chat),
     path("generate", generating.generate),
+    path("embed", embedding.embed),
+    path("embeddings", embedding.embeddings),
+    path("show", show.show),
+    path("create", aliasing.create),
+    path("copy", aliasing.copy),
+    path("push", aliasing.push),
+    path("blobs/<str:digest>", blobs.blob),
 ]

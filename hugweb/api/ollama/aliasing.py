@@ -1,0 +1,151 @@
+"""Aliases over Ollama's native API: ``/api/create`` and ``/api/copy``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from msgspec import Struct, field
+
+from aliases.selectors import Target, alias_resolve, canonical_name
+from aliases.services import Settings, alias_copy, alias_create
+from hugweb.api.endpoint import endpoint
+from hugweb.api.ollama.messages import ChatMessage, messages_ours
+from hugweb.api.ollama.requests import parse
+from hugweb.api.ollama.statuses import Statuses, status_response
+from hugweb.api.options import parse_options
+from inference.errors import InvalidRequest, ModelNotFound, Unsupported
+from inference.protocol import Quantization
+from inference.store.assembly import model_assemble
+from inference.store.contents import template_of
+
+# The namespace of models that are made of files and named without one.
+LOCAL = "local"
+# Ollama's words for precisions, by how they begin.
+_PRECISIONS: dict[str, Quantization] = {"q8": "int8", "int8": "int8", "q4": "int4", "int4": "int4"}
+
+
+class CreateBody(Struct, kw_only=True):
+    """``POST /api/create``. What only GGUF models have is refused where it is given."""
+
+    model: str = ""
+    name: str = ""
+    source: str = field(name="from", default="")
+    files: dict[str, str] = {}
+    adapters: dict[str, str] = {}
+    template: str = ""
+    license: str | list[str] = ""
+    system: str | None = None
+    parameters: dict[str, Any] = {}
+    messages: list[ChatMessage] | None = None
+    quantize: str = ""
+    quantization: str = ""
+    stream: bool = True
+
+
+class CopyBody(Struct, kw_only=True):
+    """``POST /api/copy``."""
+
+    source: str = ""
+    destination: str = ""
+
+
+class PushBody(Struct, kw_only=True):
+    """``POST /api/push``."""
+
+    model: str = ""
+    name: str = ""
+
+
+@endpoint("POST")
+async def create(request: HttpRequest) -> HttpResponseBase:
+    body = parse(request.body, CreateBody)
+    return await status_response(request, _create(body), stream=body.stream)
+
+
+@endpoint("POST")
+async def copy(request: HttpRequest) -> HttpResponseBase:
+    body = parse(request.body, CopyBody)
+    for field_, name in (("source", body.source), ("destination", body.destination)):
+        try:
+            canonical_name(name)
+        except InvalidRequest as error:
+            raise InvalidRequest(f'{field_} "{name}" is invalid') from error
+    try:
+        await sync_to_async(alias_copy)(source=body.source, destination=body.destination)
+    except ModelNotFound as error:
+        raise ModelNotFound(f'model "{body.source}" not found') from error
+    return HttpResponse()
+
+
+@endpoint("POST")
+async def push(request: HttpRequest) -> HttpResponseBase:
+    body = parse(request.body, PushBody)
+    if not (body.model or body.name):
+        raise InvalidRequest("model is required")
+    raise Unsupported("Models are not pushed from here. Upload the folder with `hf upload` instead.")
+
+
+async def _create(body: CreateBody) -> Statuses:
+    name = canonical_name(body.model or body.name)
+    settings = _settings(body)
+    if body.adapters:
+        raise Unsupported("Adapters are not supported. Merge the adapter into its model, and take that.")
+    if body.source:
+        target = await sync_to_async(alias_resolve)(body.source)
+        await _alias(name, body, target, settings)
+        yield {"status": f"using existing layer sha256:{target.record.digest}"}
+    elif body.files:
+        yield {"status": "converting model"}
+        target = await _assembled(name, body.files)
+        yield {"status": f"creating new layer sha256:{target.record.digest}"}
+        await _alias(name, body, target, settings)
+    else:
+        raise InvalidRequest("neither 'from' or 'files' was specified")
+    yield {"status": "writing manifest"}
+    yield {"status": "success"}
+
+
+async def _alias(name: str, body: CreateBody, target: Target, settings: Settings) -> None:
+    """Make ``name`` stand for ``target``, unless it is that model's own name and nothing is added."""
+    await asyncio.to_thread(_check_template, body.template, target)
+    if name.lower() != target.record.name.lower() or settings != Settings():
+        await sync_to_async(alias_create)(name=name, source=target.model.name, settings=settings)
+
+
+async def _assembled(name: str, files: dict[str, str]) -> Target:
+    """The model made of ``files``: called ``name`` if that can be a model's, else in our namespace."""
+    model = name.replace(":", "-")
+    model = model if "/" in model else f"{LOCAL}/{model}"
+    taken = await sync_to_async(model_assemble)(name=model, files=files)
+    return await sync_to_async(alias_resolve)(taken.record.name)
+
+
+def _settings(body: CreateBody) -> Settings:
+    return Settings(
+        system=body.system,
+        messages=None if body.messages is None else messages_ours(body.messages),
+        options=parse_options(body.parameters),
+        quantization=_quantization(body.quantize or body.quantization),
+        license="\n\n".join(body.license) if isinstance(body.license, list) else body.license or None,
+    )
+
+
+def _quantization(wanted: str) -> Quantization | None:
+    if not wanted:
+        return None
+    for beginning, quantization in _PRECISIONS.items():
+        if wanted.lower().startswith(beginning):
+            return quantization
+    raise InvalidRequest(
+        f"unsupported quantization type {wanted.upper()} - allowed types are Q8_0 and Q4_K_M"
+    )
+
+
+def _check_template(template: str, target: Target) -> None:
+    if template and template.strip() != template_of(target.record.path).strip():
+        raise Unsupported(
+            "Templates cannot be replaced; the model's own chat template is used. Leave it out."
+        )

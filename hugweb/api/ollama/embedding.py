@@ -1,0 +1,130 @@
+"""Embeddings of Ollama's native API: ``/api/embed``, and ``/api/embeddings`` of old."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from msgspec import Struct, ValidationError
+
+from aliases.selectors import Target, alias_resolve
+from hugweb.api.durations import keep_alive_seconds
+from hugweb.api.endpoint import endpoint
+from hugweb.api.generation import Folded, begin, fold
+from hugweb.api.ollama.requests import parse
+from hugweb.api.options import parse_options
+from hugweb.api.responses import json_response
+from hugweb.api.vectors import vectors_read
+from inference.errors import InferenceError, InvalidRequest, ModelNotFound
+from inference.protocol import Embed, Embedded, Load, Request
+from inference.providers.registry import get_provider
+
+
+class EmbedBody(Struct, kw_only=True):
+    """``POST /api/embed``."""
+
+    model: str = ""
+    input: Any = None
+    truncate: bool = True
+    dimensions: int = 0
+    keep_alive: float | str | None = None
+    options: dict[str, Any] = {}
+
+
+class EmbeddingsBody(Struct, kw_only=True):
+    """``POST /api/embeddings``."""
+
+    model: str = ""
+    prompt: str = ""
+    keep_alive: float | str | None = None
+    options: dict[str, Any] = {}
+
+
+@endpoint("POST")
+async def embed(request: HttpRequest) -> HttpResponseBase:
+    body = parse(request.body, EmbedBody)
+    texts = _texts(body.input)
+    if not body.model:
+        raise ModelNotFound.named("")
+    target = await _resolve(body.model)
+    parse_options(body.options)
+    keep_alive = keep_alive_seconds(body.keep_alive)
+    if not texts:
+        await _ask(target, Load(model=target.model, keep_alive=keep_alive))
+        return json_response({"model": body.model, "embeddings": []})
+    folded = await _ask(target, _embed_request(target, body, texts, keep_alive))
+    return await asyncio.to_thread(_embeddings, body.model, folded)
+
+
+@endpoint("POST")
+async def embeddings(request: HttpRequest) -> HttpResponseBase:
+    """One text, and nothing but its vector."""
+    body = parse(request.body, EmbeddingsBody)
+    if not body.model:
+        raise InvalidRequest("model is required")
+    target = await _resolve(body.model)
+    parse_options(body.options)
+    keep_alive = keep_alive_seconds(body.keep_alive)
+    if not body.prompt:
+        await _ask(target, Load(model=target.model, keep_alive=keep_alive))
+        return json_response({"embedding": []})
+    folded = await _ask(target, Embed(model=target.model, texts=(body.prompt,), keep_alive=keep_alive))
+    (vector,) = await asyncio.to_thread(vectors_read, _embedded(folded))
+    return json_response({"embedding": vector})
+
+
+def _texts(given: Any) -> tuple[str, ...]:
+    """What is to be embedded; none if there is nothing, one for a text, even an empty one in a list."""
+    try:
+        return msgspec.convert([given] if isinstance(given, str) else given or (), tuple[str, ...])
+    except ValidationError as error:
+        raise InvalidRequest("invalid input type") from error
+
+
+async def _resolve(name: str) -> Target:
+    """The target of ``name``; the error's words are those of Ollama's embedding endpoints."""
+    try:
+        return await sync_to_async(alias_resolve)(name)
+    except ModelNotFound as error:
+        raise ModelNotFound(f'model "{name}" not found, try pulling it first') from error
+
+
+def _embed_request(
+    target: Target, body: EmbedBody, texts: tuple[str, ...], keep_alive: float | None
+) -> Embed:
+    wanted = {
+        "model": target.model,
+        "texts": texts,
+        "dimensions": body.dimensions,
+        "truncate": body.truncate,
+        "keep_alive": keep_alive,
+    }
+    try:
+        return msgspec.convert(wanted, Embed)
+    except ValidationError as error:
+        raise InvalidRequest(f"invalid request: {error}") from error
+
+
+async def _ask(target: Target, request: Request) -> Folded:
+    return await fold(await begin(get_provider(target.provider).stream(request)))
+
+
+def _embeddings(model: str, folded: Folded) -> HttpResponse:
+    frame = {
+        "model": model,
+        "embeddings": vectors_read(_embedded(folded)),
+        "total_duration": folded.done.timings.total,
+        "load_duration": folded.done.timings.load,
+        "prompt_eval_count": folded.done.usage.prompt,
+    }
+    return json_response(frame)
+
+
+def _embedded(folded: Folded) -> Embedded:
+    for result in folded.results:
+        if isinstance(result, Embedded):
+            return result
+    raise InferenceError

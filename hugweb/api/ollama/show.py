@@ -1,0 +1,100 @@
+"""``/api/show``: all that is known of a model, and how it runs here."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from typing import Any
+
+import msgspec
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponseBase
+from msgspec import Struct
+
+from aliases.modelfile import modelfile_text, parameters_text
+from aliases.selectors import Target, alias_resolve, canonical_name, full_name
+from hugweb.api.endpoint import endpoint
+from hugweb.api.ollama.frames import timestamp
+from hugweb.api.ollama.info import model_info
+from hugweb.api.ollama.listing import details
+from hugweb.api.ollama.requests import parse
+from hugweb.api.responses import json_response
+from inference.errors import InferenceError, InvalidRequest, ModelNotFound
+from inference.protocol import LoadedModel
+from inference.providers.registry import get_provider
+from inference.store.contents import MOST_TENSORS, config_of, template_of, tensors_of
+
+ENGINE_SECONDS = 1.0
+# This client shows the basename to people, who expect the name that they chose.
+COPILOT = "GitHubCopilotChat/"
+
+
+class ShowBody(Struct, kw_only=True):
+    """``POST /api/show``."""
+
+    model: str = ""
+    name: str = ""
+    verbose: bool = False
+
+
+@endpoint("POST")
+async def show(request: HttpRequest) -> HttpResponseBase:
+    body = parse(request.body, ShowBody)
+    name = body.model or body.name
+    if not name:
+        raise InvalidRequest("model is required")
+    copilot = request.headers.get("User-Agent", "").startswith(COPILOT)
+    target = await sync_to_async(_resolve)(name)
+    shown = await asyncio.to_thread(describe, target, name if copilot else "", body.verbose)
+    return json_response(shown | {"running": await _running(target)})
+
+
+def describe(target: Target, basename: str = "", verbose: bool = False) -> dict[str, Any]:
+    """``target`` as Ollama shows a model. Reads files."""
+    record = target.record
+    template = template_of(record.path)
+    license = target.alias.license if target.alias else ""
+    shown = {
+        "license": license,
+        "modelfile": modelfile_text(target, template, license),
+        "parameters": parameters_text(target.options),
+        "template": template,
+        "system": target.system,
+        "messages": msgspec.to_builtins(target.messages),
+    }
+    return {
+        **{name: value for name, value in shown.items() if value},
+        "details": details(record, target.model.quantization),
+        "model_info": model_info(record, config_of(record.path), basename or record.name.rpartition("/")[2]),
+        **({"tensors": _tensors(target)} if verbose else {}),
+        "capabilities": record.capabilities,
+        "modified_at": timestamp(record.modified),
+    }
+
+
+def _tensors(target: Target) -> list[dict[str, Any]]:
+    return [tensor._asdict() for tensor in islice(tensors_of(target.record.path), MOST_TENSORS)]
+
+
+def _resolve(name: str) -> Target:
+    try:
+        return alias_resolve(name)
+    except ModelNotFound as error:
+        raise ModelNotFound.named(full_name(canonical_name(name))) from error
+
+
+async def _running(target: Target) -> dict[str, Any] | None:
+    """How the model is loaded, if it is, and if the engine says so at once."""
+    try:
+        async with asyncio.timeout(ENGINE_SECONDS):
+            loaded = await get_provider(target.provider).loaded()
+    except (InferenceError, TimeoutError):
+        return None
+    found = next((model for model in loaded if model.name == target.model.name), None)
+    return _loaded(found) if found else None
+
+
+def _loaded(model: LoadedModel) -> dict[str, Any]:
+    running: dict[str, Any] = msgspec.to_builtins(model)
+    del running["name"]
+    return running
