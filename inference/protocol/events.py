@@ -139,7 +139,7 @@ class Done(Struct, frozen=True, kw_only=True, tag="done"):
 
     ``reasons`` has one for each sample where there are several, ``reason`` is the first's.
     ``usage.completion`` counts all samples. ``context`` are the token ids of prompt and answer, for
-    Ollama's ``context``.
+    Ollama's ``context``; ``stop_string`` is the one of the options that ended the answer, if one did.
     """
 
     reason: Reason
@@ -147,6 +147,7 @@ class Done(Struct, frozen=True, kw_only=True, tag="done"):
     usage: Usage = Usage()
     timings: Timings = Timings()
     context: tuple[int, ...] = ()
+    stop_string: str = ""
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failed"):

@@ -7,6 +7,7 @@ Source: Ollama's ``api/types.go`` as of v0.33.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.media import media_sort
 from hugweb.api.ollama.messages import ChatMessage, GivenTool, messages_ours, tools_ours
 from hugweb.api.options import parse_options
+from hugweb.api.preface import prefaced
 from hugweb.api.schema import schema_text
 from inference.errors import InvalidRequest
 from inference.protocol import JSON, Draw, Generate, Message, Think
@@ -86,11 +88,7 @@ def parse_format(given: Any) -> str:
 
 def chat_request(body: ChatBody, target: Target) -> Generate:
     """What ``body`` asks of ``target``."""
-    messages = messages_ours(body.messages)
-    if messages[0].role != "system":
-        messages = _with_system(target.system, (*target.messages, *messages))
-    else:
-        messages = (messages[0], *target.messages, *messages[1:])
+    messages = prefaced(messages_ours(body.messages), target)
     return replace(_generation(body, target), messages=messages, tools=tools_ours(body.tools))
 
 
@@ -101,8 +99,9 @@ def generate_request(body: GenerateBody, target: Target) -> Generate:
         return replace(request, prompt=body.prompt, suffix=body.suffix)
     media = media_sort(body.images)
     question = Message(role="user", content=body.prompt, images=media.images, audios=media.audios)
-    earlier = () if body.context else target.messages
-    return replace(request, messages=_with_system(body.system or target.system, (*earlier, question)))
+    if body.context:
+        target = dataclasses.replace(target, messages=())
+    return replace(request, messages=prefaced((question,), target, body.system))
 
 
 def draw_request(body: GenerateBody, target: Target) -> Draw:
@@ -146,7 +145,3 @@ def _think(given: bool | str | None, target: Target) -> Think:
     if "thinking" not in target.record.capabilities:
         return None
     return True if given is None else msgspec.convert(given, Think)
-
-
-def _with_system(system: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    return (Message(role="system", content=system), *messages) if system else messages

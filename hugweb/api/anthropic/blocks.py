@@ -1,0 +1,146 @@
+"""The blocks that Anthropic's messages consist of, and our messages made of them.
+
+A message of theirs may be several of ours: the results of tools come in a user's message there,
+and are messages of their own here. Source: Anthropic's reference of the Messages API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct, ValidationError
+
+from hugweb.api.media import is_image
+from hugweb.api.pairing import results_paired
+from inference.errors import InvalidRequest, Unsupported
+from inference.protocol import MAX_CALLS, MAX_IMAGES, MAX_MESSAGES, Message, Role, ToolCall
+
+_ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
+
+
+class Source(Struct, kw_only=True):
+    """Where an image is."""
+
+    type: str
+    data: Any = None
+
+
+class Block(Struct, kw_only=True):
+    """A part of a message; which fields count is said by ``type``."""
+
+    type: str
+    text: str = ""
+    thinking: str = ""
+    source: Source | None = None
+    id: str = ""
+    name: str = ""
+    input: dict[str, Any] = {}
+    tool_use_id: str = ""
+    content: str | list[Block] | None = None
+    is_error: bool | None = None
+
+
+Content = str | list[Block]
+
+
+class GivenMessage(Struct, kw_only=True):
+    """One message of a request."""
+
+    role: str
+    content: Content
+
+
+def messages_ours(given: Sequence[GivenMessage]) -> tuple[Message, ...]:
+    """``given`` as ours, every result of a tool with the name of the tool it comes from."""
+    if not given:
+        raise InvalidRequest("messages is required")
+    messages = results_paired(
+        message for number, each in enumerate(given) for message in _messages(each, f"messages.{number}")
+    )
+    if len(messages) > MAX_MESSAGES:
+        raise InvalidRequest(f"{len(messages)} messages are too many; at most {MAX_MESSAGES} are taken.")
+    return messages
+
+
+def text_of(content: Content, place: str) -> str:
+    """``content`` that may be text only, its blocks joined by line breaks."""
+    if isinstance(content, str):
+        return content
+    for block in content:
+        if block.type != "text":
+            raise InvalidRequest(f"{place}: only text blocks are taken, not '{block.type}'.")
+    return "\n".join(block.text for block in content)
+
+
+def _messages(given: GivenMessage, place: str) -> Iterator[Message]:
+    role = _ROLES.get(given.role)
+    if role is None:
+        raise InvalidRequest(f"{place}.role: must be user or assistant, not '{given.role}'.")
+    blocks = [Block(type="text", text=given.content)] if isinstance(given.content, str) else given.content
+    rest = [block for block in blocks if block.type != "tool_result"]
+    for number, block in enumerate(blocks):
+        if block.type == "tool_result":
+            yield _result(block, f"{place}.content.{number}")
+    if rest or not blocks:
+        yield _message(role, rest, place)
+
+
+def _message(role: Role, blocks: Sequence[Block], place: str) -> Message:
+    texts, thoughts, images, calls = [], [], [], []
+    for number, block in enumerate(blocks):
+        where = f"{place}.content.{number}"
+        match block.type:
+            case "text":
+                texts.append(block.text)
+            case "thinking":
+                thoughts.append(block.thinking)
+            case "redacted_thinking":
+                pass
+            case "image":
+                images.append(_image(block, where))
+            case "tool_use" if role == "assistant":
+                calls.append(_call(block, where))
+            case _:
+                raise Unsupported(f"{where}: blocks of type '{block.type}' are not supported here.")
+    if len(images) > MAX_IMAGES or len(calls) > MAX_CALLS:
+        raise InvalidRequest(f"{place}: at most {MAX_IMAGES} images and {MAX_CALLS} calls are taken.")
+    return Message(
+        role=role,
+        content="\n".join(texts),
+        thinking="\n".join(thoughts),
+        images=tuple(images),
+        tool_calls=tuple(calls),
+    )
+
+
+def _result(block: Block, place: str) -> Message:
+    """What a tool said; that it failed is said in words, since templates have no place for it."""
+    if not block.tool_use_id:
+        raise InvalidRequest(f"{place}: tool_result block missing required 'tool_use_id' field")
+    content = block.content or ""
+    inner = [Block(type="text", text=content)] if isinstance(content, str) else content
+    message = _message("tool", inner, place)
+    text = f"Error: {message.content}" if block.is_error else message.content
+    return msgspec.structs.replace(message, content=text, tool_call_id=block.tool_use_id)
+
+
+def _call(block: Block, place: str) -> ToolCall:
+    for name in ("id", "name"):
+        if not getattr(block, name):
+            raise InvalidRequest(f"{place}: tool_use block missing required '{name}' field")
+    return ToolCall(id=block.id, name=block.name, arguments=block.input)
+
+
+def _image(block: Block, place: str) -> bytes:
+    source = block.source or Source(type="none")
+    if source.type != "base64":
+        raise Unsupported(f"invalid image source type: {source.type}. Only base64 images are supported.")
+    try:
+        data = msgspec.convert(source.data, bytes)
+    except ValidationError as error:
+        raise InvalidRequest(f"{place}.source.data: this is not base64.") from error
+    if not is_image(data):
+        raise InvalidRequest(f"{place}.source.data: images must be PNG, JPEG, WebP or GIF files.")
+    return data

@@ -1,0 +1,162 @@
+"""Anthropic's requests: what their JSON may say, checked, and turned into ours.
+
+``metadata``, ``cache_control`` and ``service_tier`` are taken and mean nothing here: what was read
+before is always reused. Source: Anthropic's reference of the Messages API.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct, ValidationError
+
+from aliases.selectors import Target
+from hugweb.api.anthropic.blocks import Content, GivenMessage, messages_ours, text_of
+from hugweb.api.durations import keep_alive_seconds
+from hugweb.api.options import parse_options
+from hugweb.api.preface import prefaced
+from hugweb.api.schema import schema_text
+from inference.errors import InvalidRequest, Unsupported
+from inference.protocol import MAX_TOOLS, Generate, Options, Think, Tool, ToolChoice
+
+_CHOICES: dict[str, ToolChoice] = {"auto": "auto", "any": "required", "tool": "required", "none": "none"}
+_EFFORTS: dict[str, Think] = {"low": "low", "medium": "medium", "high": "high", "xhigh": "max", "max": "max"}
+
+
+class GivenTool(Struct, kw_only=True):
+    """A tool of the client's; tools that run at Anthropic's are named by another ``type``."""
+
+    name: str = ""
+    type: str | None = None
+    description: str | None = None
+    input_schema: dict[str, Any] | None = None
+
+
+class GivenChoice(Struct, kw_only=True):
+    """Which tools the model may or must call."""
+
+    type: str
+    name: str = ""
+    disable_parallel_tool_use: bool = False
+
+
+class Thinking(Struct, kw_only=True):
+    """Whether the model thinks first. A budget is not kept apart from ``max_tokens``."""
+
+    type: str
+
+
+class Format(Struct, kw_only=True):
+    """What the answer has to be."""
+
+    type: str
+    schema: dict[str, Any] = {}
+
+
+class OutputConfig(Struct, kw_only=True):
+    """How hard to think, and what the answer has to be."""
+
+    effort: str | None = None
+    format: Format | None = None
+
+
+class MessagesBody(Struct, kw_only=True):
+    """``POST /v1/messages``; ``options`` and ``keep_alive`` are Ollama's."""
+
+    model: str = ""
+    messages: list[GivenMessage] = []
+    max_tokens: int = 0
+    system: Content = ""
+    stream: bool = False
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop_sequences: list[str] = []
+    tools: list[GivenTool] = []
+    tool_choice: GivenChoice | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+    options: dict[str, Any] = {}
+    keep_alive: float | str | None = None
+
+
+def messages_request(body: MessagesBody, target: Target) -> Generate:
+    """What ``body`` asks of ``target``. A prompt that is too long is an error, as it is at Anthropic's."""
+    messages = messages_ours(body.messages)
+    choice = body.tool_choice or GivenChoice(type="auto")
+    return Generate(
+        model=target.model,
+        messages=prefaced(messages, target, text_of(body.system, "system")),
+        options=_options(body).over(target.options),
+        tools=_tools(body.tools),
+        tool_choice=_choice(body, choice),
+        tool_name=choice.name,
+        parallel_tool_calls=not choice.disable_parallel_tool_use,
+        think=_think(body, target),
+        format=_format(body.output_config),
+        truncate=False,
+        keep_alive=keep_alive_seconds(body.keep_alive),
+    )
+
+
+def _options(body: MessagesBody) -> Options:
+    given = {
+        "num_predict": body.max_tokens or None,
+        "temperature": body.temperature,
+        "top_p": body.top_p,
+        "top_k": body.top_k,
+        "stop": body.stop_sequences or None,
+    }
+    return parse_options(
+        {**body.options, **{name: value for name, value in given.items() if value is not None}}
+    )
+
+
+def _tools(given: list[GivenTool]) -> tuple[Tool, ...]:
+    if len(given) > MAX_TOOLS:
+        raise InvalidRequest(f"{len(given)} tools are too many; at most {MAX_TOOLS} are taken.")
+    return tuple(_tool(tool, f"tools.{number}") for number, tool in enumerate(given))
+
+
+def _tool(given: GivenTool, place: str) -> Tool:
+    if given.type not in (None, "custom"):
+        raise Unsupported(f"{place}: tools of type '{given.type}' are not supported, only the client's own.")
+    schema = given.input_schema or {}
+    schema_text(schema)
+    wanted = {"name": given.name, "description": given.description or "", "parameters": schema}
+    try:
+        return msgspec.convert(wanted, Tool)
+    except ValidationError as error:
+        raise InvalidRequest(f"{place}: {error}") from error
+
+
+def _choice(body: MessagesBody, choice: GivenChoice) -> ToolChoice:
+    meant = _CHOICES.get(choice.type)
+    if meant is None:
+        raise InvalidRequest("tool_choice.type: must be auto, any, tool or none.")
+    named = {tool.name for tool in body.tools}
+    if choice.type == "tool" and choice.name not in named:
+        raise InvalidRequest(f"tool_choice.name: there is no tool '{choice.name}'.")
+    if meant == "required" and not named:
+        raise InvalidRequest("tool_choice: there are no tools to choose from.")
+    return meant
+
+
+def _think(body: MessagesBody, target: Target) -> Think:
+    """Off unless asked for; a model that does not think is asked in vain, as at Ollama's."""
+    wanted = body.thinking.type if body.thinking else "disabled"
+    if wanted not in {"enabled", "adaptive", "disabled"}:
+        raise InvalidRequest("thinking.type: must be enabled, adaptive or disabled.")
+    if "thinking" not in target.record.capabilities:
+        return None
+    effort = body.output_config.effort if body.output_config else None
+    return wanted != "disabled" and _EFFORTS.get(effort or "", True)
+
+
+def _format(config: OutputConfig | None) -> str:
+    if config is None or config.format is None:
+        return ""
+    if config.format.type != "json_schema":
+        raise InvalidRequest("output_config.format.type: must be json_schema.")
+    return schema_text(config.format.schema)

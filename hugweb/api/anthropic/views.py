@@ -1,0 +1,62 @@
+"""Anthropic's Messages API. Each view parses, asks and writes; nothing else."""
+
+from __future__ import annotations
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponseBase
+from msgspec.structs import replace
+
+from aliases.selectors import Target, alias_resolve
+from hugweb.api.anthropic.frames import MessageFrames
+from hugweb.api.anthropic.requests import MessagesBody, messages_request
+from hugweb.api.body import parse
+from hugweb.api.endpoint import endpoint
+from hugweb.api.generation import begin, fold
+from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
+from inference.errors import InferenceError, InvalidRequest, Unsupported
+from inference.protocol import Generate, Rendered
+from inference.providers.registry import get_provider
+
+
+@endpoint("POST")
+async def messages(request: HttpRequest) -> HttpResponseBase:
+    body = parse(request.body, MessagesBody)
+    if body.model and body.max_tokens <= 0:
+        raise InvalidRequest("max_tokens is required and must be positive")
+    target, ours = await _asked(body)
+    answer = await begin(get_provider(target.provider).stream(ours))
+    frames = MessageFrames(body.model, body.max_tokens)
+    if body.stream:
+        return stream_response(request, answer, frames.write, EVENT_STREAM)
+    return json_response(frames.whole(await fold(answer)))
+
+
+@endpoint("POST")
+async def count_tokens(request: HttpRequest) -> HttpResponseBase:
+    """How long the prompt would be; the model is loaded for its tokenizer, and generates nothing."""
+    target, ours = await _asked(parse(request.body, MessagesBody))
+    events = get_provider(target.provider).stream(replace(ours, render_only=True))
+    folded = await fold(await begin(events))
+    for result in folded.results:
+        if isinstance(result, Rendered):
+            return json_response({"input_tokens": result.tokens})
+    raise InferenceError
+
+
+async def _asked(body: MessagesBody) -> tuple[Target, Generate]:
+    """What ``body`` asks, and of which model, which can do that. Nothing is loaded for it."""
+    if not body.model:
+        raise InvalidRequest("model is required")
+    target = await sync_to_async(alias_resolve)(body.model)
+    _require(target, "completion", "messages")
+    ours = messages_request(body, target)
+    if ours.tools:
+        _require(target, "tools", "tools")
+    if any(message.images for message in ours.messages):
+        _require(target, "vision", "images")
+    return target, ours
+
+
+def _require(target: Target, capability: str, words: str) -> None:
+    if capability not in target.record.capabilities:
+        raise Unsupported(f'"{target.model.name}" does not support {words}')

@@ -1,0 +1,18 @@
+"""What stands before the messages of a request: a system prompt, and an alias's own messages."""
+
+from __future__ import annotations
+
+from aliases.selectors import Target
+from inference.protocol import Message
+
+
+def prefaced(messages: tuple[Message, ...], target: Target, system: str = "") -> tuple[Message, ...]:
+    """``messages`` after ``target``'s own, all after one system prompt.
+
+    That is the one with which ``messages`` begin, else ``system``, else the alias's, if any.
+    """
+    if messages and messages[0].role == "system":
+        return (messages[0], *target.messages, *messages[1:])
+    system = system or target.system
+    first = (Message(role="system", content=system),) if system else ()
+    return (*first, *target.messages, *messages)
