@@ -11,6 +11,7 @@ urlpatterns = [
     path("api/", include("hugweb.api.ollama.urls")),
     path("v1/", include("hugweb.api.openai.urls")),
     path("v1/", include("hugweb.api.anthropic.urls")),
+    path("", include("hugweb.api.extras.urls")),
     path("", include("conversations.urls")),
     path("admin/", admin.site.urls),
     path("login/", LoginView.as_view(), name="login"),

@@ -75,7 +75,7 @@ class FakeEngine:
             gone = asyncio.create_task(reader.read())
             answer = asyncio.create_task(self._answer(request, writer))
             await asyncio.wait({gone, answer}, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
+            if not answer.done() or isinstance(answer.exception(), ConnectionError):
                 self.closed += 1
             for task in (gone, answer):
                 task.cancel()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from inference.errors import EngineDied
 from inference.protocol import (
@@ -30,6 +31,7 @@ from inference.protocol import (
     ToolCall,
 )
 
+R = TypeVar("R", bound=Result)
 # What an answer consists of, and what a client that asks for progress is told besides.
 Begun = Text | Thought | Called | Result | Drawing | Done
 Content = Begun | Progress
@@ -111,6 +113,13 @@ class Folded:
     def reason(self, sample: int) -> Reason:
         """Why a sample ended."""
         return reason_of(self.done, sample)
+
+    def result(self, kind: type[R]) -> R:
+        """The first result of that kind; an engine that sent none is broken."""
+        for result in self.results:
+            if isinstance(result, kind):
+                return result
+        raise EngineDied("The engine did not answer what was asked.")
 
 
 def reason_of(done: Done, sample: int) -> Reason:

@@ -22,6 +22,7 @@ KINDS = {
     "test/vision": ["completion", "vision", "audio"],
     "test/insert": ["completion", "insert"],
     "test/embedder": ["embedding"],
+    "test/reranker": ["rerank"],
     "test/image": ["image"],
 }
 _RECORDS = f"""

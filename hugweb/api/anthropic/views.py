@@ -13,7 +13,7 @@ from hugweb.api.body import parse
 from hugweb.api.endpoint import endpoint
 from hugweb.api.generation import begin, fold
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
-from inference.errors import InferenceError, InvalidRequest, Unsupported
+from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import Generate, Rendered
 from inference.providers.registry import get_provider
 
@@ -37,10 +37,7 @@ async def count_tokens(request: HttpRequest) -> HttpResponseBase:
     target, ours = await _asked(parse(request.body, MessagesBody))
     events = get_provider(target.provider).stream(replace(ours, render_only=True))
     folded = await fold(await begin(events))
-    for result in folded.results:
-        if isinstance(result, Rendered):
-            return json_response({"input_tokens": result.tokens})
-    raise InferenceError
+    return json_response({"input_tokens": folded.result(Rendered).tokens})
 
 
 async def _asked(body: MessagesBody) -> tuple[Target, Generate]:

@@ -11,16 +11,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from msgspec import Struct, ValidationError
 
 from aliases.selectors import Target, alias_resolve
+from hugweb.api.asking import ask
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.endpoint import endpoint
-from hugweb.api.generation import Folded, begin, fold
+from hugweb.api.generation import Folded
 from hugweb.api.ollama.requests import parse
 from hugweb.api.options import parse_options
 from hugweb.api.responses import json_response
 from hugweb.api.vectors import vectors_read
-from inference.errors import InferenceError, InvalidRequest, ModelNotFound
-from inference.protocol import Embed, Embedded, Load, Request
-from inference.providers.registry import get_provider
+from inference.errors import InvalidRequest, ModelNotFound
+from inference.protocol import Embed, Embedded, Load
 
 
 class EmbedBody(Struct, kw_only=True):
@@ -53,9 +53,9 @@ async def embed(request: HttpRequest) -> HttpResponseBase:
     parse_options(body.options)
     keep_alive = keep_alive_seconds(body.keep_alive)
     if not texts:
-        await _ask(target, Load(model=target.model, keep_alive=keep_alive))
+        await ask(target, Load(model=target.model, keep_alive=keep_alive))
         return json_response({"model": body.model, "embeddings": []})
-    folded = await _ask(target, _embed_request(target, body, texts, keep_alive))
+    folded = await ask(target, _embed_request(target, body, texts, keep_alive))
     return await asyncio.to_thread(_embeddings, body.model, folded)
 
 
@@ -69,10 +69,10 @@ async def embeddings(request: HttpRequest) -> HttpResponseBase:
     parse_options(body.options)
     keep_alive = keep_alive_seconds(body.keep_alive)
     if not body.prompt:
-        await _ask(target, Load(model=target.model, keep_alive=keep_alive))
+        await ask(target, Load(model=target.model, keep_alive=keep_alive))
         return json_response({"embedding": []})
-    folded = await _ask(target, Embed(model=target.model, texts=(body.prompt,), keep_alive=keep_alive))
-    (vector,) = await asyncio.to_thread(vectors_read, _embedded(folded))
+    folded = await ask(target, Embed(model=target.model, texts=(body.prompt,), keep_alive=keep_alive))
+    (vector,) = await asyncio.to_thread(vectors_read, folded.result(Embedded))
     return json_response({"embedding": vector})
 
 
@@ -108,23 +108,12 @@ def _embed_request(
         raise InvalidRequest(f"invalid request: {error}") from error
 
 
-async def _ask(target: Target, request: Request) -> Folded:
-    return await fold(await begin(get_provider(target.provider).stream(request)))
-
-
 def _embeddings(model: str, folded: Folded) -> HttpResponse:
     frame = {
         "model": model,
-        "embeddings": vectors_read(_embedded(folded)),
+        "embeddings": vectors_read(folded.result(Embedded)),
         "total_duration": folded.done.timings.total,
         "load_duration": folded.done.timings.load,
         "prompt_eval_count": folded.done.usage.prompt,
     }
     return json_response(frame)
-
-
-def _embedded(folded: Folded) -> Embedded:
-    for result in folded.results:
-        if isinstance(result, Embedded):
-            return result
-    raise InferenceError

@@ -9,6 +9,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from aliases.selectors import Target, alias_resolve
+from hugweb.api.asking import ask
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.endpoint import endpoint
 from hugweb.api.generation import Content, begin, fold
@@ -72,8 +73,7 @@ async def _load_or_unload(body: GenerationBody, target: Target, frames: Frames) 
     request: Request = (
         Unload(model=target.model) if keep_alive == 0 else Load(model=target.model, keep_alive=keep_alive)
     )
-    folded = await fold(await begin(get_provider(target.provider).stream(request)))
-    return json_response(frames.whole(folded))
+    return json_response(frames.whole(await ask(target, request)))
 
 
 async def _respond(

@@ -1,0 +1,23 @@
+"""One question, one answer: for endpoints that never stream."""
+
+from __future__ import annotations
+
+from asgiref.sync import sync_to_async
+
+from aliases.selectors import Target, alias_resolve
+from hugweb.api.generation import Folded, begin, fold
+from inference.errors import InvalidRequest
+from inference.protocol import Request
+from inference.providers.registry import get_provider
+
+
+async def resolve(model: str) -> Target:
+    """The target of ``model``, which has to be given."""
+    if not model:
+        raise InvalidRequest("model is required", param="model")
+    return await sync_to_async(alias_resolve)(model)
+
+
+async def ask(target: Target, request: Request) -> Folded:
+    """All of the answer to ``request``."""
+    return await fold(await begin(get_provider(target.provider).stream(request)))
