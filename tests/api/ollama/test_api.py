@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
-import socket
 import threading
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -252,39 +249,6 @@ def test_a_dead_engine_is_the_last_line(stage: Stage) -> None:
     stage.engine.script = script
     _, _, body = stage.post("/api/chat", {"model": MODEL, "messages": HELLO})
     assert json.loads(body.splitlines()[-1]) == {"error": EngineDied().message}
-
-
-@pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
-@pytest.mark.parametrize("text_first", [True, False])
-def test_a_client_that_leaves_cancels(stage: Stage, stream: bool, path: str, text_first: bool) -> None:
-    """Before the first text and after it, streamed or not."""
-    begun = threading.Event()
-
-    async def script(request: Request) -> AsyncIterator[Event]:
-        if text_first:
-            yield Text(text="one ")
-        begun.set()
-        while True:
-            yield Loading(seconds=1)
-            await _forever()
-
-    stage.engine.script = script
-    body = json.dumps({"model": MODEL, "messages": HELLO, "prompt": "x", "stream": stream}).encode()
-    address = urlsplit(stage.server.url)
-    with socket.create_connection((address.hostname, address.port)) as connection:
-        head = f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(body)}\r\n\r\n"
-        connection.sendall(head.encode() + body)
-        assert begun.wait(5)
-        assert stage.engine.closed == 0
-    deadline = time.monotonic() + 5
-    while not stage.engine.closed and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert stage.engine.closed == 1
-
-
-async def _forever() -> None:
-    await asyncio.Event().wait()
 
 
 def test_many_streams_at_once_lose_nothing(client: ollama.Client) -> None:
