@@ -14,6 +14,7 @@ from aliases.services import Settings, alias_copy, alias_create
 from hugweb.api.endpoint import endpoint
 from hugweb.api.ollama.messages import ChatMessage, messages_ours
 from hugweb.api.ollama.requests import parse
+from hugweb.api.ollama.show import FILLS_IN
 from hugweb.api.ollama.statuses import Statuses, status_response
 from hugweb.api.options import parse_options
 from inference.errors import InvalidRequest, ModelNotFound, Unsupported
@@ -145,7 +146,8 @@ def _quantization(wanted: str) -> Quantization | None:
 
 
 def _check_template(template: str, target: Target) -> None:
-    if template and template.strip() != template_of(target.record.path).strip():
+    template = template.strip().removesuffix(FILLS_IN)
+    if template and template != template_of(target.record.path).strip():
         raise Unsupported(
             "Templates cannot be replaced; the model's own chat template is used. Leave it out."
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +16,8 @@ from inference.protocol import LoadedModel
 
 # What Go's largest duration, Ollama's "for ever", amounts to.
 FOREVER = timedelta(days=292 * 365)
+# What an alias may add to its model.
+_SAID = ("system", "messages", "options", "quantization", "license")
 
 
 def tags() -> list[dict[str, Any]]:
@@ -22,7 +26,7 @@ def tags() -> list[dict[str, Any]]:
     entries = [(record.modified, _tag(record.name, record)) for record in records.values()]
     for alias in Alias.objects.all():
         if record := records.get(alias.model.lower()):
-            entry = _tag(alias.name, record, alias.quantization)
+            entry = _tag(alias.name, record, alias.quantization) | {"digest": _digest(alias, record)}
             entries.append((max(alias.modified, record.modified), entry))
     entries.sort(key=lambda entry: entry[0], reverse=True)
     return [entry | {"modified_at": timestamp(modified)} for modified, entry in entries]
@@ -52,7 +56,8 @@ def _running(model: LoadedModel, now: datetime) -> dict[str, Any]:
     except ModelNotFound:
         return entry
     known = details(target.record, target.model.quantization)
-    return entry | {"digest": target.record.digest, "details": known}
+    digest = _digest(target.alias, target.record) if target.alias else target.record.digest
+    return entry | {"digest": digest, "details": known}
 
 
 def _tag(name: str, record: ModelRecord, quantization: str = "none") -> dict[str, Any]:
@@ -64,6 +69,14 @@ def _tag(name: str, record: ModelRecord, quantization: str = "none") -> dict[str
         "details": details(record, quantization),
         "capabilities": record.capabilities,
     }
+
+
+def _digest(alias: Alias, record: ModelRecord) -> str:
+    """``record``'s, or where ``alias`` adds anything one of its own: clients take one for one model."""
+    said = {name: value for name in _SAID if (value := getattr(alias, name)) not in ("", [], {}, "none")}
+    if not said:
+        return record.digest
+    return hashlib.sha256(json.dumps([record.digest, said], sort_keys=True).encode()).hexdigest()
 
 
 def details(record: ModelRecord, quantization: str = "none") -> dict[str, Any]:

@@ -27,6 +27,8 @@ from inference.store.contents import MOST_TENSORS, config_of, template_of, tenso
 ENGINE_SECONDS = 1.0
 # This client shows the basename to people, who expect the name that they chose.
 COPILOT = "GitHubCopilotChat/"
+# Continue takes a model for one that fills in if its template speaks of a suffix, in Ollama's way.
+FILLS_IN = "{#- .Suffix -#}"
 
 
 class ShowBody(Struct, kw_only=True):
@@ -58,7 +60,7 @@ def describe(target: Target, basename: str = "", verbose: bool = False) -> dict[
         "license": license,
         "modelfile": modelfile_text(target, template, license),
         "parameters": parameters_text(target.options),
-        "template": template,
+        "template": template + (FILLS_IN if "insert" in record.capabilities else ""),
         "system": target.system,
         "messages": msgspec.to_builtins(target.messages),
     }

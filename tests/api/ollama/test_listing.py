@@ -55,6 +55,17 @@ def test_tags_list_models_and_aliases_in_the_clients_form(record: ModelRecord) -
     assert (details.parameter_size, details.quantization_level) == ("134.52M", "BF16")
 
 
+def test_an_alias_has_a_digest_of_its_own_only_where_it_adds_something(record: ModelRecord) -> None:
+    """Clients take models of one digest for one model."""
+    Alias.objects.create(name="same", model=record.name)
+    Alias.objects.create(name="brief", model=record.name, system="Be brief.")
+    Alias.objects.create(name="small", model=record.name, quantization="int8")
+    digests = {entry["name"]: entry["digest"] for entry in tags()}
+    assert digests["same:latest"] == digests["Org/Model:latest"] == record.digest
+    assert len({*digests.values()}) == 3
+    assert all(len(digest) == 64 for digest in digests.values())
+
+
 def test_tags_of_an_empty_store_is_a_list(db: None) -> None:
     assert tags() == []
 

@@ -1,0 +1,80 @@
+"""The tables of docs/ollama.md are the code's."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+from django.urls import URLPattern, resolve
+
+from hugweb.api.extras import urls as extras
+from hugweb.api.extras.reranking import RerankBody
+from hugweb.api.extras.tokens import DetokenizeBody, TokenizeBody
+from hugweb.api.ollama import urls
+from hugweb.api.ollama.aliasing import CopyBody, CreateBody, PushBody
+from hugweb.api.ollama.embedding import EmbedBody, EmbeddingsBody
+from hugweb.api.ollama.requests import ChatBody, GenerateBody
+from hugweb.api.ollama.show import ShowBody
+from hugweb.api.options import parse_options
+from inference.protocol import Options
+from tests.serving import PROJECT
+
+PAGE = (PROJECT / "docs" / "ollama.md").read_text()
+DIGEST = "sha256:" + "0" * 64
+BODIES: dict[str, type[msgspec.Struct]] = {
+    "/api/chat": ChatBody,
+    "/api/generate": GenerateBody,
+    "/api/embed": EmbedBody,
+    "/api/embeddings": EmbeddingsBody,
+    "/api/show": ShowBody,
+    "/api/create": CreateBody,
+    "/api/copy": CopyBody,
+    "/api/push": PushBody,
+    "/api/tokenize": TokenizeBody,
+    "/api/detokenize": DetokenizeBody,
+    "/api/rerank": RerankBody,
+}
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table under ``heading``."""
+    section = PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def documented() -> dict[str, set[str]]:
+    """The fields of each documented path."""
+    return {
+        re.sub(r"`\w+ (/.*)`", r"\1", endpoint): set(re.findall("`([^`]+)`", fields))
+        for endpoint, fields, _ in rows("Endpoints")
+    }
+
+
+def test_every_route_is_documented_and_every_documented_path_is_one() -> None:
+    patterns: list[URLPattern] = [*urls.urlpatterns]
+    routes = {f"/api/{pattern.pattern}".replace("<str:digest>", "sha256:…") for pattern in patterns}
+    routes |= {f"/{pattern.pattern}" for pattern in extras.urlpatterns if "api/" in str(pattern.pattern)}
+    assert routes == set(documented())
+    for path in documented():
+        assert resolve(path.replace("sha256:…", DIGEST)).func.__name__ != "unknown"
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_every_field_is_documented_where_it_is_taken(path: str) -> None:
+    fields = {field.encode_name for field in msgspec.structs.fields(BODIES[path])}
+    assert documented()[path] == fields
+
+
+def test_paths_without_a_body_document_no_fields() -> None:
+    assert {path for path, fields in documented().items() if fields} == set(BODIES)
+
+
+def test_every_option_is_documented_as_it_is_taken() -> None:
+    said = {name.strip("`"): meaning for name, meaning in rows("Options")}
+    taken = {name for name, meaning in said.items() if meaning.startswith("taken")}
+    assert taken == set(Options.__struct_fields__)
+    ignored = {name for name, meaning in said.items() if meaning.startswith("ignored")}
+    assert taken | ignored == set(said)
+    assert parse_options(dict.fromkeys(ignored, "anything")) == Options()

@@ -1,0 +1,103 @@
+"""What other people's programs ask, in their order: at connecting, listing, chatting and stopping.
+
+Taken from what their sources do. Continue and Open WebUI speak Ollama's API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import httpx
+
+from inference.protocol import Event, Generate, LoadedModel, Request, Text, Unload
+from tests.api.stage import HELLO, Stage
+from tests.fakes import echo
+from tests.serving import MODEL, eventually
+
+OPEN_WEBUI = {
+    "Content-Type": "application/json",
+    "Authorization": "Bearer none",
+    "X-OpenWebUI-User-Name": "A%20Name",
+    "X-OpenWebUI-Chat-Id": "1",
+}
+
+
+async def endless(request: Request) -> AsyncIterator[Event]:
+    yield Text(text="one ")
+    await asyncio.Event().wait()
+
+
+def test_open_webui(stage: Stage) -> None:
+    """Connects, lists models and which are loaded, shows one, chats, stops, lets it go."""
+    loaded = LoadedModel(
+        name=MODEL, state="ready", device="cpu", size=9, context_length=512, expires_in=30, active=0
+    )
+    with httpx.Client(base_url=stage.server.url, headers=OPEN_WEBUI, timeout=10) as web:
+        assert "version" in web.get("/api/version").json()
+        models = {model["model"]: model for model in web.get("/api/tags").json()["models"]}
+        stage.engine.models = (loaded,)
+        (running,) = web.get("/api/ps").json()["models"]
+        stage.engine.models = ()
+        assert running["name"] in models
+        assert datetime.fromisoformat(running["expires_at"]).timestamp() > 0
+        assert "completion" in web.post("/api/show", json={"model": f"{MODEL}:latest"}).json()["capabilities"]
+        body = {
+            "model": f"{MODEL}:latest",
+            "messages": [{"role": "system", "content": "Be brief."}, *HELLO],
+            "options": {"temperature": 0.8, "num_ctx": 2048, "mirostat": 0, "stop": ["END"]},
+            "stream": True,
+            "keep_alive": "5m",
+            "metadata": {"chat_id": "1"},
+        }
+        with web.stream("POST", "/api/chat", content=json.dumps(body)) as response:
+            assert response.headers["content-type"] == "application/x-ndjson"
+            frames = [json.loads(line) for line in response.iter_lines()]
+        assert "".join(frame["message"]["content"] for frame in frames) == "one two three "
+        assert {"eval_count", "prompt_eval_count"} <= set(frames[-1])
+        stage.engine.script = endless
+        with web.stream("POST", "/api/chat", json=body) as response:
+            next(response.iter_lines())
+        eventually(lambda: stage.engine.closed == 1, lambda: "still being answered", seconds=5)
+        stage.engine.script = echo
+        web.post("/api/generate", json={"model": f"{MODEL}:latest", "keep_alive": 0, "prompt": ""})
+        assert isinstance(stage.engine.requests[-1], Unload)
+        missing = web.post("/api/chat", json={**body, "model": "nope"})
+        assert (missing.status_code, missing.json()["error"]) == (404, "model 'nope' not found")
+
+
+def test_continue(stage: Stage) -> None:
+    """Shows the model at start, lists, chats with tools in one piece, fills in, stops."""
+    with httpx.Client(base_url=stage.server.url, timeout=10) as ide:
+        ide.post(
+            "/api/create", json={"model": "coder", "from": "test/insert", "parameters": {"num_ctx": 512}}
+        )
+        shown = ide.post("/api/show", json={"name": "coder"}).json()
+        (line,) = shown["parameters"].split("\n")
+        name, value = re.fullmatch(r'(\S+)\s+((?:".*")|\S+)', line).groups()  # type: ignore[union-attr]
+        assert (name, int(value)) == ("num_ctx", 512)
+        assert ".Suffix" in shown["template"], "by this it knows models that fill in"
+        options = {"temperature": 0.01, "num_predict": 9, "num_ctx": 512, "mirostat": None, "stop": ["\n\n"]}
+        fill = {"model": "coder", "prompt": "def f(", "suffix": ")", "options": options, "keep_alive": 1800}
+        with ide.stream("POST", "/api/generate", json=fill) as response:
+            frames = [json.loads(line) for line in response.iter_lines()]
+        assert "".join(frame["response"] for frame in frames) == "def f( "
+        sent = stage.engine.requests[-1]
+        assert isinstance(sent, Generate)
+        assert (sent.prompt, sent.suffix, sent.keep_alive) == ("def f(", ")", 1800)
+        tool = {"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}
+        chat = {
+            "model": "test/tools",
+            "messages": HELLO,
+            "options": options,
+            "stream": False,
+            "tools": [tool],
+        }
+        assert ide.post("/api/chat", json=chat).json()["message"]["content"] == "one two three "
+        stage.engine.script = endless
+        with ide.stream("POST", "/api/chat", json={**chat, "tools": [], "stream": True}) as response:
+            next(response.iter_lines())
+        eventually(lambda: stage.engine.closed == 1, lambda: "still being answered", seconds=5)
