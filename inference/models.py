@@ -25,14 +25,23 @@ class ModelRecord(models.Model):
     source = models.CharField(max_length=8, choices=Source)
     revision = models.CharField(max_length=64, blank=True, help_text="Commit on the Hub.")
     folder = models.CharField(max_length=500, help_text="Relative to the store; absolute in the Hub's cache.")
+    kind = models.CharField(max_length=32, blank=True, help_text="What it is for: text generation, vision, …")
     architecture = models.CharField(max_length=64, help_text="transformers' model_type.")
     capabilities = models.JSONField(default=list, help_text="As Ollama names them: completion, vision, …")
     parameters = models.PositiveBigIntegerField(default=0)
     dtype = models.CharField(max_length=16, blank=True)
+    quantization = models.CharField(
+        max_length=32, blank=True, help_text="How the files are quantized, as gptq 4-bit; empty where not."
+    )
+    license = models.CharField(max_length=64, blank=True, help_text="As the model card names it.")
     size = models.PositiveBigIntegerField(default=0, help_text="Bytes on disk.")
     digest = models.CharField(max_length=64, help_text="SHA-256 over the files, as hex.")
     context_length = models.PositiveIntegerField(default=0, help_text="Tokens; 0 where unknown.")
     embedding_length = models.PositiveIntegerField(default=0)
+    memory = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Bytes that it took when it was last loaded; empty before."
+    )
+    last_used = models.DateTimeField(null=True, blank=True)
     created = models.DateTimeField(auto_now_add=True)
     modified = models.DateTimeField(auto_now=True)
 

@@ -15,16 +15,21 @@ from inference.store.listing import Listing
 from inference.store.weights import Weights, weights_read
 
 LARGEST_LENGTH = 2**31 - 1
+LONGEST_WORD = 16
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of a model; lengths are 0 where the configuration does not tell."""
+    """What is known of a model; lengths are 0 where the configuration does not tell.
+
+    ``quantization`` is how the files themselves are quantized, as ``gptq 4-bit``; mostly empty.
+    """
 
     kind: Kind
     capabilities: tuple[str, ...]
     architecture: str
     weights: Weights
+    quantization: str
     context_length: int
     embedding_length: int
 
@@ -40,6 +45,7 @@ def model_describe(listing: Listing) -> Description:
         capabilities=capabilities_detect(kind, config, listing),
         architecture=architecture,
         weights=weights_read(listing),
+        quantization=_quantization(config),
         context_length=_length(text, "max_position_embeddings", "n_positions", "max_seq_len"),
         embedding_length=_length(text, "hidden_size", "n_embd", "d_model"),
     )
@@ -57,3 +63,15 @@ def _length(config: dict[str, Any], *names: str) -> int:
     """The first of these that is a length; older architectures have names of their own."""
     values = (config.get(name) for name in names)
     return next((value for value in values if type(value) is int and 0 < value <= LARGEST_LENGTH), 0)
+
+
+def _quantization(config: dict[str, Any]) -> str:
+    """The method and, where it is named, the bits of the configuration's ``quantization_config``."""
+    details = config.get("quantization_config")
+    if not isinstance(details, dict):
+        return ""
+    method, bits = details.get("quant_method"), details.get("bits")
+    if method == "bitsandbytes":
+        bits = 4 if details.get("load_in_4bit") is True else 8
+    name = method[:LONGEST_WORD] if isinstance(method, str) else "unknown"
+    return f"{name} {bits}-bit" if type(bits) is int and 0 < bits <= 16 else name

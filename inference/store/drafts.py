@@ -7,6 +7,7 @@ whatever happens. Knows nothing of what is in the files.
 from __future__ import annotations
 
 import contextlib
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -38,6 +39,23 @@ def scratch_folder(parent: Path, prefix: str = ".scratch.") -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def discarding(final: Path) -> Iterator[None]:
+    """Put ``final`` out of sight, and delete it at the end; after an error it is there again."""
+    discarded = final.with_name(f".{final.name}.{secrets.token_hex(4)}")
+    with contextlib.suppress(FileNotFoundError):
+        final.rename(discarded)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            discarded.rename(final)
+        raise
+    shutil.rmtree(discarded, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        final.parent.rmdir()
 
 
 def room_check(folder: Path, size: int) -> None:

@@ -18,6 +18,13 @@ class ModelRefused(InvalidRequest):
     code = "model_refused"
 
 
+class ModelHeld(InferenceError):
+    """An alias stands for the model, so it is not deleted."""
+
+    code = "model_held"
+    status = 409
+
+
 class ModelGated(InferenceError):
     """The Hub gives this model only to those who accepted its terms."""
 

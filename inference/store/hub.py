@@ -8,7 +8,7 @@ timeout. Knows nothing of the store's folders and of the database.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.utils import disable_progress_bars
 
 from inference.store.architectures import model_type_read
+from inference.store.card import license_check
 from inference.store.configs import MAIN, config_read, config_require
 from inference.store.drafts import room_check
 from inference.store.errors import HubError, disk_errors
@@ -46,6 +47,7 @@ class Repository:
     listing: Listing
     sizes: dict[str, int]
     sums: dict[str, str]
+    license: str
 
 
 def hub_pull(
@@ -62,10 +64,10 @@ def hub_pull(
         if listing is None:
             raise
         report("The Hub gives no answer: taking the copy in its cache on this machine.")
-        return _take(listing, name, listing.root.name, {})
+        return _take(listing, name, listing.root.name)
     listing = _fetch(repository, patience, report)
     report("Checking the files.")
-    return _take(listing, name, repository.commit, repository.sums)
+    return _take(listing, name, repository.commit, repository.sums, repository.license)
 
 
 def _ask(name: str, revision: str | None, patience: float) -> Repository:
@@ -86,6 +88,7 @@ def _ask(name: str, revision: str | None, patience: float) -> Repository:
         listing=listing,
         sizes={file: siblings[file].size or 0 for file in listing.files},
         sums={file: siblings[file].lfs.sha256 for file in listing.files if siblings[file].lfs},
+        license=license_check(info.card_data.license if info.card_data else ""),
     )
 
 
@@ -115,7 +118,7 @@ def _download(repository: Repository, names: list[str], patience: float) -> Path
     return Path(path).absolute()
 
 
-def _take(listing: Listing, name: str, commit: str, sums: dict[str, str]) -> Taken:
+def _take(listing: Listing, name: str, commit: str, sums: Mapping[str, str] = {}, license: str = "") -> Taken:
     with disk_errors():
         manifest = manifest_read(listing)
     for entry in manifest.entries:
@@ -123,4 +126,6 @@ def _take(listing: Listing, name: str, commit: str, sums: dict[str, str]) -> Tak
             # What stayed in the cache would not be downloaded again.
             listing.path(entry.name).resolve().unlink(missing_ok=True)
             raise HubError(f"{entry.name} was damaged on the way and is deleted. Pull the model again.")
-    return model_take_snapshot(listing=listing, manifest=manifest, name=name, revision=commit)
+    return model_take_snapshot(
+        listing=listing, manifest=manifest, name=name, revision=commit, license=license
+    )

@@ -7,10 +7,16 @@ no Hub.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError, IncompleteSnapshotError, LocalEntryNotFoundError
+from huggingface_hub import constants, scan_cache_dir, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    CacheNotFound,
+    HFValidationError,
+    IncompleteSnapshotError,
+    LocalEntryNotFoundError,
+)
 
 from inference.store.description import model_describe
 from inference.store.errors import ModelRefused, disk_errors
@@ -50,3 +56,16 @@ def commit_note(snapshot: Path, revision: str) -> None:
     with disk_errors():
         reference.parent.mkdir(parents=True, exist_ok=True)
         reference.write_text(snapshot.name, encoding="ascii")
+
+
+def snapshot_delete(snapshot: Path) -> None:
+    """Delete a snapshot, and of its files those that no other revision needs."""
+    repository = snapshot.parent.parent
+    try:
+        cache = scan_cache_dir(repository.parent)
+    except CacheNotFound:
+        return
+    # A commit may be in several repositories, and only one of them is meant.
+    only = replace(cache, repos=frozenset(repo for repo in cache.repos if repo.repo_path == repository))
+    if any(revision.snapshot_path == snapshot for repo in only.repos for revision in repo.revisions):
+        only.delete_revisions(snapshot.name).execute()

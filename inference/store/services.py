@@ -7,6 +7,7 @@ Knows nothing of where files came from before they were a folder.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from django.db import transaction
 
 from inference.models import ModelRecord
 from inference.store.architectures import Kind
+from inference.store.card import license_read
 from inference.store.description import Description, model_describe
-from inference.store.drafts import draft_folder, room_check
-from inference.store.errors import disk_errors
+from inference.store.drafts import discarding, draft_folder, room_check
+from inference.store.errors import ModelHeld, disk_errors
+from inference.store.hub_cache import snapshot_delete
 from inference.store.listing import Listing, folder_list
 from inference.store.manifest import Manifest, manifest_copy
 from inference.store.names import model_name_check
@@ -35,8 +38,11 @@ class Taken:
     left_out: tuple[str, ...]
 
 
-def model_take_folder(*, folder: Path, name: str) -> Taken:
-    """Copy the model in ``folder`` into the store as ``name``, in place of an older one."""
+def model_take_folder(*, folder: Path, name: str, license: str = "") -> Taken:
+    """Copy the model in ``folder`` into the store as ``name``, in place of an older one.
+
+    ``license`` is known from elsewhere; otherwise it is what the folder's model card says.
+    """
     model_name_check(name)
     listing = folder_list(folder)
     # Twice: before gigabytes are copied, and of the copy, since that is what will be loaded.
@@ -48,20 +54,46 @@ def model_take_folder(*, folder: Path, name: str) -> Taken:
         manifest = manifest_copy(listing, draft)
         description = model_describe(listing.below(draft))
         with transaction.atomic():
-            record = _record_write(name, ModelRecord.Source.STORE, home, "", description, manifest)
+            place = {"source": ModelRecord.Source.STORE, "folder": home, "revision": ""}
+            record = _record_write(
+                name, description, manifest, **place, license=license or license_read(folder)
+            )
             folder_place(draft, final)
     return Taken(record, description.kind, listing.left_out)
 
 
-def model_take_snapshot(*, listing: Listing, manifest: Manifest, name: str, revision: str) -> Taken:
+def model_take_snapshot(
+    *, listing: Listing, manifest: Manifest, name: str, revision: str, license: str = ""
+) -> Taken:
     """Describe a snapshot in the Hub's cache, where it stays; a copy in the store goes away."""
     description = model_describe(listing)
     old = _stored_folder(name)
-    folder = str(listing.root)
-    record = _record_write(name, ModelRecord.Source.HUB, folder, revision, description, manifest)
+    place = {"source": ModelRecord.Source.HUB, "folder": str(listing.root), "revision": revision}
+    record = _record_write(
+        name, description, manifest, **place, license=license or license_read(listing.root)
+    )
     if old:
         shutil.rmtree(Path(settings.MODELS_PATH, old), ignore_errors=True)
     return Taken(record, description.kind, listing.left_out)
+
+
+def model_delete(*, record: ModelRecord, held_by: Collection[str]) -> None:
+    """Delete a model: its row and its files, in the Hub's cache those that no other revision needs.
+
+    ``held_by`` names the aliases that stand for it: ``ModelHeld`` if there are any. Whoever
+    deletes it nevertheless says so by naming none.
+    """
+    if held_by:
+        raise ModelHeld(
+            f"{record.name} is what {', '.join(sorted(held_by))} stands for. Delete that alias first."
+        )
+    with disk_errors():
+        if record.source == ModelRecord.Source.HUB:
+            record.delete()
+            snapshot_delete(record.path)
+        else:
+            with discarding(record.path):
+                record.delete()
 
 
 def _stored_folder(name: str) -> str | None:
@@ -72,25 +104,22 @@ def _stored_folder(name: str) -> str | None:
     return found.folder if found else None
 
 
-def _record_write(
-    name: str, source: str, folder: str, revision: str, description: Description, manifest: Manifest
-) -> ModelRecord:
+def _record_write(name: str, description: Description, manifest: Manifest, **more: str) -> ModelRecord:
+    """The model's row, new or as it is now; ``more`` are its source, folder, revision and licence."""
+    found = {
+        "kind": description.kind.label,
+        "architecture": description.architecture,
+        "capabilities": list(description.capabilities),
+        "parameters": description.weights.parameters,
+        "dtype": description.weights.dtype,
+        "quantization": description.quantization,
+        "size": manifest.size,
+        "digest": manifest.digest,
+        "context_length": description.context_length,
+        "embedding_length": description.embedding_length,
+        "memory": None,
+    }
     record, _ = ModelRecord.objects.update_or_create(
-        provider=PROVIDER,
-        name__iexact=name,
-        defaults={
-            "name": name,
-            "source": source,
-            "revision": revision,
-            "folder": folder,
-            "architecture": description.architecture,
-            "capabilities": list(description.capabilities),
-            "parameters": description.weights.parameters,
-            "dtype": description.weights.dtype,
-            "size": manifest.size,
-            "digest": manifest.digest,
-            "context_length": description.context_length,
-            "embedding_length": description.embedding_length,
-        },
+        provider=PROVIDER, name__iexact=name, defaults={"name": name, **found, **more}
     )
     return record

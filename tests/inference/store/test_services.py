@@ -11,14 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from django.db import DatabaseError
 
 from inference.errors import InferenceError, InvalidRequest
 from inference.models import ModelRecord
 from inference.store.architectures import TEXT, VISION
-from inference.store.errors import DiskFull, ModelRefused, StoreError, disk_errors
+from inference.store.errors import DiskFull, ModelHeld, ModelRefused, StoreError, disk_errors
 from inference.store.listing import folder_list
 from inference.store.manifest import manifest_read
-from inference.store.services import model_take_folder, model_take_snapshot
+from inference.store.services import model_delete, model_take_folder, model_take_snapshot
 from inference.store.weights import SINGLE
 from tests.inference.store.builders import copied, names_below, safetensors
 
@@ -219,3 +220,108 @@ def test_a_model_larger_than_the_disk_is_refused_before_a_byte_is_copied(
 def test_errors_of_the_disk_say_what_to_do(number: int, kind: type[InferenceError]) -> None:
     with pytest.raises(kind, match=r"Make room|Check the permissions"), disk_errors():
         raise OSError(number, os.strerror(number), "/some/where")
+
+
+def snapshot_of(llama: Path, cache: Path, commit: str, **changed: bytes) -> Path:
+    """A snapshot of the model in a Hub's cache, its files links to blobs that are named by their content."""
+    repository = cache / "models--org--tiny"
+    for name, content in ({path.name: path.read_bytes() for path in llama.iterdir()} | changed).items():
+        blob = repository / "blobs" / hashlib.sha256(content).hexdigest()
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        blob.write_bytes(content)
+        link = repository / "snapshots" / commit / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(f"../../blobs/{blob.name}")
+    return repository / "snapshots" / commit
+
+
+def taken_snapshot(snapshot: Path) -> ModelRecord:
+    listing = folder_list(snapshot)
+    manifest = manifest_read(listing)
+    return model_take_snapshot(listing=listing, manifest=manifest, name=NAME, revision=snapshot.name).record
+
+
+def test_a_deleted_model_leaves_no_row_and_no_files(store: Path, llama: Path) -> None:
+    model_take_folder(folder=llama, name="org/other")
+    model_delete(record=model_take_folder(folder=llama, name=NAME).record, held_by=())
+    assert [record.name for record in ModelRecord.objects.all()] == ["org/other"]
+    assert {path.parts[0:2] for path in map(Path, names_below(store))} == {("org", "other")}
+    model_delete(record=ModelRecord.objects.get(), held_by=())
+    assert list(store.iterdir()) == []
+
+
+def test_a_model_that_an_alias_stands_for_is_not_deleted(store: Path, llama: Path) -> None:
+    record = model_take_folder(folder=llama, name=NAME).record
+    with pytest.raises(ModelHeld, match="org/tiny is what a, b stands for"):
+        model_delete(record=record, held_by=["b", "a"])
+    assert ModelRecord.objects.get() == record
+    assert contents(record.path) == contents(llama)
+
+
+def test_a_model_that_cannot_be_deleted_stays_whole(store: Path, llama: Path, monkeypatch) -> None:
+    record = model_take_folder(folder=llama, name=NAME).record
+
+    def locked(*_: object, **__: object) -> None:
+        raise DatabaseError("database is locked")
+
+    monkeypatch.setattr(ModelRecord, "delete", locked)
+    with pytest.raises(DatabaseError):
+        model_delete(record=record, held_by=())
+    assert contents(record.path) == contents(llama)
+
+
+def test_only_its_revision_goes_from_the_hubs_cache(store: Path, llama: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "hub"
+    other = snapshot_of(llama, cache, "1" * 40, **{"extra.json": b"{}"})
+    record = taken_snapshot(snapshot_of(llama, cache, "2" * 40, **{"mine.json": b"[]"}))
+    model_delete(record=record, held_by=())
+    assert not ModelRecord.objects.exists()
+    assert not record.path.exists()
+    assert contents(other) == contents(llama) | {"extra.json": b"{}"}
+    assert len(list((cache / "models--org--tiny" / "blobs").iterdir())) == len(contents(other))
+    model_delete(record=taken_snapshot(other), held_by=())
+    assert list(cache.iterdir()) == []
+
+
+def test_a_model_whose_files_are_gone_can_still_be_deleted(store: Path, llama: Path, tmp_path: Path) -> None:
+    model_take_folder(folder=llama, name=NAME)
+    shutil.rmtree(store)
+    model_delete(record=ModelRecord.objects.get(), held_by=())
+    record = taken_snapshot(snapshot_of(llama, tmp_path / "hub", "1" * 40))
+    shutil.rmtree(tmp_path / "hub")
+    model_delete(record=record, held_by=())
+    assert not ModelRecord.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (None, ""),
+        ({"quant_method": "gptq", "bits": 4}, "gptq 4-bit"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "bitsandbytes 4-bit"),
+        ({"quant_method": "fp8"}, "fp8"),
+        ({"quant_method": ["x"], "bits": 10**9}, "unknown"),
+    ],
+)
+def test_how_the_files_are_quantized_is_told(
+    store: Path, llama: Path, tmp_path: Path, config: object, said: str
+) -> None:
+    folder = copied(llama, tmp_path / "quantized", quantization_config=config)
+    record = model_take_folder(folder=folder, name=NAME).record
+    assert (record.quantization, record.kind) == (said, "text generation")
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ("---\nlanguage: en\nlicense: apache-2.0\ntags: [a]\n---\n# Tiny", "apache-2.0"),
+        ('---\r\nlicense: "mit"\r\n---\r\n', "mit"),
+        ("# Tiny\n---\nlicense: mit\n---\n", ""),
+        ("---\nlicense: !!python/object:os.system\n---\n", ""),
+        (f"---\nlicense: {'x' * 65}\n---\n", ""),
+    ],
+)
+def test_the_licence_is_the_cards(store: Path, llama: Path, tmp_path: Path, card: str, said: str) -> None:
+    folder = copied(llama, tmp_path / "with-card")
+    (folder / "README.md").write_bytes(card.encode())
+    assert model_take_folder(folder=folder, name=NAME).record.license == said
