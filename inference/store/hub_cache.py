@@ -6,11 +6,10 @@ no Hub.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from huggingface_hub import constants, scan_cache_dir, snapshot_download, try_to_load_from_cache
+from huggingface_hub import constants, scan_cache_dir, snapshot_download
 from huggingface_hub.errors import (
     CacheNotFound,
     HFValidationError,
@@ -40,12 +39,6 @@ def snapshot_find(name: str, revision: str | None) -> Listing | None:
     except ModelRefused:
         return None
     return listing
-
-
-def missing_bytes(name: str, commit: str, sizes: Mapping[str, int]) -> int:
-    """How much of these files is still to be downloaded."""
-    found = (try_to_load_from_cache(name, file, revision=commit) for file in sizes)
-    return sum(size for size, path in zip(sizes.values(), found, strict=True) if not isinstance(path, str))
 
 
 def commit_note(snapshot: Path, revision: str) -> None:

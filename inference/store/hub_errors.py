@@ -16,11 +16,12 @@ from inference.store.errors import HubError, ModelGated, disk_error
 
 UNREACHABLE = "The Hub cannot be reached. Check the network (and HF_ENDPOINT, if it is set) and try again."
 STRANGE = "The Hub's address answers, but not as the Hub does. Check HF_ENDPOINT and the network's proxy."
-BROKEN_OFF = "The download broke off. Pull the model again: files that are complete are kept."
+BROKEN_OFF = "The download broke off. Pull the model again: it goes on where it stopped."
 OFFLINE = (
     "The Hub is not asked while HF_HUB_OFFLINE is set. Unset it, "
     "or take the model from a folder: pull ./folder --name org/name."
 )
+LONGEST_WAIT_SECONDS = 120.0
 # A portal in between answers anything; the downloader written in Rust knows only RuntimeError.
 UNEXPLAINED = (httpx2.HTTPError, OSError, ValueError, LookupError, TypeError, RuntimeError)
 BY_STATUS = {
@@ -54,7 +55,7 @@ def _explained(error: Exception, name: str, revision: str | None) -> InferenceEr
         case hub.HFValidationError():
             return InvalidRequest(f"The Hub has no names such as {name}. Check the name.")
         case hub.HfHubHTTPError():
-            return HubError(_by_status(error.response.status_code))
+            return HubError(_by_status(error))
         case hub.OfflineModeIsEnabled():
             return HubError(OFFLINE)
         case httpx2.HTTPError() | ConnectionError() | TimeoutError() | hub.LocalEntryNotFoundError():
@@ -66,5 +67,27 @@ def _explained(error: Exception, name: str, revision: str | None) -> InferenceEr
     return HubError(BROKEN_OFF)
 
 
-def _by_status(status: int) -> str:
+def _by_status(error: hub.HfHubHTTPError) -> str:
+    status, wait = error.response.status_code, _retry_after(error)
+    if status == 429 and wait:
+        return f"{asks_to_wait(wait)} Wait, or set HF_TOKEN, and try again."
     return BY_STATUS.get(status, f"The Hub answered with an error ({status}). Try again later.")
+
+
+def wait_asked(error: hub.HfHubHTTPError) -> float:
+    """The seconds that the Hub asks to wait, 0 for none; ``error`` again if that is too long."""
+    seconds = _retry_after(error)
+    if seconds > LONGEST_WAIT_SECONDS:
+        raise error
+    return seconds
+
+
+def asks_to_wait(seconds: float) -> str:
+    """What the Hub asks for, as a sentence."""
+    time = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+    return f"The Hub got too many requests and asks to wait {time}."
+
+
+def _retry_after(error: hub.HfHubHTTPError) -> float:
+    value = error.response.headers.get("Retry-After", "").strip()
+    return float(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0.0

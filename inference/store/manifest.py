@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +41,9 @@ class Manifest:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def manifest_read(listing: Listing) -> Manifest:
-    """The manifest of files where they lie."""
-    return Manifest(tuple(_entry_read(listing.path(name), name) for name in listing.files))
+def manifest_read(listing: Listing, known: Mapping[str, str] = {}) -> Manifest:
+    """The manifest of files where they lie; ``known`` holds the SHA-256 of some, just checked."""
+    return Manifest(tuple(_entry_read(listing.path(name), name, known.get(name)) for name in listing.files))
 
 
 def manifest_copy(listing: Listing, target: Path) -> Manifest:
@@ -50,9 +51,10 @@ def manifest_copy(listing: Listing, target: Path) -> Manifest:
     return Manifest(tuple(_entry_copy(listing.path(name), target, name) for name in listing.files))
 
 
-def _entry_read(path: Path, name: str) -> Entry:
+def _entry_read(path: Path, name: str, known: str | None) -> Entry:
     with path.open("rb") as file:
-        return Entry(name, hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+        digest = known or hashlib.file_digest(file, "sha256").hexdigest()
+        return Entry(name, digest, os.fstat(file.fileno()).st_size)
 
 
 def _entry_copy(source: Path, root: Path, name: str) -> Entry:

@@ -13,12 +13,14 @@ from rich.console import Console
 from rich.text import Text
 
 from hugweb.database import database_prepare
-from hugweb.starter import starter_pull
+from hugweb.pull_display import pull_display
+from hugweb.pull_orders import pull_order
 from inference.errors import InferenceError
-from inference.store.hub import Report, hub_pull
-from inference.store.services import Taken, model_take_folder
+from inference.store.progress import Pulled
+from inference.store.pull import pull_wait, pulled_of
+from inference.store.services import model_take_folder
 
-STARTER = "starter"
+STOPPED = "Stopped; no model was taken in. What has arrived is kept: pulled again, it goes on from there."
 USAGE = "Say what to pull: org/name[@revision], ./folder --name org/name, or starter."
 NAMES_SHOWN = 20
 
@@ -38,46 +40,32 @@ class Command(BaseCommand):
         database_prepare(self.stderr.write)
         console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
         try:
-            self.stdout.write(_pull(source, name, console))
+            pulled = _pull(source, name, console)
         except InferenceError as error:
             raise CommandError(error.message) from error
         except KeyboardInterrupt as error:
-            raise CommandError("Stopped; no model was taken in.", returncode=130) from error
+            raise CommandError(STOPPED, returncode=130) from error
+        _tell(pulled, console)
+        self.stdout.write(pulled.name)
 
 
-def _pull(source: str, name: str | None, console: Console) -> str:
-    """Pull and tell; the model's name."""
-    with console.status(Text(f"Pulling {source}")) as status:
-
-        def report(step: str) -> None:
-            if console.is_terminal:
-                status.update(Text(step))
-            else:
-                console.print(step)
-
-        if source == STARTER and not name:
-            return starter_pull(report).name
-        taken = _take(source, name, report)
-    _tell(taken, console)
-    return taken.record.name
-
-
-def _take(source: str, name: str | None, report: Report) -> Taken:
+def _pull(source: str, name: str | None, console: Console) -> Pulled:
     if not name and not source.startswith((".", "/", "~")):
-        model, _, revision = source.partition("@")
-        return hub_pull(name=model, revision=revision or None, report=report)
+        with pull_display(console) as show:
+            return pull_wait(pull_order(source), show)
     folder = Path(source).expanduser()
     if not folder.is_dir():
         raise CommandError(f"There is no folder {source}. To pull from the Hub, leave --name out.")
     if not name:
         raise CommandError(f"Say what the model is to be called: pull {source} --name org/name.")
-    return model_take_folder(folder=folder, name=name)
+    with console.status(Text(f"Copying {source}")):
+        return pulled_of(model_take_folder(folder=folder, name=name))
 
 
-def _tell(taken: Taken, console: Console) -> None:
-    if taken.left_out:
-        more = len(taken.left_out) - NAMES_SHOWN
-        names = ", ".join(taken.left_out[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+def _tell(pulled: Pulled, console: Console) -> None:
+    if pulled.left_out:
+        more = len(pulled.left_out) - NAMES_SHOWN
+        names = ", ".join(pulled.left_out[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
         console.print(f"Left out (neither safetensors nor configuration): {names}")
-    if not taken.kind.runs:
-        console.print(f"This version of HugWeb cannot run models of this kind yet ({taken.kind.label}).")
+    if not pulled.runs:
+        console.print(f"This version of HugWeb cannot run models of this kind yet ({pulled.kind}).")

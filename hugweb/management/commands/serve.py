@@ -19,10 +19,13 @@ from hugweb.database import database_prepare
 from hugweb.listen import CannotListen, bind, listen, url_of
 from hugweb.lock import HomeInUse, locked
 from hugweb.owner import first_owner, login_address
+from hugweb.pull_display import Lines
+from hugweb.pull_orders import STARTER, pull_order
 from hugweb.settings import is_loopback
-from hugweb.starter import starter_missing, starter_pull
+from hugweb.starter import starter_missing
 from hugweb.supervise import EngineSupervisor
 from inference.errors import InferenceError
+from inference.store.pull import pull_wait
 
 READY = "\nHugWeb is ready. Ctrl-C stops it.\n\n  Chat    {url}/chat/\n"
 LOGIN = "  Log in  {address}\n          This address works once. Every start prints a new one.\n"
@@ -76,7 +79,7 @@ class Command(BaseCommand):
         if not starter_missing():
             return
         try:
-            starter_pull(self.stdout.write)
+            pull_wait(pull_order(STARTER), Lines(self.stdout.write).show)
         except InferenceError as error:
             self.stderr.write(f"There is no starter model: {error.message}")
 

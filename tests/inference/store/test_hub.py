@@ -20,16 +20,20 @@ import json, sys, time, django
 django.setup()
 from inference.errors import InferenceError
 from inference.store.hub import hub_pull
+from inference.store.watch import Watch
 
 results = []
 for name, revision in json.loads(sys.argv[1]):
     started, steps = time.monotonic(), []
     try:
-        taken = hub_pull(name=name, revision=revision, patience=1.0, report=steps.append)
+        taken = hub_pull(
+            name=name, revision=revision, patience=1.0, watch=Watch(lambda state: steps.append(state.note))
+        )
         result = {"name": taken.record.name, "left_out": taken.left_out}
     except InferenceError as error:
         result = {"code": error.code, "message": error.message}
-    results.append({**result, "steps": steps, "seconds": time.monotonic() - started})
+    seconds = time.monotonic() - started
+    results.append({**result, "notes": [step for step in steps if step], "seconds": seconds})
 print(json.dumps(results))
 """
 
@@ -38,7 +42,13 @@ def pull(home: Path, *wanted: tuple[str, str | None], **extra: str) -> list[dict
     done = subprocess.run(
         [sys.executable, "-c", PULLS, json.dumps(wanted)],
         cwd=ROOT,
-        env=environment(home, DJANGO_SETTINGS_MODULE="hugweb.settings", **extra),
+        env=environment(
+            home,
+            DJANGO_SETTINGS_MODULE="hugweb.settings",
+            RETRY_DELAY_MS="20",
+            HF_HUB_DOWNLOAD_TIMEOUT="1",
+            **extra,
+        ),
         capture_output=True,
         text=True,
         timeout=100,
@@ -94,7 +104,7 @@ def test_what_is_in_the_cache_is_not_fetched_again_and_serves_without_the_hub(
         HF_HOME=str(home / "hf"),
     )
     assert [result["name"] for result in found] == ["org/tiny", "org/tiny"]
-    assert "cache" in found[0]["steps"][0]
+    assert "cache" in found[0]["notes"][0]
     assert missing["code"] == "hub_error"
     (after,) = rows(other_home, "model_metadata")
     assert (after["digest"], after["folder"]) == (before["digest"], before["folder"])

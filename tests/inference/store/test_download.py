@@ -1,0 +1,258 @@
+"""Downloads over a Hub that cuts, stalls, lies and limits: what arrives is whole, and arrives once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.inference.store.builders import ROOT, environment, migrated, names_below, rows
+from tests.inference.store.stub_hub import Repo, StubHub, grown, repo_of, sha256
+from tests.serving import eventually
+
+SIZE = 2 * 2**20
+NAME = "org/tiny"
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return migrated(tmp_path_factory.mktemp("homes") / "fresh")
+
+
+@pytest.fixture
+def home(fresh: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(fresh, tmp_path / "home"))
+
+
+@pytest.fixture(scope="module")
+def repo(llama: Path) -> Repo:
+    return grown(repo_of(llama), SIZE)
+
+
+@pytest.fixture
+def hub(repo: Repo) -> Iterator[StubHub]:
+    with StubHub(repos={NAME: Repo(dict(repo.files))}) as hub:
+        yield hub
+
+
+def start(home: Path, hub: StubHub, *arguments: str, **extra: str) -> subprocess.Popen[str]:
+    """``manage.py pull`` of the model."""
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "pull", *(arguments or [NAME])],
+        cwd=ROOT,
+        env=environment(
+            home,
+            **{"HF_ENDPOINT": hub.endpoint, "RETRY_DELAY_MS": "20", "HF_HUB_DOWNLOAD_TIMEOUT": "1", **extra},
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def pull(home: Path, hub: StubHub, *arguments: str, **extra: str) -> tuple[int, str, str]:
+    """The exit code, what was printed, and what was told."""
+    process = start(home, hub, *arguments, **extra)
+    out, told = process.communicate(timeout=60)
+    return process.returncode, out, told
+
+
+def blobs(home: Path) -> Path:
+    return home / "hf" / "hub" / "models--org--tiny" / "blobs"
+
+
+def taken_whole(home: Path, repo: Repo) -> None:
+    """The model is described, its files are those of the repository, and nothing else is left."""
+    (row,) = rows(home, "model_metadata")
+    assert {name: (Path(row["folder"]) / name).read_bytes() for name in repo.files} == repo.files
+    assert row["size"] == sum(map(len, repo.files.values()))
+    assert not [name for name in names_below(blobs(home)) if "incomplete" in name]
+
+
+def half_way(home: Path, hub: StubHub) -> None:
+    """Wait until half of the weights is on the disk."""
+    half = len(hub.repos[NAME].files[WEIGHTS]) // 2
+    parts = blobs(home)
+    eventually(
+        lambda: sum(path.stat().st_size for path in parts.glob("*.incomplete")) >= half, lambda: str(parts)
+    )
+
+
+def test_a_connection_that_breaks_goes_on_where_it_broke(home: Path, hub: StubHub, repo: Repo) -> None:
+    hub.cut = 3
+    code, _, told = pull(home, hub)
+    assert code == 0, told
+    taken_whole(home, repo)
+    assert hub.sent[WEIGHTS] == len(repo.files[WEIGHTS]), "no byte came twice"
+    assert len(hub.ranges) == 3
+
+
+def test_a_stalled_connection_is_left_and_taken_up_again(home: Path, hub: StubHub, repo: Repo) -> None:
+    hub.hang = 1
+    code, _, told = pull(home, hub)
+    assert code == 0, told
+    assert "trying again" in told
+    taken_whole(home, repo)
+    assert hub.sent[WEIGHTS] == len(repo.files[WEIGHTS])
+
+
+def test_a_hub_that_cannot_go_on_in_the_middle_begins_anew(home: Path, hub: StubHub, repo: Repo) -> None:
+    hub.cut, hub.deaf = 1, True
+    code, _, told = pull(home, hub)
+    assert code == 0, told
+    taken_whole(home, repo)
+
+
+def test_a_killed_pull_goes_on_where_it_was(home: Path, hub: StubHub, repo: Repo) -> None:
+    hub.gate = threading.Event()
+    killed = start(home, hub)
+    half_way(home, hub)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate(timeout=20)
+    hub.gate.set()
+    code, out, told = pull(home, hub)
+    assert (code, out) == (0, f"{NAME}\n"), told
+    taken_whole(home, repo)
+    assert hub.sent[WEIGHTS] <= 1.1 * len(repo.files[WEIGHTS])
+    assert len(hub.ranges) == 1
+
+
+def test_an_interrupted_pull_says_that_it_goes_on(home: Path, hub: StubHub) -> None:
+    hub.gate = threading.Event()
+    stopped = start(home, hub)
+    half_way(home, hub)
+    stopped.send_signal(signal.SIGINT)
+    _, told = stopped.communicate(timeout=20)
+    hub.gate.set()
+    assert stopped.returncode == 130
+    assert "What has arrived is kept" in told
+    assert "Traceback" not in told
+    assert rows(home, "model_metadata") == []
+
+
+def test_what_was_left_of_another_file_is_no_part_of_this_one(home: Path, hub: StubHub, repo: Repo) -> None:
+    other = blobs(home) / f"{'0' * 64}.hugweb.incomplete"
+    mine = blobs(home) / f"{sha256(repo.files[WEIGHTS])}.hugweb.incomplete"
+    mine.parent.mkdir(parents=True)
+    other.write_bytes(b"of a file that was replaced meanwhile")
+    mine.write_bytes(b"\0" * (len(repo.files[WEIGHTS]) + 1))
+    code, _, told = pull(home, hub)
+    assert code == 0, told
+    taken_whole(home, repo)
+
+
+def test_a_part_that_is_damaged_is_not_kept(home: Path, hub: StubHub, repo: Repo) -> None:
+    mine = blobs(home) / f"{sha256(repo.files[WEIGHTS])}.hugweb.incomplete"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"\0" * 1000)
+    code, _, told = pull(home, hub)
+    assert (code, "damaged on the way" in told) == (1, True)
+    assert not mine.exists()
+    assert pull(home, hub)[0] == 0
+    taken_whole(home, repo)
+
+
+def test_a_hub_that_asks_to_wait_is_waited_for(home: Path, hub: StubHub, repo: Repo) -> None:
+    hub.limits = [1, 1]
+    code, _, told = pull(home, hub)
+    assert code == 0, told
+    assert "asks to wait 1 s" in told
+    taken_whole(home, repo)
+
+
+def test_a_hub_that_asks_to_wait_for_an_hour_is_not(home: Path, hub: StubHub) -> None:
+    hub.limits = [3600]
+    code, _, told = pull(home, hub)
+    assert code == 1
+    assert "asks to wait 60 minutes. Wait, or set HF_TOKEN" in told
+
+
+def test_a_connection_that_always_breaks_is_given_up(home: Path, hub: StubHub) -> None:
+    hub.cut, hub.dies = 1, True
+    code, _, told = pull(home, hub, RETRY_ATTEMPTS="2")
+    assert code == 1
+    assert "The download broke off. Pull the model again: it goes on where it stopped." in told
+    hub.dead = False
+    assert pull(home, hub)[0] == 0
+    assert hub.sent[WEIGHTS] == len(hub.repos[NAME].files[WEIGHTS])
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
+def test_a_full_disk_is_said_before_a_byte_is_fetched(home: Path, hub: StubHub, tmp_path: Path) -> None:
+    script = (
+        f"mkdir -p {home}/hf && mount -t tmpfs -o size=16m tmpfs {home}/hf && "
+        f"exec {sys.executable} manage.py pull {NAME}"
+    )
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script],
+        cwd=ROOT,
+        env=environment(home, HF_ENDPOINT=hub.endpoint),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip("this machine lets nobody mount")
+    assert done.returncode == 1
+    assert "are free. Make room" in done.stderr
+    assert hub.fetched == []
+
+
+def test_two_processes_make_one_download_and_both_see_it(home: Path, hub: StubHub, repo: Repo) -> None:
+    hub.gate = threading.Event()
+    one, two = start(home, hub), start(home, hub)
+    half_way(home, hub)
+    words = home / "pulls"
+    eventually(lambda: any(words.glob("*.json")), lambda: "no word")
+    (said,) = words.glob("*.json")
+    state = json.loads(said.read_bytes())["state"]
+    assert {file["name"] for file in state["files"]} == set(repo.files)
+    hub.gate.set()
+    for process in (one, two):
+        out, told = process.communicate(timeout=60)
+        assert (process.returncode, out) == (0, f"{NAME}\n"), told
+        assert WEIGHTS in told
+    taken_whole(home, repo)
+    assert sorted(hub.fetched) == sorted(repo.files), "each file was asked for once"
+
+
+def test_when_the_one_who_downloads_dies_the_other_goes_on(home: Path, hub: StubHub, repo: Repo) -> None:
+    hub.gate = threading.Event()
+    first = start(home, hub)
+    half_way(home, hub)
+    second = start(home, hub)
+    # It has shown what it heard of the first one.
+    assert second.stderr is not None
+    assert second.stderr.readline()
+    first.send_signal(signal.SIGKILL)
+    first.communicate(timeout=20)
+    hub.gate.set()
+    out, told = second.communicate(timeout=60)
+    assert (second.returncode, out) == (0, f"{NAME}\n"), told
+    taken_whole(home, repo)
+    assert hub.sent[WEIGHTS] <= 1.1 * len(repo.files[WEIGHTS])
+
+
+def test_a_failure_is_everybodys(home: Path, hub: StubHub) -> None:
+    hub.gate = threading.Event()
+    hub.repos[NAME].lie = WEIGHTS
+    both = [start(home, hub), start(home, hub)]
+    half_way(home, hub)
+    # Both ask: the lease is held by one, and the other has been told of it.
+    for process in both:
+        assert process.stderr is not None
+        assert process.stderr.readline()
+    hub.gate.set()
+    for process in both:
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "damaged on the way" in told
+    assert hub.fetched.count(WEIGHTS) == 1
