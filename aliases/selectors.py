@@ -59,11 +59,22 @@ def alias_find(name: str) -> Alias | None:
     return Alias.objects.filter(name__iexact=name).first()
 
 
+def model_find(name: str) -> ModelRecord | None:
+    """The model with this canonical name, whatever the case."""
+    return ModelRecord.objects.filter(name__iexact=name).first()
+
+
+def names_of(record: ModelRecord) -> list[str]:
+    """The aliases that stand for a model."""
+    held = Alias.objects.filter(provider=record.provider, model__iexact=record.name)
+    return list(held.values_list("name", flat=True))
+
+
 def alias_resolve(name: str) -> Target:
     """The target of an alias or model, whatever the case; ``ModelNotFound`` if there is none."""
     wanted = canonical_name(name)
     alias = alias_find(wanted)
-    record = ModelRecord.objects.filter(name__iexact=alias.model if alias else wanted).first()
+    record = model_find(alias.model if alias else wanted)
     if record is None:
         raise ModelNotFound.named(name)
     if alias is None:

@@ -84,7 +84,8 @@ def _work(order: PullOrder, lease: Lease, show: Show, stop: threading.Event) -> 
         show(state)
 
     try:
-        taken = order.work(Watch(tell, stop))
+        with Watch(tell, stop) as watch:
+            taken = order.work(watch)
     except PullStopped as error:
         # Not said to the others: one of them goes on.
         show(_failure(error))

@@ -26,7 +26,8 @@ class Job:
 
     def __init__(self, order: PullOrder) -> None:
         self.key = order.key
-        self.state: PullState = Progress()
+        self.progress = Progress()
+        self.state: PullState = self.progress
         self.askers = 0
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._run, args=(order,), name=f"pull {order.key}", daemon=True)
@@ -43,6 +44,8 @@ class Job:
             connections.close_all()
 
     def _show(self, state: PullState) -> None:
+        if isinstance(state, Progress):
+            self.progress = state
         self.state = state
 
 
@@ -65,17 +68,18 @@ class Pulls:
         """
         job = self._join(order)
         try:
-            shown: PullState | None = None
+            shown: Progress | None = None
             while True:
                 if self.draining:
                     raise Draining
-                state = job.state
-                if state is not shown:
-                    shown = state
-                    yield state
-                if not isinstance(state, Progress):
+                if (progress := job.progress) is not shown:
+                    shown = progress
+                    yield progress
+                elif job.over:
+                    yield job.state
                     return
-                await asyncio.sleep(POLL_SECONDS)
+                else:
+                    await asyncio.sleep(POLL_SECONDS)
         finally:
             job.askers -= 1
             asyncio.get_running_loop().call_later(self._linger, self._drop, job)

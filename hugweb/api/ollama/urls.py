@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from hugweb.api.ollama import aliasing, blobs, embedding, generating, show, views
+from hugweb.api.ollama import aliasing, blobs, embedding, generating, pulls, show, views
 
 urlpatterns = [
     path("version", views.version),
@@ -18,4 +18,6 @@ urlpatterns = [
     path("copy", aliasing.copy),
     path("push", aliasing.push),
     path("blobs/<str:digest>", blobs.blob),
+    path("pull", pulls.pull),
+    path("delete", pulls.delete),
 ]

@@ -95,8 +95,10 @@ class Command(BaseCommand):
             from hugweb.asgi import application
             from hugweb.drain import DRAIN
             from hugweb.server import Server
+            from inference.store.pulls import PULLS
 
             DRAIN.watch(TURNS)
+            DRAIN.watch(PULLS)
             listen(listener)
             Server(application, listener, DRAIN, engine, announce).run()
         finally:
