@@ -20,6 +20,8 @@ STEPS = {
     "checking": "Checking the files.",
     "converting": "Converting the model.",
 }
+# What a line says nothing about: it would be all there is to an error, or is said by the files.
+SILENT = frozenset({"asking", "fetching"})
 LONGEST_NAME = 40
 
 Show = Callable[[PullState], object]
@@ -35,13 +37,13 @@ class Lines:
     def show(self, state: PullState) -> None:
         if not isinstance(state, progress.Progress):
             return
-        if state.note or state.step != "asking":
+        if state.total:
+            self._once(f"Downloading {len(state.files)} files, {size_text(state.total)}.")
+        for file in state.files:
+            if file.done == file.size:
+                self._once(f"{file.name}, {size_text(file.size)}.")
+        if state.note or state.step not in SILENT:
             self._once(state.note or STEPS[state.step])
-        if state.step == "fetching" and state.total:
-            self._once(f"{len(state.files)} files, {size_text(state.total)}.")
-            for file in state.files:
-                if file.done == file.size:
-                    self._once(f"{file.name}, {size_text(file.size)}.")
 
     def _once(self, line: str) -> None:
         if line not in self._said:
