@@ -7,6 +7,8 @@ whatever happens. Knows nothing of what is in the files.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import secrets
 import shutil
 import tempfile
@@ -32,12 +34,18 @@ def draft_folder(final: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch_folder(parent: Path, prefix: str = ".scratch.") -> Iterator[Path]:
-    """A new folder in ``parent`` that only its owner can enter, deleted at the end."""
+    """A new folder in ``parent`` that only its owner can enter, deleted at the end.
+
+    It is locked as long as this process lives, so that others can tell what was left behind.
+    """
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield folder
     finally:
+        os.close(descriptor)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -22,6 +22,11 @@ PARTIAL = ".hugweb.incomplete"
 LOCK_SECONDS = 0.5
 
 
+def name_of(folder: Path) -> str:
+    """The model whose folder in the cache this is."""
+    return folder.name.removeprefix("models--").replace("--", "/")
+
+
 @dataclass(frozen=True)
 class HubFolder:
     """The folder of the model ``name`` in ``cache``."""

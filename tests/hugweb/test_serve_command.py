@@ -46,3 +46,11 @@ def test_without_a_starter_the_server_starts_all_the_same(command, monkeypatch):
     monkeypatch.setattr(serve, "pull_order", order(fail))
     command._get_starter()
     assert "There is no starter model: The Hub gives no answer." in command.stderr.getvalue()
+
+
+@pytest.mark.django_db
+def test_models_whose_files_are_gone_are_told(command):
+    ModelRecord.objects.create(name="org/gone", source="store", folder="org/gone", digest="0")
+    command._look_at_the_disk()
+    assert "The files of org/gone are missing. Pull it again" in command.stderr.getvalue()
+    assert ModelRecord.objects.filter(name="org/gone").exists()

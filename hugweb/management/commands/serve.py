@@ -25,6 +25,8 @@ from hugweb.settings import is_loopback
 from hugweb.starter import starter_missing
 from hugweb.supervise import EngineSupervisor
 from inference.errors import InferenceError
+from inference.store.clearing import leftovers_sweep
+from inference.store.inventory import records_gone
 from inference.store.pull import pull_wait
 
 READY = "\nHugWeb is ready. Ctrl-C stops it.\n\n  Chat    {url}/chat/\n"
@@ -64,6 +66,7 @@ class Command(BaseCommand):
         with locked(settings.HOME):
             database_prepare(self.stdout.write)
             self._need_a_user()
+            self._look_at_the_disk()
             self._get_starter()
             turns_sweep()
             self._serve(listener)
@@ -82,6 +85,14 @@ class Command(BaseCommand):
             pull_wait(pull_order(STARTER), Lines(self.stdout.write).show)
         except InferenceError as error:
             self.stderr.write(f"There is no starter model: {error.message}")
+
+    def _look_at_the_disk(self) -> None:
+        leftovers_sweep()
+        for record in records_gone():
+            self.stderr.write(
+                f"The files of {record.name} are missing. Pull it again, or run "
+                f"`manage.py cache --clear {record.name}`."
+            )
 
     def _serve(self, listener: socket.socket) -> None:
         engine = None if settings.ENGINE_ADDRESS else EngineSupervisor()

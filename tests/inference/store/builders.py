@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -49,6 +50,21 @@ def copied(folder: Path, target: Path, **config: Any) -> Path:
     kept = {name: value for name, value in content.items() if value is not None}
     (target / "config.json").write_text(json.dumps(kept))
     return target
+
+
+def snapshot_of(
+    llama: Path, cache: Path, commit: str, repository: str = "models--org--tiny", **changed: bytes
+) -> Path:
+    """A snapshot of the model in a Hub's cache, its files links to blobs that are named by their content."""
+    root = cache / repository
+    for name, content in ({path.name: path.read_bytes() for path in llama.iterdir()} | changed).items():
+        blob = root / "blobs" / hashlib.sha256(content).hexdigest()
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        blob.write_bytes(content)
+        link = root / "snapshots" / commit / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(f"../../blobs/{blob.name}")
+    return root / "snapshots" / commit
 
 
 def safetensors(header: object, data: bytes = b"", length: int | None = None) -> bytes:

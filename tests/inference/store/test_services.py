@@ -21,7 +21,7 @@ from inference.store.listing import folder_list
 from inference.store.manifest import manifest_read
 from inference.store.services import model_delete, model_take_folder, model_take_snapshot
 from inference.store.weights import SINGLE
-from tests.inference.store.builders import copied, names_below, safetensors
+from tests.inference.store.builders import copied, names_below, safetensors, snapshot_of
 
 pytestmark = pytest.mark.django_db
 NAME = "org/tiny"
@@ -220,19 +220,6 @@ def test_a_model_larger_than_the_disk_is_refused_before_a_byte_is_copied(
 def test_errors_of_the_disk_say_what_to_do(number: int, kind: type[InferenceError]) -> None:
     with pytest.raises(kind, match=r"Make room|Check the permissions"), disk_errors():
         raise OSError(number, os.strerror(number), "/some/where")
-
-
-def snapshot_of(llama: Path, cache: Path, commit: str, **changed: bytes) -> Path:
-    """A snapshot of the model in a Hub's cache, its files links to blobs that are named by their content."""
-    repository = cache / "models--org--tiny"
-    for name, content in ({path.name: path.read_bytes() for path in llama.iterdir()} | changed).items():
-        blob = repository / "blobs" / hashlib.sha256(content).hexdigest()
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        blob.write_bytes(content)
-        link = repository / "snapshots" / commit / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(f"../../blobs/{blob.name}")
-    return repository / "snapshots" / commit
 
 
 def taken_snapshot(snapshot: Path) -> ModelRecord:

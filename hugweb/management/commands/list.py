@@ -1,0 +1,139 @@
+"""``list``: aliases, models on this machine, and models that could be."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import Any
+
+import psutil
+from django.core.management.base import BaseCommand, CommandParser
+
+from aliases.models import Alias
+from hugweb.api.ollama.listing import human_number
+from hugweb.database import database_prepare
+from hugweb.pull_display import size_text
+from hugweb.tables import table_text
+from inference.models import ModelRecord
+from inference.store.popular import popular_fitting
+
+Entries = list[dict[str, Any]]
+
+LOADED = {"none": "as it is", "int8": "in 8 bits", "int4": "in 4 bits"}
+
+
+class Command(BaseCommand):
+    help = "List aliases; with --models the models behind them, with --all also popular ones that fit."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--models", action="store_true", help="also the models on this machine")
+        parser.add_argument("--all", action="store_true", help="also popular models that fit")
+        parser.add_argument("--json", action="store_true", help="as JSON")
+
+    def handle(self, *args: Any, models: bool, json: bool, **options: Any) -> None:
+        database_prepare(self.stderr.write)
+        found = {"aliases": _aliases()}
+        if models or options["all"]:
+            found["models"] = _models()
+        if options["all"]:
+            found["popular"] = _popular()
+        if json:
+            self.stdout.write(jsonlib.dumps(found, indent=2))
+            return
+        tables = [TABLES[name](entries) for name, entries in found.items()]
+        self.stdout.write("\n\n".join(tables))
+
+
+def _aliases() -> Entries:
+    sizes = {record.name.lower(): record.size for record in ModelRecord.objects.all()}
+    return [
+        {
+            "name": alias.name,
+            "model": alias.model,
+            "quantization": alias.quantization,
+            "size": sizes.get(alias.model.lower()),
+            "description": alias.description,
+        }
+        for alias in Alias.objects.all()
+    ]
+
+
+def _models() -> Entries:
+    return [
+        {
+            "name": record.name,
+            "kind": record.kind,
+            "capabilities": record.capabilities,
+            "parameters": record.parameters,
+            "dtype": record.dtype,
+            "size": record.size,
+            "memory": record.memory,
+            "context_length": record.context_length,
+            "license": record.license,
+            "last_used": record.last_used.isoformat() if record.last_used else None,
+            "modified": record.modified.isoformat(),
+        }
+        for record in ModelRecord.objects.order_by("name")
+    ]
+
+
+def _popular() -> Entries:
+    here = {name.lower() for name in ModelRecord.objects.values_list("name", flat=True)}
+    return [
+        {
+            "name": model.name,
+            "kind": model.kind.label,
+            "parameters": int(model.parameters),
+            "quantization": way,
+            "memory": model.needs(way),
+            "line": model.line,
+        }
+        for model, way in popular_fitting(psutil.virtual_memory().total)
+        if model.name.lower() not in here
+    ]
+
+
+def _alias_table(entries: Entries) -> str:
+    rows = [
+        (
+            entry["name"],
+            entry["model"],
+            LOADED[entry["quantization"]],
+            "not here" if entry["size"] is None else size_text(entry["size"]),
+            entry["description"],
+        )
+        for entry in entries
+    ]
+    return table_text(("ALIAS", "MODEL", "LOADED", "SIZE", "DESCRIPTION"), rows) if rows else "No aliases."
+
+
+def _model_table(entries: Entries) -> str:
+    rows = [
+        (
+            entry["name"],
+            entry["kind"],
+            human_number(entry["parameters"]),
+            size_text(entry["size"]),
+            entry["license"] or "–",
+        )
+        for entry in entries
+    ]
+    columns = ("MODEL", "KIND", "PARAMETERS", "SIZE", "LICENSE")
+    return table_text(columns, rows) if rows else "No models. `manage.py pull starter` gets a small one."
+
+
+def _popular_table(entries: Entries) -> str:
+    rows = [
+        (
+            entry["name"],
+            entry["kind"],
+            human_number(entry["parameters"]),
+            f"{LOADED[entry['quantization']]}, about {size_text(entry['memory'])}",
+            entry["line"],
+        )
+        for entry in entries
+    ]
+    return table_text(("TO PULL", "KIND", "PARAMETERS", "FITS", "GOOD FOR"), rows)
+
+
+TABLES = {"aliases": _alias_table, "models": _model_table, "popular": _popular_table}
