@@ -14,9 +14,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from msgspec import Struct
 
 from aliases.selectors import alias_find, canonical_name, model_find, names_of
+from hugweb.api.endpoint import endpoint
 from hugweb.api.ollama.frames import Frame
 from hugweb.api.ollama.requests import parse
-from hugweb.api.ollama.views import endpoint
 from hugweb.api.shape import error_frame
 from hugweb.pull_orders import pull_order
 from inference.errors import InferenceError, InvalidRequest, ModelNotFound, NotFound, from_code
