@@ -8,10 +8,10 @@ inside the span, without a token of their own, may write.
 
 from __future__ import annotations
 
+import mmap
 from math import prod
 from typing import Any
 
-import numpy
 import torch
 from torch import Tensor
 from transformers import Cache
@@ -25,8 +25,12 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
     """
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
-    # numpy asks the system for memory that is zero already, torch writes zeros into it.
-    return torch.from_numpy(numpy.zeros(prod(shape) * dtype.itemsize, numpy.uint8)).view(dtype).view(shape)
+    # Pages of the system are zero already; torch would write zeros into them.
+    pages = mmap.mmap(-1, max(1, prod(shape) * dtype.itemsize), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        # A huge page reaches over the beginnings of many slots: the first token would take them all.
+        pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(pages, dtype=dtype).view(shape)
 
 
 class SlotCache(Cache):

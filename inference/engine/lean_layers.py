@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from inference.engine.kernels.library import Kernels
@@ -64,7 +65,7 @@ def lean_weights(model: Any, quantization: Quantization, kernels: Kernels | None
 
     body = model.model
     return LeanWeights(
-        embedding=body.embed_tokens.weight.detach(),
+        embedding=body.embed_tokens.weight.detach().clone(),  # see _norm
         layers=tuple(map(layer, body.layers, _windows(model.config))),
         norm=_norm(body.norm),
         head=fused(model.lm_head),
@@ -72,7 +73,11 @@ def lean_weights(model: Any, quantization: Quantization, kernels: Kernels | None
 
 
 def _norm(module: Any) -> Tensor:
-    weight: Tensor = module.weight.detach().float().contiguous()
+    """The weight of a norm, a copy in any case.
+
+    Weights are views of one mapping of their file: a single one that stays keeps all of it in memory.
+    """
+    weight: Tensor = module.weight.detach().to(torch.float32, copy=True).contiguous()
     return weight
 
 
