@@ -106,6 +106,12 @@ class OutOfMemory(InferenceError):
     code = "out_of_memory"
 
 
+class DoesNotFit(InvalidRequest):
+    """The model needs more memory than this machine can give it, as it was asked for."""
+
+    code = "does_not_fit"
+
+
 class EngineDied(InferenceError):
     """The engine ended in the middle of an answer."""
 

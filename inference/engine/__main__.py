@@ -18,6 +18,8 @@ import msgspec
 from inference.engine.config import ENVIRONMENT_VARIABLE, EngineConfig
 from inference.engine.core import Engine
 from inference.engine.handlers import load_handler, warm_up
+from inference.engine.memory import Memory
+from inference.engine.notebook import Notebook
 from inference.engine.residents import Residents
 from inference.engine.server import EngineServer
 
@@ -46,11 +48,15 @@ async def serve(config: EngineConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     _end_with_parent(loop, stopping)
-    engine = Engine(Residents(load_handler, config), config)
+    notebook = Notebook(config.notebook)
+    engine = Engine(Residents(load_handler, config, Memory(config, notebook), notebook), config)
     async with EngineServer(engine, config.address):
         logger.info("The engine listens.")
         threading.Thread(target=warm_up, args=(config,), name="warm-up", daemon=True).start()
+        warming = asyncio.create_task(engine.warm()) if config.warm_up else None
         await stopping.wait()
+        if warming:
+            warming.cancel()
     await engine.close()
     # Threads in the middle of a model's step must not keep the process from ending.
     logging.shutdown()

@@ -1,11 +1,17 @@
-"""How many requests of which length fit into memory beside each other."""
+"""Memory: what is free, what this process holds, and how many requests fit beside each other."""
 
 from __future__ import annotations
+
+import ctypes
+import gc
+from collections.abc import Collection
+from pathlib import Path
 
 import psutil
 import torch
 
 from inference.errors import OutOfMemory
+from inference.machine import ram
 
 # More rows than this bring little on one machine's kind of device, and each costs memory.
 MOST_SLOTS = {"cpu": 8, "mps": 8, "cuda": 16}
@@ -24,7 +30,49 @@ def free_memory(device: str) -> int:
         return free
     if device == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
-    return psutil.virtual_memory().available
+    return ram()[1]
+
+
+def used_memory(device: str, folder: Path) -> int:
+    """Bytes that this process holds there, files of the model in ``folder`` included."""
+    if device == "cuda":
+        return torch.cuda.memory_allocated()
+    if device == "mps":
+        return torch.mps.current_allocated_memory()
+    return _held({str(file.resolve()) for file in folder.rglob("*.safetensors")})
+
+
+def give_back() -> None:
+    """Return to the system what is no longer used: allocators keep it for the next time."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+    # Only glibc has it, and only glibc needs it.
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
+
+
+def _held(files: Collection[str]) -> int:
+    """Bytes of RAM of this process's own, and of ``files`` that it reads where they lie.
+
+    Not all that is resident: the first model would be charged with the libraries' code that it is the
+    first to run. Only Linux tells them apart; source: proc(5), ``/proc/pid/smaps``.
+    """
+    try:
+        lines = Path("/proc/self/smaps").read_text().splitlines()
+    except OSError:
+        resident: int = psutil.Process().memory_info().rss
+        return resident
+    kilobytes, counted = 0, "Anonymous"
+    for line in lines:
+        words = line.split(maxsplit=5)
+        if words[0] == f"{counted}:":
+            kilobytes += int(words[1])
+        elif "-" in words[0]:
+            counted = "Rss" if words[5:] and words[5] in files else "Anonymous"
+    return kilobytes * 1024
 
 
 def fit(*, bytes_per_token: int, free: int, device: str, wanted: int, longest: int) -> tuple[int, int]:

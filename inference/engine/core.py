@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import msgspec
 
 from inference.engine.config import EngineConfig
-from inference.engine.residents import Resident, Residents
+from inference.engine.resident import Resident
+from inference.engine.residents import Residents
 from inference.errors import Busy
 from inference.protocol import (
     Done,
@@ -22,7 +23,7 @@ from inference.protocol import (
     Event,
     Events,
     Load,
-    Queued,
+    Loaded,
     Request,
     Status,
     Timings,
@@ -57,17 +58,16 @@ class Engine:
         """Wait for a place, load the model if need be, answer; all of it timed."""
         started = time.perf_counter_ns()
         with contextlib.ExitStack() as line:
-            if not self._residents.holds(request.model):
+            if is_new := not self._residents.holds(request.model):
                 line.enter_context(self._in_line())
-            while (resident := self._residents.claim(request.model)) is None:
-                change = self._residents.change
-                yield Queued(position=self._waiting)
-                await change.wait()
+            resident = self._residents.claim(request.model, force=_is_forced(request))
             async with self._residents.use(resident, request.keep_alive):
                 async for loading in self._residents.loading(resident):
                     yield loading
                 line.close()
                 loaded = time.perf_counter_ns()
+                if is_new:
+                    yield Loaded(memory=resident.memory)
                 async with contextlib.aclosing(self._answer(resident, request)) as events:
                     async for event in events:
                         yield _timed(event, load=loaded - started, started=started)
@@ -97,9 +97,17 @@ class Engine:
         """What is loaded and how many steps were made."""
         return EngineStatus(pid=os.getpid(), steps=self._residents.steps, models=self._residents.describe())
 
+    async def warm(self) -> None:
+        """Load what was loaded when the engine last ended."""
+        await self._residents.warm()
+
     async def close(self) -> None:
         """Let every model go."""
         await self._residents.close()
+
+
+def _is_forced(request: Load | Work) -> bool:
+    return isinstance(request, Load) and request.force
 
 
 def _timed(event: Event, *, load: int, started: int) -> Event:

@@ -1,9 +1,10 @@
 """The models in memory: loaded on demand, shared, let go when idle.
 
-The one place that decides what is loaded. A load runs in a thread, once however many wait for it;
-at most ``max_models`` are held, and the least recently used idle one makes room; each leaves
-``keep_alive`` seconds after its last request, never while one runs. Knows nothing of torch: how a
-model is loaded is a function it is given.
+The one place that decides what is loaded. Loads run one after the other in a thread, once however
+many wait for it; at most ``max_models`` are held, and those only that fit into memory: the least
+recently used idle one makes room, one in use never. Each leaves ``keep_alive`` seconds after its last
+request. Knows nothing of torch: how a model is loaded is a function it is given, and ``memory`` knows
+what fits.
 """
 
 from __future__ import annotations
@@ -11,104 +12,85 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Protocol, TypeVar
 
+from inference.engine.backoff import Backoff
 from inference.engine.config import EngineConfig
 from inference.engine.handlers.base import ModelHandler
-from inference.errors import InferenceError, LoadFailed, TimedOut
-from inference.protocol import FOREVER, LoadedModel, Loading, ModelRef, Quantization
+from inference.engine.memory import Need
+from inference.engine.notebook import Kept, Notebook
+from inference.engine.resident import Key, Resident, key_of
+from inference.errors import DoesNotFit, InferenceError, LoadFailed, TimedOut
+from inference.protocol import LoadedModel, Loading, ModelRef, Queued
 
 logger = logging.getLogger(__name__)
 
-Key = tuple[str, Quantization]
 Loader = Callable[[ModelRef, EngineConfig], ModelHandler]
+T = TypeVar("T")
 
 LOADING_EVENT_SECONDS = 0.5
 
 
-@dataclass(eq=False)
-class Resident:
-    """One model: its load, who uses it, and when it may go (monotonic seconds).
+class MemoryKeeper(Protocol):
+    """What residents ask about memory. All of it may block."""
 
-    ``model`` is as last asked for: one model may be known under several names.
-    """
-
-    model: ModelRef
-    load: asyncio.Task[ModelHandler]
-    keep_alive: float
-    users: int = 0
-    since: float = field(default_factory=time.monotonic)
-    last_used: float = field(default_factory=time.monotonic)
-    timer: asyncio.TimerHandle | None = None
-
-    def cancel_timer(self) -> None:
-        if self.timer:
-            self.timer.cancel()
-            self.timer = None
-
-    @property
-    def handler(self) -> ModelHandler:
-        return self.load.result()
-
-    @property
-    def ready(self) -> bool:
-        return self.load.done() and not self.load.cancelled() and self.load.exception() is None
-
-    @property
-    def idle(self) -> bool:
-        return self.ready and self.users == 0
-
-    @property
-    def expires_in(self) -> float:
-        if self.keep_alive < 0:
-            return FOREVER
-        return (
-            self.keep_alive if self.users else max(0.0, self.last_used + self.keep_alive - time.monotonic())
-        )
+    def need(self, model: ModelRef) -> Need: ...
+    def free(self, need: Need) -> int: ...
+    def used(self, need: Need) -> int: ...
+    def prepare(self) -> None: ...
+    def settle(self) -> None: ...
+    def note(self, need: Need, memory: int) -> None: ...
+    def refusal(self, need: Need, free: int) -> DoesNotFit: ...
 
 
 class Residents:
     """Holds the residents and decides who may stay."""
 
-    def __init__(self, loader: Loader, config: EngineConfig) -> None:
+    def __init__(
+        self, loader: Loader, config: EngineConfig, memory: MemoryKeeper, notebook: Notebook
+    ) -> None:
         self._loader = loader
         self._config = config
+        self._memory = memory
+        self._notebook = notebook
         self._residents: dict[Key, Resident] = {}
+        self._backoff = Backoff()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
+        self._turn = asyncio.Lock()
         self._change = asyncio.Event()
+        self._closing = False
 
     def holds(self, model: ModelRef) -> bool:
         """Whether ``model`` is loaded, so that nobody has to wait for it."""
-        resident = self._residents.get(_key(model))
+        resident = self._residents.get(key_of(model))
         return resident is not None and resident.ready
 
-    def claim(self, model: ModelRef) -> Resident | None:
-        """The resident for ``model``, its load begun if need be; ``None`` while all places are in use."""
-        if resident := self._residents.get(_key(model)):
+    def claim(self, model: ModelRef, *, force: bool = False) -> Resident:
+        """The resident for ``model``, its load begun if need be.
+
+        A model that failed to load again and again is not tried at once: its last error is raised,
+        unless ``force``.
+        """
+        if resident := self._residents.get(key_of(model)):
             resident.model = model
             return resident
-        if len(self._residents) >= self._config.max_models:
-            idle = [resident for resident in self._residents.values() if resident.idle]
-            if not idle:
-                return None
-            self._let_go(min(idle, key=lambda resident: resident.last_used))
-        load = asyncio.create_task(self._load(model))
-        self._residents[_key(model)] = resident = Resident(model, load, self._config.keep_alive)
-        load.add_done_callback(lambda _: self._loaded(resident))
+        if not force:
+            self._backoff.check(key_of(model))
+        resident = Resident(model, self._config.keep_alive, force)
+        resident.waiting = self._turn.locked() or not self._has_place(resident)
+        self._residents[key_of(model)] = resident
+        resident.load = asyncio.create_task(self._load(resident))
+        resident.load.add_done_callback(lambda _: self._loaded(resident))
         return resident
-
-    @property
-    def change(self) -> asyncio.Event:
-        """Set when a place may have become free; a new one after each change."""
-        return self._change
 
     @asynccontextmanager
     async def use(self, resident: Resident, keep_alive: float | None) -> AsyncIterator[None]:
         """Keep ``resident`` from going while the block runs; then its time starts again."""
         resident.users += 1
+        resident.stopping = False
         resident.cancel_timer()
         try:
             yield
@@ -117,27 +99,35 @@ class Residents:
             resident.last_used = time.monotonic()
             if keep_alive is not None:
                 resident.keep_alive = keep_alive
+                self._remember()
+            if resident.waiting and resident.users == 0:
+                self._let_go(resident)
             self._expire_later(resident)
             self._changed()
 
-    async def loading(self, resident: Resident) -> AsyncIterator[Loading]:
+    async def loading(self, resident: Resident) -> AsyncIterator[Loading | Queued]:
         """Events until the load is over. Its error is raised for everyone who waits."""
         while not resident.load.done():
             seconds = time.monotonic() - resident.since
             if seconds > self._config.load_timeout:
-                raise TimedOut(
-                    f"Loading {resident.model.name} takes longer than {self._config.load_timeout:.0f} s. "
-                    "It goes on: try again later, or raise MODEL_LOAD_TIMEOUT_MS."
-                )
-            yield Loading(seconds=seconds)
+                raise self._too_long(resident)
+            yield Queued(position=self._position(resident)) if resident.waiting else Loading(seconds=seconds)
             await asyncio.wait({resident.load}, timeout=LOADING_EVENT_SECONDS)
         resident.load.result()
 
     async def unload(self, model: ModelRef) -> None:
         """Let ``model`` go now, or as soon as its last request ends."""
-        if resident := self._residents.get(_key(model)):
-            resident.keep_alive = 0.0
+        if resident := self._residents.get(key_of(model)):
+            resident.stopping = True
             self._expire_later(resident)
+
+    async def warm(self) -> None:
+        """Load what was loaded when the engine last ended, as far as there are places and memory."""
+        for kept in self._notebook.notes.loaded[-self._config.max_models :]:
+            with suppress(InferenceError):
+                resident = self.claim(kept.model)
+                resident.keep_alive = kept.keep_alive
+                await asyncio.wait({resident.load})
 
     @property
     def steps(self) -> int:
@@ -145,77 +135,167 @@ class Residents:
         return sum(resident.handler.steps for resident in self._residents.values() if resident.ready)
 
     def describe(self) -> tuple[LoadedModel, ...]:
-        """What is in memory or on its way there."""
-        return tuple(_describe(resident) for resident in self._residents.values())
+        """What is in memory or on its way there; not what waits for a place."""
+        return tuple(each.describe() for each in self._residents.values() if not each.waiting)
 
     async def close(self) -> None:
         """Let everything go; loads that are under way are not waited for."""
+        kept, self._closing = self._kept(), True
         for resident in tuple(self._residents.values()):
             self._let_go(resident)
         self._thread.shutdown(wait=False, cancel_futures=True)
+        # Here, since what the thread had still to write is cancelled.
+        self._notebook.note_loaded(kept)
 
-    async def _load(self, model: ModelRef) -> ModelHandler:
-        logger.info("Loading %s.", model.name)
+    async def _load(self, resident: Resident) -> ModelHandler:
+        async with self._turn:
+            try:
+                need = await self._in_thread(self._memory.need, resident.model)
+                await self._make_room(resident, need)
+                return await self._load_measured(resident, need)
+            except InferenceError as error:
+                if not isinstance(error, DoesNotFit):
+                    self._backoff.failed(key_of(resident.model), error)
+                raise
+
+    async def _load_measured(self, resident: Resident, need: Need) -> ModelHandler:
+        logger.info("Loading %s.", resident.model.name)
+        resident.since, resident.waiting = time.monotonic(), False
+        alone = self._is_alone(resident)
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._loader, model, self._config
-            )
+            handler, memory = await self._in_thread(self._load_now, resident.model, need)
         except InferenceError:
             raise
         except Exception as error:
-            logger.exception("Loading %s failed.", model.name)
+            logger.exception("Loading %s failed.", resident.model.name)
             raise LoadFailed(
-                f"{model.name} could not be loaded ({type(error).__name__}). The engine's log says why."
+                f"{resident.model.name} could not be loaded ({type(error).__name__}). "
+                "The engine's log says why."
             ) from error
+        # What others took or gave back in the meantime cannot be told apart.
+        if alone and self._is_alone(resident) and memory > 0:
+            resident.memory = memory
+            await self._in_thread(self._memory.note, need, memory)
+        return handler
+
+    def _is_alone(self, resident: Resident) -> bool:
+        """Whether no other model is in use, which would take memory too."""
+        return all(other.idle for other in self._others(resident))
+
+    def _load_now(self, model: ModelRef, need: Need) -> tuple[ModelHandler, int]:
+        """In the thread: the handler, and bytes of memory that it took."""
+        self._memory.prepare()
+        before = self._memory.used(need)
+        try:
+            handler = self._loader(model, self._config)
+        finally:
+            self._memory.settle()
+        return handler, self._memory.used(need) - before
+
+    async def _make_room(self, resident: Resident, need: Need) -> None:
+        """Wait for a place and memory, which the oldest idle models give up.
+
+        ``DoesNotFit`` if all models together would not give enough, unless the load is forced.
+        """
+        while True:
+            change = self._change
+            free = await self._in_thread(self._memory.free, need)
+            others = self._others(resident)
+            if not resident.force and need.bytes > free + sum(other.size for other in others):
+                raise self._memory.refusal(need, free)
+            has_memory = need.bytes <= free or (resident.force and all(not other.idle for other in others))
+            if has_memory and len(others) < self._config.max_models:
+                return
+            if not self._let_oldest_go(others):
+                resident.waiting = True
+                await change.wait()
+
+    def _others(self, resident: Resident) -> list[Resident]:
+        """The models that are in memory beside ``resident``."""
+        return [other for other in self._residents.values() if other.ready and other is not resident]
+
+    def _has_place(self, resident: Resident) -> bool:
+        others = self._others(resident)
+        return len(others) < self._config.max_models or any(other.idle for other in others)
+
+    def _let_oldest_go(self, others: Iterable[Resident]) -> bool:
+        """Let the least recently used idle model go, if there is one."""
+        idle = [other for other in others if other.idle]
+        if idle:
+            self._let_go(min(idle, key=lambda other: other.last_used))
+        return bool(idle)
+
+    def _position(self, resident: Resident) -> int:
+        """The place in the line of models that wait to be loaded."""
+        line = [other for other in self._residents.values() if other.waiting]
+        return line.index(resident) + 1
+
+    def _too_long(self, resident: Resident) -> TimedOut:
+        if resident.waiting:
+            return TimedOut(
+                f"There is no memory for {resident.model.name} beside the models that are in use. "
+                "Try again when they are idle, or stop one."
+            )
+        return TimedOut(
+            f"Loading {resident.model.name} takes longer than {self._config.load_timeout:.0f} s. "
+            "It goes on: try again later, or raise MODEL_LOAD_TIMEOUT_MS."
+        )
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
     def _loaded(self, resident: Resident) -> None:
         """After a load: a failed one leaves its place, so that the next request tries again."""
         if resident.ready:
             logger.info("Loaded %s in %.1f s.", resident.model.name, time.monotonic() - resident.since)
+            self._backoff.worked(key_of(resident.model))
             resident.last_used = time.monotonic()
             self._expire_later(resident)
-        elif self._residents.get(_key(resident.model)) is resident:
-            del self._residents[_key(resident.model)]
+        elif self._residents.get(key_of(resident.model)) is resident:
+            del self._residents[key_of(resident.model)]
+        self._remember()
         self._changed()
 
     def _expire_later(self, resident: Resident) -> None:
         resident.cancel_timer()
-        if not resident.idle or resident.keep_alive < 0:
+        if not resident.idle or (resident.keep_alive < 0 and not resident.stopping):
             return
-        if resident.keep_alive == 0:
+        if resident.keep_alive == 0 or resident.stopping:
             self._let_go(resident)
         else:
             loop = asyncio.get_running_loop()
             resident.timer = loop.call_later(resident.keep_alive, self._let_go, resident)
 
     def _let_go(self, resident: Resident) -> None:
-        if self._residents.get(_key(resident.model)) is not resident:
+        if self._residents.get(key_of(resident.model)) is not resident:
             return
-        del self._residents[_key(resident.model)]
+        del self._residents[key_of(resident.model)]
         resident.cancel_timer()
         if resident.ready:
             logger.info("Unloading %s.", resident.model.name)
-            self._thread.submit(resident.handler.close)
+            self._thread.submit(_close, resident.handler)
+            # Not before nothing holds the handler any more.
+            self._thread.submit(self._memory.settle)
+        else:
+            resident.load.cancel()
+        self._remember()
         self._changed()
+
+    def _remember(self) -> None:
+        """Note what is in memory; not at the end, when all go."""
+        if not self._closing:
+            self._thread.submit(self._notebook.note_loaded, self._kept())
+
+    def _kept(self) -> tuple[Kept, ...]:
+        return tuple(Kept(each.model, each.keep_alive) for each in self._residents.values() if each.ready)
 
     def _changed(self) -> None:
         self._change.set()
         self._change = asyncio.Event()
 
 
-def _key(model: ModelRef) -> Key:
-    """What makes a model another one in memory: not the name it is asked for by."""
-    return model.path, model.quantization
-
-
-def _describe(resident: Resident) -> LoadedModel:
-    handler = resident.handler if resident.ready else None
-    return LoadedModel(
-        name=resident.model.name,
-        state="ready" if handler else "loading",
-        device=handler.device if handler else "",
-        size=handler.size if handler else 0,
-        context_length=handler.context_length if handler else 0,
-        expires_in=resident.expires_in,
-        active=resident.users,
-    )
+def _close(handler: ModelHandler) -> None:
+    try:
+        handler.close()
+    except Exception:
+        logger.exception("A model could not be closed.")

@@ -10,6 +10,7 @@ from msgspec import Struct
 from inference.errors import InferenceError, from_code
 from inference.protocol.messages import ToolCall
 from inference.protocol.options import TokenId
+from inference.protocol.requests import Quantization
 
 FOREVER = -1.0
 
@@ -26,6 +27,12 @@ class Loading(Struct, frozen=True, kw_only=True, tag="loading"):
     """The model is being loaded; ``seconds`` since that began."""
 
     seconds: float
+
+
+class Loaded(Struct, frozen=True, kw_only=True, tag="loaded"):
+    """The model was loaded for this request, and takes ``memory`` bytes as measured; 0 if it could not be."""
+
+    memory: int
 
 
 class Reading(Struct, frozen=True, kw_only=True, tag="reading"):
@@ -165,7 +172,10 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
 
 
 class LoadedModel(Struct, frozen=True, kw_only=True):
-    """A model in memory. ``expires_in`` seconds, negative for never; ``size`` in bytes."""
+    """A model in memory. ``expires_in`` seconds, negative for never; ``size`` in bytes.
+
+    ``stopping``: it goes as soon as those who use it are done.
+    """
 
     name: str
     state: Literal["loading", "ready"]
@@ -174,6 +184,8 @@ class LoadedModel(Struct, frozen=True, kw_only=True):
     context_length: int
     expires_in: float
     active: int
+    quantization: Quantization = "none"
+    stopping: bool = False
 
 
 class EngineStatus(Struct, frozen=True, kw_only=True, tag="engine_status"):
@@ -184,7 +196,7 @@ class EngineStatus(Struct, frozen=True, kw_only=True, tag="engine_status"):
     models: tuple[LoadedModel, ...] = ()
 
 
-Progress = Queued | Loading | Reading | Drawing
+Progress = Queued | Loading | Loaded | Reading | Drawing
 Piece = Text | Thought | Called
 Result = Rendered | Tokens | Embedded | Ranked | Picture
 Event = Progress | Piece | Result | EngineStatus | Done | Failed

@@ -138,11 +138,15 @@ class Draw(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="draw"):
     keep_alive: float | None = None
 
 
-class Load(Struct, frozen=True, kw_only=True, tag="load"):
-    """Load a model, or keep a loaded one for longer."""
+class Load(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="load"):
+    """Load a model, or keep a loaded one for longer.
+
+    ``force``: also where the estimate says that it does not fit, or where it failed just before.
+    """
 
     model: ModelRef
     keep_alive: float | None = None
+    force: bool = False
 
 
 class Unload(Struct, frozen=True, kw_only=True, tag="unload"):

@@ -3,21 +3,39 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from inference.engine.config import EngineConfig
 from inference.engine.core import Engine
 from inference.engine.handlers.base import ModelHandler
+from inference.engine.memory import Need
+from inference.engine.notebook import Notebook
 from inference.engine.residents import Residents
-from inference.errors import Busy, LoadFailed, TimedOut
-from inference.protocol import Done, Event, Generate, Load, Loading, ModelRef, Queued, Status, Text, Unload
+from inference.errors import Busy, DoesNotFit, LoadFailed, TimedOut
+from inference.footprint import Anatomy, Estimate
+from inference.protocol import (
+    Done,
+    Event,
+    Generate,
+    Load,
+    Loaded,
+    Loading,
+    ModelRef,
+    Queued,
+    Status,
+    Text,
+    Unload,
+)
+
+SIZE = 100
 
 
 class WordHandler(ModelHandler):
     """Says one word, when it is allowed to."""
 
-    device, size, context_length, steps = "cpu", 100, 4096, 0
+    device, size, context_length, steps = "cpu", SIZE, 4096, 0
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -33,12 +51,42 @@ class WordHandler(ModelHandler):
         self.closed.set()
 
 
+class Room:
+    """A memory of ``total`` bytes, of which each loaded model takes ``SIZE``, or what ``needs`` says."""
+
+    def __init__(self, bench: Bench, total: int) -> None:
+        self.bench = bench
+        self.total = total
+        self.needs: dict[str, int] = {}
+        self.noted: dict[str, int] = {}
+
+    def need(self, model: ModelRef) -> Need:
+        weights = self.needs.get(model.name, SIZE)
+        return Need(model, "cpu", Anatomy(1, 1, 1), Estimate(weights, 0, 0, 0, 0))
+
+    def free(self, need: Need) -> int:
+        return self.total - self.used(need)
+
+    def used(self, need: Need) -> int:
+        return SIZE * sum(not handler.closed.is_set() for handler in self.bench.handlers.values())
+
+    def prepare(self) -> None: ...
+    def settle(self) -> None: ...
+
+    def note(self, need: Need, memory: int) -> None:
+        self.noted[need.model.name] = memory
+
+    def refusal(self, need: Need, free: int) -> DoesNotFit:
+        return DoesNotFit(f"needs {need.bytes}, free {free}")
+
+
 class Bench:
     """An engine whose loads the test opens and counts."""
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, *, total: int = 10**9, notebook: str = "", **settings: object) -> None:
         self.config = EngineConfig(address="", model_roots=(), cache="", **settings)  # type: ignore[arg-type]
-        self.engine = Engine(Residents(self.load, self.config), self.config)
+        self.room = Room(self, total)
+        self.engine = Engine(Residents(self.load, self.config, self.room, Notebook(notebook)), self.config)
         self.handlers: dict[str, WordHandler] = {}
         self.loads: list[str] = []
         self.may_load = threading.Event()
@@ -61,8 +109,8 @@ class Bench:
         request = Generate(model=ref(name), prompt="", keep_alive=keep_alive)
         return [event async for event in self.engine.submit(request)]
 
-    async def loaded(self, name: str, keep_alive: float | None = None) -> WordHandler:
-        request = Load(model=ref(name), keep_alive=keep_alive)
+    async def loaded(self, name: str, keep_alive: float | None = None, *, force: bool = False) -> WordHandler:
+        request = Load(model=ref(name), keep_alive=keep_alive, force=force)
         events = [event async for event in self.engine.submit(request)]
         assert isinstance(events[-1], Done)
         return self.handlers[name]
@@ -90,7 +138,7 @@ async def test_waiters_share_one_load_and_see_it() -> None:
     answers = await asyncio.gather(*requests)
     assert bench.loads == ["a"]
     assert all(isinstance(events[0], Loading) for events in answers)
-    assert all([type(event) for event in events][-2:] == [Text, Done] for events in answers)
+    assert all([type(event) for event in events][-3:] == [Loaded, Text, Done] for events in answers)
 
 
 async def test_a_failed_load_fails_every_waiter_once_and_leaves_no_trace() -> None:
@@ -227,3 +275,144 @@ async def test_status_answers_while_a_model_loads() -> None:
     assert isinstance(events[-1], Done)
     loading.cancel()
     bench.may_load.set()
+
+
+async def in_use(bench: Bench, name: str) -> asyncio.Task[list[Event]]:
+    """A request that keeps ``name`` in use until its handler may go on."""
+    answer = asyncio.create_task(bench.say(name))
+    await until(lambda: any(model.name == name and model.active for model in bench.engine.status().models))
+    return answer
+
+
+async def test_an_idle_model_goes_when_memory_is_short() -> None:
+    bench = Bench(max_models=5, total=2 * SIZE)
+    first, second = await bench.loaded("a"), await bench.loaded("b")
+    await bench.loaded("a")
+    await bench.loaded("c")
+    assert sorted(bench.names()) == ["a", "c"]
+    assert second.closed.is_set()
+    assert not first.closed.is_set()
+
+
+async def test_a_load_waits_for_memory_that_a_model_in_use_holds() -> None:
+    bench = Bench(max_models=5, total=2 * SIZE)
+    busy, idle = await bench.loaded("a"), await bench.loaded("b")
+    bench.room.needs["c"] = 2 * SIZE
+    answer = await in_use(bench, "a")
+    other = bench.engine.submit(Load(model=ref("c")))
+    events = [await anext(other)]
+    while not isinstance(events[-1], Queued):
+        events.append(await anext(other))
+    assert not busy.closed.is_set()
+    busy.go_on.set()
+    await answer
+    assert isinstance([event async for event in other][-1], Done)
+    assert bench.names() == ["c"]
+    assert busy.closed.is_set()
+    assert idle.closed.is_set()
+
+
+async def test_what_can_never_fit_is_refused_and_costs_nobody_a_place() -> None:
+    bench = Bench(max_models=1, total=2 * SIZE)
+    await bench.loaded("a")
+    bench.room.needs["big"] = 3 * SIZE
+    for _ in range(5):
+        with pytest.raises(DoesNotFit, match="needs 300, free 100"):
+            await bench.loaded("big")
+    assert bench.names() == ["a"]
+    assert bench.loads == ["a"]
+
+
+async def test_force_loads_all_the_same_after_idle_models_went() -> None:
+    bench = Bench(max_models=5, total=2 * SIZE)
+    await bench.loaded("a")
+    bench.room.needs["big"] = 3 * SIZE
+    await bench.loaded("big", force=True)
+    assert bench.names() == ["big"]
+
+
+async def test_a_wait_for_a_place_is_bounded() -> None:
+    bench = Bench(max_models=1, load_timeout=0.1)
+    await bench.loaded("a")
+    answer = await in_use(bench, "a")
+    with pytest.raises(TimedOut, match="in use"):
+        await bench.loaded("b")
+    assert bench.names() == ["a"]
+    bench.handlers["a"].go_on.set()
+    await answer
+    assert bench.loads == ["a"]
+
+
+async def test_what_a_load_took_is_measured_and_told() -> None:
+    bench = Bench()
+    events = [event async for event in bench.engine.submit(Load(model=ref("a")))]
+    assert events[-2:] == [Loaded(memory=SIZE), Done(reason="load", timings=events[-1].timings)]
+    assert bench.room.noted == {"a": SIZE}
+    again = [event async for event in bench.engine.submit(Load(model=ref("a")))]
+    assert [type(event) for event in again] == [Done]
+
+
+async def test_nothing_is_measured_beside_a_model_in_use() -> None:
+    bench = Bench()
+    await bench.loaded("a")
+    answer = await in_use(bench, "a")
+    events = [event async for event in bench.engine.submit(Load(model=ref("b")))]
+    assert Loaded(memory=0) in events
+    assert bench.room.noted == {"a": SIZE}
+    bench.handlers["a"].go_on.set()
+    await answer
+
+
+async def test_a_model_that_fails_again_and_again_is_left_alone_for_a_while() -> None:
+    bench = Bench()
+    bench.fail = True
+    for _ in range(3):
+        with pytest.raises(LoadFailed):
+            await bench.loaded("a")
+    with pytest.raises(LoadFailed, match=r"OSError.*3 times in a row.*next try is in \d+ s"):
+        await bench.loaded("a")
+    assert bench.loads == ["a"] * 3
+    bench.fail = False
+    await bench.loaded("b")
+    await bench.loaded("a", force=True)
+    assert sorted(bench.names()) == ["a", "b"]
+
+
+async def test_a_stop_wins_over_the_keep_alive_of_a_running_request() -> None:
+    bench = Bench()
+    handler = await bench.loaded("a")
+    answer = asyncio.create_task(bench.say("a", keep_alive=-1.0))
+    await until(lambda: bench.engine.status().models[0].active)
+    [event async for event in bench.engine.submit(Unload(model=ref("a")))]
+    assert bench.engine.status().models[0].stopping
+    handler.go_on.set()
+    await answer
+    assert bench.names() == []
+
+
+async def test_what_was_loaded_is_loaded_again_after_a_restart(tmp_path: Path) -> None:
+    notebook = str(tmp_path / "engine.json")
+    before = Bench(notebook=notebook)
+    await before.loaded("a", keep_alive=-1.0)
+    await before.loaded("b")
+    await before.loaded("c")
+    await until(lambda: Notebook(notebook).notes.loaded and len(before.names()) == 2)
+    await until(lambda: [kept.model.name for kept in Notebook(notebook).notes.loaded] == ["b", "c"])
+    await before.loaded("a", keep_alive=-1.0)
+    await before.engine.close()
+    after = Bench(notebook=notebook)
+    await after.engine.warm()
+    assert after.names() == ["c", "a"]
+    assert after.engine.status().models[1].expires_in < 0
+
+
+async def test_a_model_that_is_gone_does_not_keep_the_others_cold(tmp_path: Path) -> None:
+    notebook = str(tmp_path / "engine.json")
+    before = Bench(notebook=notebook)
+    await before.loaded("a")
+    await before.loaded("b")
+    await until(lambda: len(Notebook(notebook).notes.loaded) == 2)
+    after = Bench(notebook=notebook, total=SIZE)
+    after.room.needs["a"] = 2 * SIZE
+    await after.engine.warm()
+    assert after.names() == ["b"]

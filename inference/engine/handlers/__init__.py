@@ -54,6 +54,8 @@ def warm_up(config: EngineConfig) -> None:
     if config.cache:
         KERNELS.start(Path(config.cache, "kernels"))
     importlib.import_module(HANDLERS["text"])
+    # transformers imports itself piece by piece; the first model of any kind needs most of them.
+    importlib.import_module("transformers.models.llama.modeling_llama")
 
 
 def _allowed_folder(model: ModelRef, config: EngineConfig) -> Path:

@@ -1,0 +1,236 @@
+"""What a model takes in memory, told from its files before a byte of its weights is loaded.
+
+Its configuration and the headers of its files say how many numbers of which kind there are; how the
+engine holds them says the rest: number format, quantization, what is held twice, keys and values per
+token, what a pass works with, and what loading needs on top for a moment. The engine checks loads by
+it, the web lists by it what fits. Knows nothing of torch, Django, and how much memory there is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from inference.errors import LoadFailed
+from inference.protocol import Quantization
+
+# Bytes of a number, by its name in safetensors files; other formats are of one byte.
+SIZES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "BF16": 2, "F16": 2, "I16": 2, "U16": 2}
+# The families that `inference.engine.lean_forward` runs, and so those that can be quantized.
+LEAN = frozenset({"llama", "mistral", "qwen2", "qwen3"})
+# Bytes of a weight; 32 of them share a scale and an offset of 2 bytes each.
+QUANTIZED: dict[Quantization, float] = {"int8": 1 + 4 / 32, "int4": 0.5 + 4 / 32}
+WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+LADDER: tuple[Quantization, ...] = ("none", "int8", "int4")
+
+# So many tokens of text a model should have room for, or it is of little use.
+USEFUL_CONTEXT = 2048
+# What a pass works with: so many tokens of a prompt at once, logits of so many rows.
+CHUNK, ROWS = 256, 8
+# Memory of a tokenizer for each of its entries, measured with vocabularies of 32,000 to 152,000.
+PER_ENTRY = 700
+# What the first passes take for themselves: compiled kernels, threads.
+PASSES = 12 * 10**6
+LARGEST_CONFIG = 4 * 2**20
+LARGEST_HEADER = 100 * 2**20
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What of a model takes memory. All are counts of numbers, but for ``stored``, bytes of its files.
+
+    ``embedding``: of the table of words; ``tied``: the last layer uses the same table. ``cached``: keys
+    and values of one token. ``active``: what one token needs in the widest layer. ``context``: tokens,
+    0 where the configuration does not tell. ``fixed``: the files are quantized already.
+    """
+
+    numbers: int
+    stored: int
+    number_size: int
+    embedding: int = 0
+    vocabulary: int = 0
+    cached: int = 0
+    active: int = 0
+    context: int = 0
+    tied: bool = False
+    lean: bool = False
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes by what they are for.
+
+    ``weights`` and ``tokenizer``, with what else a model keeps, stay as long as the model does;
+    ``cache`` holds the text, ``working`` is for a pass, and ``loading`` is needed for a moment, before
+    there is any text.
+    """
+
+    weights: int
+    tokenizer: int
+    cache: int
+    working: int
+    loading: int
+
+    @property
+    def resting(self) -> int:
+        """What a model that nobody talks to takes."""
+        return self.weights + self.tokenizer
+
+    @property
+    def needed(self) -> int:
+        """What has to be free."""
+        return self.resting + max(self.loading, self.cache + self.working)
+
+    def measured(self, resting: int) -> Estimate:
+        """The same with what was measured in place of what was guessed; 0 is no measurement."""
+        return replace(self, weights=max(resting - self.tokenizer, 0)) if resting else self
+
+
+def anatomy_read(folder: Path) -> Anatomy:
+    """The anatomy of the model in ``folder``; ``LoadFailed`` if its files are missing or damaged."""
+    files = tuple(folder.glob("*.safetensors"))
+    # Pipelines have a folder for each of their models.
+    files = files or tuple(folder.glob("*/*.safetensors"))
+    try:
+        headers = [_header(file) for file in files]
+        names = {name for header in headers for name in header}
+        return anatomy_of(config_read(folder), _counts(headers), names)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise LoadFailed("The model's files are missing or damaged. Pull the model again.") from error
+
+
+def config_read(folder: Path) -> dict[str, Any]:
+    """``config.json``; empty where a model has none, as image pipelines. ``ValueError`` if it is broken."""
+    file = folder / "config.json"
+    if not file.exists():
+        return {}
+    if file.stat().st_size > LARGEST_CONFIG:
+        raise ValueError("config.json is too large")
+    config = json.loads(file.read_bytes())
+    if not isinstance(config, dict):
+        raise ValueError("config.json holds no object")  # noqa: TRY004 - one error for what is not a config
+    return config
+
+
+def anatomy_of(config: Mapping[str, Any], counts: Mapping[str, int], names: Iterable[str] = ()) -> Anatomy:
+    """The anatomy of a model with ``counts`` numbers by format, as safetensors names them.
+
+    ``names`` of weights tell whether tables are shared; without them the configuration does.
+    """
+    text = _text_config(config)
+    most = max(counts, key=lambda name: counts[name], default="BF16")
+    hidden = _whole(text, "hidden_size", "n_embd", "d_model")
+    vocabulary = _whole(text, "vocab_size")
+    names = set(names)
+    return Anatomy(
+        numbers=sum(counts.values()),
+        stored=sum(count * SIZES.get(name, 1) for name, count in counts.items()),
+        number_size=SIZES.get(most, 1),
+        embedding=vocabulary * hidden,
+        vocabulary=vocabulary,
+        cached=_cached(text, hidden) if _writes(config) else 0,
+        active=4 * hidden + 3 * _whole(text, "intermediate_size", "n_inner", "ffn_dim", default=4 * hidden),
+        context=_whole(text, "max_position_embeddings", "n_positions", "max_seq_len"),
+        tied="lm_head.weight" not in names if names else bool(config.get("tie_word_embeddings")),
+        lean=str(config.get("model_type")) in LEAN,
+        fixed="quantization_config" in config,
+    )
+
+
+def estimate(
+    anatomy: Anatomy, *, device: str, number_size: int, quantization: Quantization = "none", context: int = 0
+) -> Estimate | None:
+    """What a model takes on ``device`` in numbers of ``number_size`` bytes, for a text of a useful length.
+
+    ``None`` for a quantization that it cannot have there. ``context``: a limit to its length, or 0.
+    """
+    if quantization != "none" and not (anatomy.lean and device == "cpu" and not anatomy.fixed):
+        return None
+    tokens = min(USEFUL_CONTEXT, anatomy.context or USEFUL_CONTEXT, context or USEFUL_CONTEXT)
+    working = CHUNK * anatomy.active * 4 + ROWS * anatomy.vocabulary * 4 * 3
+    return Estimate(
+        weights=_weights(anatomy, number_size, quantization),
+        tokenizer=anatomy.vocabulary * PER_ENTRY + PASSES,
+        cache=anatomy.cached * tokens * number_size,
+        working=working,
+        loading=_loading(anatomy, device, number_size, quantization),
+    )
+
+
+def _weights(anatomy: Anatomy, number_size: int, quantization: Quantization) -> int:
+    if anatomy.fixed:
+        return anatomy.stored
+    if not anatomy.lean:
+        return anatomy.numbers * number_size
+    # The last layer is laid out for multiplying, so a table that it shares is held twice.
+    multiplied = anatomy.numbers - (0 if anatomy.tied else anatomy.embedding)
+    return anatomy.embedding * number_size + int(multiplied * QUANTIZED.get(quantization, number_size))
+
+
+def _loading(anatomy: Anatomy, device: str, number_size: int, quantization: Quantization) -> int:
+    """Beside the weights as they will lie: as they are read, and a layer in float32 to be quantized.
+
+    Numbers that are used as they are stored are read where they lie, and take no memory of their own.
+    """
+    as_stored = device == "cpu" and number_size == anatomy.number_size
+    read = 0 if as_stored or anatomy.fixed or not anatomy.lean else anatomy.numbers * number_size
+    return read + (0 if quantization == "none" else anatomy.embedding * 4 * 3)
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """The header of a safetensors file: 8 bytes of length, little-endian, and JSON. Source: its README."""
+    with file.open("rb") as content:
+        length = int.from_bytes(content.read(8), "little")
+        if length > LARGEST_HEADER:
+            raise ValueError("the header is too long")
+        header = json.loads(content.read(length))
+    header.pop("__metadata__", None)
+    return header
+
+
+def _counts(headers: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    counts = Counter[str]()
+    for header in headers:
+        for entry in header.values():
+            counts[entry["dtype"]] += prod(entry["shape"])
+    return counts
+
+
+def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part that describes the language model, where there are several."""
+    for key in ("thinker_config", "text_config"):
+        inner = config.get(key)
+        config = inner if isinstance(inner, dict) else config
+    return config
+
+
+def _writes(config: Mapping[str, Any]) -> bool:
+    """Whether the model writes text, token by token."""
+    names = config.get("architectures")
+    return isinstance(names, list) and any(str(name).endswith(WRITERS) for name in names)
+
+
+def _cached(text: Mapping[str, Any], hidden: int) -> int:
+    """Keys and values of one token, in the layers that keep them."""
+    layers = _whole(text, "num_hidden_layers", "n_layer", "num_layers")
+    kinds = text.get("layer_types")
+    if isinstance(kinds, list):
+        layers = sum("attention" in str(kind) and "linear" not in str(kind) for kind in kinds)
+    heads = _whole(text, "num_attention_heads", "n_head", default=1)
+    holders = _whole(text, "num_key_value_heads", "num_kv_heads", default=heads)
+    size = _whole(text, "head_dim", default=hidden // heads)
+    if latent := _whole(text, "qk_rope_head_dim"):
+        size = (latent + _whole(text, "qk_nope_head_dim") + _whole(text, "v_head_dim")) // 2
+    return 2 * layers * holders * size
+
+
+def _whole(config: Mapping[str, Any], *names: str, default: int = 0) -> int:
+    """The first of these that is a count; architectures have names of their own for the same."""
+    values = (config.get(name) for name in names)
+    return next((value for value in values if type(value) is int and 0 < value < 2**31), default)

@@ -1,0 +1,117 @@
+"""A real engine for tests: ``python -m inference.engine`` as a process, and models that weigh something.
+
+async with EngineProcess(tmp_path / "e.sock", models_root) as engine:
+    ...await engine.load(folder)...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedConfig, PreTrainedModel
+
+from inference.client import EngineClient
+from inference.protocol import Done, Event, Load, Loaded, ModelRef, Quantization, Unload
+from tests.conftest import HOME
+from tests.serving import PROJECT
+from tests.tiny import tiny_tokenizer
+
+MIB = 2**20
+
+
+class EngineProcess:
+    """An engine of its own between entering and leaving; ``settings`` are its configuration's."""
+
+    def __init__(self, address: Path, models_root: Path, **settings: object) -> None:
+        self.config = {"address": str(address), "model_roots": [str(models_root)], "cache": HOME, **settings}
+        self.client = EngineClient(str(address), patience=30.0, silence=60.0)
+
+    async def __aenter__(self) -> EngineProcess:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "inference.engine"],
+            env={**os.environ, "HUGWEB_ENGINE_CONFIG": json.dumps(self.config)},
+            stdin=subprocess.PIPE,
+            cwd=PROJECT,
+        )
+        try:
+            await self.client.status()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdin
+        self.process.stdin.close()
+
+    async def load(self, folder: Path, quantization: Quantization = "none", *, force: bool = False) -> int:
+        """Load a model; the bytes that it was measured to take, 0 if it was there already."""
+        request = Load(model=ref(folder, quantization), keep_alive=-1.0, force=force)
+        events: list[Event] = [event async for event in self.client.stream(request)]
+        return next((event.memory for event in events if isinstance(event, Loaded)), 0)
+
+    async def unload(self, folder: Path) -> None:
+        """Let a model go, and wait until its memory has been given back."""
+        events = [event async for event in self.client.stream(Unload(model=ref(folder)))]
+        assert isinstance(events[-1], Done)
+
+    async def names(self) -> list[str]:
+        """What is loaded."""
+        return [model.name for model in (await self.client.status()).models]
+
+    def memory(self) -> int:
+        """Bytes that the process holds."""
+        return int(psutil.Process(self.process.pid).memory_info().rss)
+
+    async def memory_below(self, limit: float, seconds: float = 20.0) -> int:
+        """What it holds, as soon as that is less than ``limit``; the last figure if it never is."""
+        for _ in range(int(seconds / 0.05)):
+            if self.memory() < limit:
+                break
+            await asyncio.sleep(0.05)
+        return self.memory()
+
+
+def ref(folder: Path, quantization: Quantization = "none") -> ModelRef:
+    return ModelRef(name=folder.name, path=str(folder), quantization=quantization)
+
+
+def make_llama(folder: Path, layers: int, *, hidden: int = 1024, tied: bool = False) -> Path:
+    """A Llama of about 26 MB for each layer (of 1024 numbers), in bfloat16, with random weights."""
+    tokenizer = tiny_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=hidden * 11 // 4,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        num_key_value_heads=hidden // 256,
+        max_position_embeddings=4096,
+        eos_token_id=tokenizer.eos_token_id,
+        tie_word_embeddings=tied,
+    )
+    save_random(LlamaForCausalLM, config, folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_random(kind: type[PreTrainedModel], config: PreTrainedConfig, folder: Path) -> Path:
+    """A model of this kind in ``folder``, its weights random, in bfloat16."""
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        model = kind(config)
+    model = model.to(torch.bfloat16).to_empty(device="cpu")
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.02)
+    model.tie_weights()
+    model.save_pretrained(folder)
+    return folder
