@@ -165,6 +165,12 @@ SETTINGS = (
         "0",
         "Longest context of any model, in tokens; 0: as long as the model allows.",
     ),
+    Setting(
+        "ENABLE_MODEL_WARMUP",
+        boolean,
+        "false",
+        "Load at each start what was loaded when the engine last ended.",
+    ),
     Setting("MODEL_LOAD_TIMEOUT_MS", whole(1, 86_400_000), "300000", "Longest time to load a model."),
     Setting(
         "STREAM_TIMEOUT_MS", whole(1, 86_400_000), "300000", "Longest silence of the engine in an answer."

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -56,6 +57,8 @@ def engine_config(log_level: str = "") -> dict[str, Any]:
         "keep_alive": env["OLLAMA_KEEP_ALIVE"],
         "context_length": env["OLLAMA_CONTEXT_LENGTH"],
         "load_timeout": env["MODEL_LOAD_TIMEOUT_MS"] / 1000,
+        "notebook": str(Path(settings.HOME, "run", "engine.json")),
+        "warm_up": env["ENABLE_MODEL_WARMUP"],
         "log_level": log_level or env["HUGWEB_LOG_LEVEL"],
     }
 
