@@ -6,13 +6,13 @@ may block. Knows nothing of which models are loaded.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from inference.engine.capacity import free_memory, give_back, used_memory
 from inference.engine.config import EngineConfig
-from inference.engine.handlers import warm_up
-from inference.engine.hardware import choose_device, choose_dtype
+from inference.engine.handlers import import_libraries
 from inference.engine.notebook import Measured, Notebook
 from inference.errors import DoesNotFit
 from inference.footprint import LADDER, Anatomy, Estimate, anatomy_read, estimate
@@ -47,7 +47,7 @@ class Memory:
     def need(self, model: ModelRef) -> Need:
         """What loading ``model`` needs; ``LoadFailed`` if its files cannot be read."""
         anatomy = anatomy_read(Path(model.path))
-        device = choose_device(self._config.device, anatomy.numbers)
+        device = _hardware().choose_device(self._config.device, anatomy.numbers)
         # A precision that the model cannot have is refused by the load, which knows why.
         guess = self._estimate(anatomy, device, model.quantization) or self._estimate(anatomy, device)
         assert guess is not None
@@ -56,20 +56,20 @@ class Memory:
 
     def free(self, need: Need) -> int:
         """Bytes that are free where ``need`` is needed."""
-        return free_memory(need.device)
+        return _capacity().free_memory(need.device)
 
     def used(self, need: Need) -> int:
         """Bytes that this process holds there."""
-        return used_memory(need.device, Path(need.model.path))
+        return _capacity().used_memory(need.device, Path(need.model.path))
 
     def prepare(self) -> None:
-        """Import what every load needs: it would be counted as the first model's."""
-        warm_up(self._config)
-        give_back()
+        """Import what every load needs, lest it be counted as the first model's."""
+        import_libraries()
+        _capacity().give_back()
 
     def settle(self) -> None:
         """Return to the system what was let go."""
-        give_back()
+        _capacity().give_back()
 
     def note(self, need: Need, memory: int) -> None:
         """Remember that a load took ``memory`` bytes."""
@@ -102,10 +102,19 @@ class Memory:
         return estimate(
             anatomy,
             device=device,
-            number_size=choose_dtype(self._config.precision, device).itemsize,
+            number_size=_hardware().choose_dtype(self._config.precision, device).itemsize,
             quantization=quantization,
             context=self._config.context_length,
         )
+
+
+# Imported at the first load: torch takes long, and the engine is to listen before that.
+def _capacity() -> Any:
+    return importlib.import_module("inference.engine.capacity")
+
+
+def _hardware() -> Any:
+    return importlib.import_module("inference.engine.hardware")
 
 
 def gigabytes(size: int) -> str:

@@ -32,6 +32,7 @@ from inference.protocol import (
     Text,
     read_event,
 )
+from tests.conftest import HOME
 
 MODEL = ModelRef(name="a/b", path="/nowhere")
 
@@ -151,7 +152,12 @@ async def test_patience_bridges_a_restart(address: str) -> None:
 
 @contextlib.asynccontextmanager
 async def process(address: str, models_root: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
-    config = {"address": address, "model_roots": [str(models_root)], "precision": "float32"}
+    config = {
+        "address": address,
+        "model_roots": [str(models_root)],
+        "cache": HOME,
+        "precision": "float32",
+    }
     child = subprocess.Popen(
         [sys.executable, "-m", "inference.engine"],
         env={**os.environ, "HUGWEB_ENGINE_CONFIG": json.dumps(config)},
@@ -221,7 +227,7 @@ async def collect_rest(events: AsyncIterator[Event]) -> list[Event]:
 def test_a_wrong_configuration_ends_the_process_at_once() -> None:
     environment = {
         **os.environ,
-        "HUGWEB_ENGINE_CONFIG": '{"address": "x", "model_roots": [], "max_models": 0}',
+        "HUGWEB_ENGINE_CONFIG": '{"address": "x", "model_roots": [], "cache": "", "max_models": 0}',
     }
     result = subprocess.run(
         [sys.executable, "-m", "inference.engine"],

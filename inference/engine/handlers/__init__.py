@@ -53,6 +53,11 @@ def warm_up(config: EngineConfig) -> None:
     """Make ready what the first load will need: the libraries take seconds, their models often less."""
     if config.cache:
         KERNELS.start(Path(config.cache, "kernels"))
+    import_libraries()
+
+
+def import_libraries() -> None:
+    """Import what every load needs."""
     importlib.import_module(HANDLERS["text"])
     # transformers imports itself piece by piece; the first model of any kind needs most of them.
     importlib.import_module("transformers.models.llama.modeling_llama")
