@@ -2,7 +2,7 @@
 
 Messages go through the model's own chat template; a plain prompt goes in as it is, or, with a
 suffix, between the marks of a model that fills in. A conversation that is too long loses its oldest
-turns, never a system message and never the last one.
+turns, never a system message and never the last one; a plain prompt loses its middle.
 """
 
 from __future__ import annotations
@@ -38,12 +38,10 @@ class PromptBuilder:
         before = self._checked(request.context)
         room = context - len(before)
         if request.prompt is not None and request.suffix:
-            tokens = self._infilled(request, room, first=not before)
-        elif request.prompt is not None:
-            tokens = self._plain(request.prompt, room, first=not before)
-        else:
-            tokens = self._fitting(request, room)
-        return before + tokens
+            return before + self._infilled(request, room, first=not before)
+        if request.prompt is not None:
+            return self._plain(request, before, context)
+        return before + self._fitting(request, room)
 
     def template(self, request: Generate) -> str:
         """The source of the template that the prompt goes through; empty where it goes through none."""
@@ -54,15 +52,24 @@ class PromptBuilder:
             raise InvalidRequest("The context holds tokens that this model does not have.")
         return list(context)
 
-    def _plain(self, prompt: str, room: int, *, first: bool) -> list[int]:
-        if len(prompt) > room * MOST_CHARACTERS_PER_TOKEN:
+    def _plain(self, request: Generate, before: list[int], context: int) -> list[int]:
+        """A plain prompt after what stands ``before`` it; of both, if they are too long, the beginning that
+        is kept and the end, as in Ollama."""
+        text, room = request.prompt or "", context - len(before)
+        most = context * MOST_CHARACTERS_PER_TOKEN
+        if len(text) > most and not request.truncate:
             raise _overflow(None, room)
-        tokens: list[int] = self._tokenizer(prompt, add_special_tokens=first)["input_ids"]
-        if first and not tokens:
-            tokens = [self._beginning()]
-        if len(tokens) >= room:
-            raise _overflow(len(tokens), room)
-        return tokens
+        if len(text) > 2 * most:
+            # The middle would go in any case: it need not be tokenized.
+            text = text[:most] + text[-most:]
+        tokens: list[int] = before + self._tokenizer(text, add_special_tokens=not before)["input_ids"]
+        tokens = tokens or [self._beginning()]
+        if len(tokens) < context:
+            return tokens
+        if not request.truncate:
+            raise _overflow(len(tokens) - len(before), room)
+        keep = count_kept(tokens, request.options.num_keep or 0, context, self._tokenizer.bos_token_id)
+        return tokens[:keep] + tokens[len(tokens) - (context - 1 - keep) :]
 
     def _infilled(self, request: Generate, room: int, *, first: bool) -> list[int]:
         """What stands before and what stands after, so that the model writes what is between."""
@@ -145,6 +152,15 @@ def _surely_dropped(request: Generate, groups: Sequence[Group], room: int) -> in
 def _length(message: Message) -> int:
     """Characters that a template surely shows."""
     return len(message.content) + sum(len(msgspec.json.encode(call.arguments)) for call in message.tool_calls)
+
+
+def count_kept(tokens: Sequence[int], wanted: int, context: int, beginning: int | None) -> int:
+    """How much of the beginning of ``tokens`` stays where there are too many for ``context``: as many as
+    ``wanted``, all for -1, and the token that every text begins with. Something has to go, and the newest
+    token to stay."""
+    if wanted >= 0 and tokens[0] == beginning:
+        wanted += 1
+    return min(wanted if wanted >= 0 else len(tokens), len(tokens), context - 2)
 
 
 def _overflow(tokens: int | None, room: int) -> ContextOverflow:

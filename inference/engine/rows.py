@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
+from msgspec.structs import replace
 from transformers import GenerationConfig
 
 from inference.engine.answers.style import AnswerStyle
 from inference.engine.grammar import Grammar, GrammarBuilder
 from inference.engine.logprobs import LogprobReport, Spelling
-from inference.engine.prompts import PromptBuilder
+from inference.engine.prompts import PromptBuilder, count_kept
 from inference.engine.row import Row
 from inference.engine.samples import Deliver, sampled
 from inference.errors import InvalidRequest, TooLarge
@@ -98,7 +99,7 @@ class RowBuilder:
         """How ``request`` will run; an ``InvalidRequest`` if it cannot."""
         options = request.options.over(self._defaults)
         context = min(self._context, options.num_ctx or self._context)
-        prompt = self._prompts.build(request, context)
+        prompt = self._prompts.build(replace(request, options=options), context)
         rules = self._style(self._prompts.template(request)).rules(request, prompt)
         grammars = [self._grammars.build(rules.shape) for _ in range(request.samples)]
         room = MOST_CONTEXTS * context if request.shift else context - len(prompt)
@@ -113,7 +114,7 @@ class RowBuilder:
             "report": self._report(request),
             "echo": request.echo,
             "context": context if request.shift else None,
-            "keep": self._kept(options.num_keep or 0, prompt, context),
+            "keep": count_kept(prompt, options.num_keep or 0, context, self._tokenizer.bos_token_id),
         }
 
         def make_row(sample: int, leader: Row | None, deliver: Deliver) -> Row:
@@ -131,7 +132,8 @@ class RowBuilder:
     def rendered(self, request: Generate) -> Rendered:
         """What the model would read."""
         options = request.options.over(self._defaults)
-        prompt = self._prompts.build(request, min(self._context, options.num_ctx or self._context))
+        context = min(self._context, options.num_ctx or self._context)
+        prompt = self._prompts.build(replace(request, options=options), context)
         return Rendered(text=self._written(prompt), tokens=len(prompt))
 
     def tokens(self, request: Tokenize) -> Tokens:
@@ -161,13 +163,6 @@ class RowBuilder:
             return None
         self._spelling.prepare()
         return LogprobReport(self._spelling, request.logprobs)
-
-    def _kept(self, wanted: int, prompt: list[int], context: int) -> int:
-        """How much of the beginning stays when the context shifts, with the token that every text begins
-        with, as in Ollama. Something has to go, and the newest token has to stay."""
-        if prompt[:1] == [self._tokenizer.bos_token_id] and wanted >= 0:
-            wanted += 1
-        return min(wanted if wanted >= 0 else len(prompt), len(prompt), context - 2)
 
 
 def _limit(wanted: int | None, room: int) -> int:

@@ -47,7 +47,8 @@ class Generate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="gener
     - ``logprobs``: how many alternatives each token is reported with; ``None`` for no report.
     - ``echo``: the prompt is sent first, as text, with its own logprobs if any are wanted.
     - ``samples`` answers are drawn from one reading of the prompt.
-    - ``truncate``: a chat that is too long loses its oldest messages; else ``ContextOverflow``.
+    - ``truncate``: a chat that is too long loses its oldest messages, a plain prompt what lies between
+      its first ``num_keep`` tokens and its end; else ``ContextOverflow``.
     - ``shift``: an answer that fills the context goes on without the oldest half; else it ends.
     - ``render_only``: answer with ``Rendered`` instead of generating.
     - ``owner``: what was read for one owner is never reused for another.

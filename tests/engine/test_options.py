@@ -18,7 +18,7 @@ from inference.engine.core import Engine
 from inference.engine.handlers import load_handler
 from inference.engine.residents import Residents
 from inference.engine.scheduler import CHUNK
-from inference.errors import InvalidRequest
+from inference.errors import ContextOverflow, InvalidRequest
 from inference.protocol import (
     Detokenize,
     Done,
@@ -344,3 +344,29 @@ async def test_a_request_can_be_rendered_only(engine: Engine, ref: ModelRef) -> 
     whole = await end_of(engine, replace(request, render_only=False, options=PLAIN))
     assert rendered.tokens == whole.usage.prompt
     assert isinstance(done, Done)
+
+
+@pytest.mark.parametrize(("num_keep", "keeps"), [(0, 0), (3, 3), (-1, 30)])
+@pytest.mark.parametrize("times", [100, 20_000])
+async def test_a_plain_prompt_that_is_too_long_keeps_its_end(
+    engine: Engine, ref: ModelRef, num_keep: int, keeps: int, times: int
+) -> None:
+    """With what is kept of its beginning, which may have been read before."""
+    prompt = "The fox. " + "word " * times + "Paris is the capital of"
+    options = Options(temperature=0, num_predict=1, num_ctx=32, num_keep=num_keep)
+    tokens = AutoTokenizer.from_pretrained(ref.path)(prompt)["input_ids"]
+    for before in ((), tuple(tokens)):
+        request = Generate(model=ref, prompt=prompt, context=before, options=options)
+        done = await end_of(engine, request)
+        assert done.usage.prompt == 31
+        assert list(done.context[:-1]) == tokens[:keeps] + tokens[keeps - 31 :]
+
+
+async def test_a_plain_prompt_that_must_not_be_cut_is_refused_with_both_numbers(
+    engine: Engine, ref: ModelRef
+) -> None:
+    options = Options(temperature=0, num_ctx=32)
+    request = Generate(model=ref, prompt="word " * 100, options=options, truncate=False)
+    count = len(AutoTokenizer.from_pretrained(ref.path)(request.prompt)["input_ids"])
+    with pytest.raises(ContextOverflow, match=f"{count} tokens where 32 fit"):
+        await events_of(engine, request)
