@@ -21,6 +21,9 @@ from inference.protocol import Options
 
 # Rows whose logprobs are computed at once: of a whole chunk of a prompt they would take much memory.
 SCORED_AT_ONCE = 32
+# Of a whole vocabulary, nearly always more than what is left after a cut.
+USUALLY_ENOUGH = 512
+ROUNDING = 1e-4
 # JSON knows no infinity; OpenAI and vLLM say this too.
 LEAST_LOGPROB = -9999.0
 
@@ -86,25 +89,64 @@ def _drawn(logits: Tensor, rows: Sequence[Row], candidates: int) -> list[int | N
     if candidates == 1:
         # Several times as fast as argmax, and it shows whether there are numbers at all.
         best, tokens = logits.max(dim=-1, keepdim=True)
+    elif candidates < logits.shape[-1]:
+        best, tokens = _drawn_from_best(logits, rows, candidates)
     else:
-        best, tokens = torch.topk(logits, candidates, dim=-1)
+        best, tokens = _drawn_from_all(logits, rows)
+    pairs = zip(tokens[:, 0].tolist(), best.isfinite()[:, 0].tolist(), strict=True)
+    return [token if sound else None for token, sound in pairs]
+
+
+def _drawn_from_best(logits: Tensor, rows: Sequence[Row], candidates: int) -> tuple[Tensor, Tensor]:
+    """The best logits and the drawn tokens, each ``[rows, 1]``."""
+    options = [row.options for row in rows]
+    best, tokens = torch.topk(logits, candidates, dim=-1)
     # The draw itself happens on the CPU, in float32: the same on every device.
     best, tokens = best.to("cpu", torch.float32), tokens.cpu()
-    sound = best[:, 0].isfinite().tolist()
-    if candidates > 1:
-        options = [row.options for row in rows]
-        tokens = tokens.gather(1, _places(_cut(best, options), options, rows))
-    return [token if is_sound else None for token, is_sound in zip(tokens[:, 0].tolist(), sound, strict=True)]
+    return best[:, :1], tokens.gather(1, _places(_cut(best, options), options, rows))
+
+
+def _drawn_from_all(logits: Tensor, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+    """The same for rows that choose from the whole vocabulary, each put in order only as far as it has to
+    be: to sort it can take longer than a step of a small model."""
+    logits = logits.to("cpu", torch.float32)
+    best, tokens = zip(
+        *(_drawn_from_whole(logits[place][None], row) for place, row in enumerate(rows)), strict=True
+    )
+    return torch.cat(best), torch.cat(tokens)
+
+
+def _drawn_from_whole(logits: Tensor, row: Row) -> tuple[Tensor, Tensor]:
+    options = row.options
+    if options.typical_p == 1 and options.top_p == 1 and not options.min_p:
+        return logits.max(dim=-1, keepdim=True).values, _places(logits, [options], [row])
+    total = logits.logsumexp(dim=-1, keepdim=True)
+    best, tokens = torch.topk(logits, min(USUALLY_ENOUGH, logits.shape[-1]), dim=-1)
+    if not _holds_all((best - total).exp()[0], options):
+        return _drawn_from_best(logits, [row], logits.shape[-1])
+    return best[:, :1], tokens.gather(1, _places(_cut(best, [options], total), [options], [row]))
+
+
+def _holds_all(likeliest: Tensor, options: Options) -> bool:
+    """Whether all that cuts leave of a vocabulary is among the tokens with the ``likeliest``
+    probabilities."""
+    if options.typical_p != 1:
+        return False
+    within_top_p = float(likeliest.sum()) >= (options.top_p or 0.0) + ROUNDING
+    within_min_p = float(likeliest[-1]) < (options.min_p or 0.0) * float(likeliest[0])
+    return within_top_p or within_min_p
 
 
 def _scores(logits: Tensor, tokens: Sequence[int], counts: Sequence[int]) -> list[Score]:
-    logprobs = logits.float().log_softmax(dim=-1).nan_to_num(nan=LEAST_LOGPROB, neginf=LEAST_LOGPROB)
-    said = logprobs.gather(1, torch.tensor(tokens, device=logits.device)[:, None])[:, 0]
-    values, others = torch.topk(logprobs, min(max(counts), logprobs.shape[-1]), dim=-1)
-    rivals = zip(others.tolist(), values.tolist(), strict=True)
+    total = logits.float().logsumexp(dim=-1, keepdim=True)
+    said = logits.gather(1, torch.tensor(tokens, device=logits.device)[:, None])
+    best, others = torch.topk(logits, min(max(counts), logits.shape[-1]), dim=-1)
+    logprobs = (torch.cat((said, best), dim=1).float() - total).nan_to_num(
+        nan=LEAST_LOGPROB, neginf=LEAST_LOGPROB
+    )
+    rows = zip(logprobs.tolist(), others.tolist(), counts, strict=True)
     return [
-        Score(logprob, list(zip(top[:count], theirs[:count], strict=True)))
-        for logprob, (top, theirs), count in zip(said.tolist(), rivals, counts, strict=True)
+        Score(own, list(zip(top[:count], theirs[:count], strict=True))) for (own, *theirs), top, count in rows
     ]
 
 
@@ -161,8 +203,12 @@ def _column(options: Sequence[Options], name: str, off: float) -> Tensor:
     return torch.tensor([[off if value is None else value] for value in values], dtype=torch.float32)
 
 
-def _cut(best: Tensor, options: Sequence[Options]) -> Tensor:
-    """``best`` logits, falling, with -inf where a cut fell; the likeliest always stays."""
+def _cut(best: Tensor, options: Sequence[Options], total: Tensor | None = None) -> Tensor:
+    """``best`` logits, falling, with -inf where a cut fell; the likeliest always stays.
+
+    ``total`` ``[rows, 1]`` is the logarithm of the sum of the exponents of all logits, where ``best`` are
+    not all that a row may choose from.
+    """
     ranks = torch.arange(best.shape[1])
     top_k = _column(options, "top_k", 0)
     best = best.masked_fill((ranks >= top_k) & (top_k > 0), -torch.inf)
@@ -170,7 +216,7 @@ def _cut(best: Tensor, options: Sequence[Options]) -> Tensor:
         best = _cut_untypical(best, _column(options, "typical_p", 1))
     top_p, min_p = _column(options, "top_p", 1), _column(options, "min_p", 0)
     others = ranks != best.argmax(dim=-1, keepdim=True)
-    probabilities = best.softmax(dim=-1)
+    probabilities = best.softmax(dim=-1) if total is None else (best - total).exp()
     before = probabilities.cumsum(dim=-1) - probabilities
     floor = min_p * probabilities.max(dim=-1, keepdim=True).values
     return best.masked_fill(((before >= top_p) | (probabilities < floor)) & others, -torch.inf)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections import Counter
 
 import pytest
@@ -110,12 +111,38 @@ def test_ties_fall_the_same_whatever_others_choose_from(seed: int, temperature: 
     assert together[0] == sampler.draw(TIED[None], [row(options)])[0]
 
 
+@pytest.mark.parametrize("peaked", [0.5, 6.0])
+@pytest.mark.parametrize(("top_p", "min_p"), [(0.9, 0.0), (1.0, 0.05), (0.99, 0.001)])
+def test_a_large_vocabulary_is_cut_as_if_all_of_it_were_put_in_order(
+    peaked: float, top_p: float, min_p: float
+) -> None:
+    """Whether what is left after the cuts is little or much."""
+    logits = torch.randn(4000, generator=torch.Generator().manual_seed(1)) * peaked
+    ordered, tokens = logits.sort(descending=True)
+    probabilities = ordered.softmax(dim=-1)
+    before = probabilities.cumsum(dim=-1) - probabilities
+    left = probabilities * ((before < top_p) & (probabilities >= min_p * probabilities[0]))
+    sums = (left / left.sum()).double().cumsum(dim=-1)
+    for seed in range(40):
+        drawer = row(Options(temperature=1, seed=seed, top_k=0, top_p=top_p, min_p=min_p))
+        place = int((sums <= random.Random(seed).random()).sum())
+        assert BatchSampler().draw(logits[None], [drawer]) == [int(tokens[place])]
+
+
+def test_what_is_typical_of_a_large_vocabulary_may_be_unlikely() -> None:
+    """A fifth is certain, the rest one of 4000: these are the typical ones, of which the best are left."""
+    logits = torch.cat((torch.tensor([0.2]), torch.full((4000,), 0.8 / 4000))).log()
+    options = Options(temperature=1, seed=1, top_k=0, typical_p=0.5, top_p=0.9)
+    assert 0 not in {BatchSampler().draw(logits[None], [row(options)])[0] for _ in range(5)}
+
+
+@pytest.mark.parametrize("top_k", [0, 2])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])
-def test_logits_that_are_no_numbers_give_no_token(temperature: float, broken: float) -> None:
+def test_logits_that_are_no_numbers_give_no_token(temperature: float, broken: float, top_k: int) -> None:
     logits = torch.stack([LOGITS, LOGITS.clone(), LOGITS])
     logits[1, 2] = broken
-    drawers = [row(Options(temperature=temperature, seed=1)) for _ in range(3)]
+    drawers = [row(Options(temperature=temperature, seed=1, top_k=top_k)) for _ in range(3)]
     tokens = BatchSampler().draw(logits, drawers)
     assert [token is None for token in tokens] == [False, True, False]
 
