@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import torch
 from msgspec.structs import replace
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from inference.engine.config import EngineConfig
 from inference.engine.core import Engine
-from inference.engine.handlers import load_handler
-from inference.engine.residents import Residents
 from inference.engine.scheduler import CHUNK
 from inference.errors import ContextOverflow, InvalidRequest
 from inference.protocol import (
@@ -24,6 +23,7 @@ from inference.protocol import (
     Done,
     Event,
     Generate,
+    Loaded,
     Loading,
     Logprob,
     Message,
@@ -35,11 +35,15 @@ from inference.protocol import (
     Tokenize,
     Tokens,
 )
+from tests.engine.engines import engine_of
+
+# One engine for all tests: each asks it for something, none changes it.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PLAIN = Options(temperature=0, num_predict=8)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def config(models_root: Path) -> EngineConfig:
     return EngineConfig(
         address="",
@@ -51,9 +55,9 @@ def config(models_root: Path) -> EngineConfig:
     )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(config: EngineConfig) -> AsyncIterator[Engine]:
-    engine = Engine(Residents(load_handler, config), config)
+    engine = engine_of(config)
     yield engine
     await engine.close()
 
@@ -64,7 +68,7 @@ def ref(tiny_llama: Path) -> ModelRef:
 
 
 async def events_of(engine: Engine, request: Request) -> list[Event]:
-    events = [event async for event in engine.submit(request) if not isinstance(event, Loading)]
+    events = [event async for event in engine.submit(request) if not isinstance(event, Loading | Loaded)]
     assert isinstance(events[-1], Done)
     return events
 
@@ -236,7 +240,7 @@ async def test_a_sample_is_the_same_alone_and_in_any_batch(
     request = Generate(model=ref, prompt="Hello there", options=options, samples=6)
     answers = []
     for slots in (1, 2, 8):
-        engine = Engine(Residents(load_handler, replace(config, num_parallel=slots)), config)
+        engine = engine_of(replace(config, num_parallel=slots))
         others = [
             Generate(
                 model=ref,

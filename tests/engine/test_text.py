@@ -14,8 +14,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from inference.engine.config import EngineConfig
 from inference.engine.core import Engine
-from inference.engine.handlers import load_handler
-from inference.engine.residents import Residents
 from inference.engine.scheduler import CHUNK
 from inference.errors import Busy, ContextOverflow, InvalidRequest, LoadFailed, Unsupported
 from inference.protocol import (
@@ -31,6 +29,7 @@ from inference.protocol import (
     Reading,
     Text,
 )
+from tests.engine.engines import engine_of
 
 GREEDY = Options(temperature=0, num_predict=24)
 
@@ -44,7 +43,7 @@ def config(models_root: Path) -> EngineConfig:
 
 @pytest.fixture
 async def engine(config: EngineConfig) -> AsyncIterator[Engine]:
-    engine = Engine(Residents(load_handler, config), config)
+    engine = engine_of(config)
     yield engine
     await engine.close()
 
@@ -196,7 +195,7 @@ async def test_leaving_stops_within_one_token(engine: Engine, tiny_llama: Path) 
 
 
 async def test_more_requests_than_slots_wait_and_may_leave(config: EngineConfig, tiny_llama: Path) -> None:
-    engine = Engine(Residents(load_handler, replace(config, num_parallel=1)), config)
+    engine = engine_of(replace(config, num_parallel=1))
     long = engine.submit(chat(tiny_llama, "Hello!", options=Options(temperature=0, num_predict=4000)))
     await first_text(long)
     second, third = engine.submit(chat(tiny_llama, "Hello!")), engine.submit(chat(tiny_llama, "Hello!"))
@@ -215,7 +214,7 @@ async def test_more_requests_than_slots_wait_and_may_leave(config: EngineConfig,
 async def test_as_many_wait_as_may_and_places_come_back(config: EngineConfig, tiny_llama: Path) -> None:
     """Slots and line, and not one more; who leaves from the line, at whatever moment, frees a place."""
     settings = replace(config, num_parallel=1, max_queue=2)
-    engine = Engine(Residents(load_handler, settings), settings)
+    engine = engine_of(settings)
     long = engine.submit(chat(tiny_llama, "Hello!", options=Options(temperature=0, num_predict=4000)))
     await first_text(long)
     for _ in range(3):
