@@ -29,6 +29,7 @@ from inference.protocol import (
     Tool,
     ToolCall,
 )
+from tests.serving import PROJECT
 from tests.tiny import CHAT_TEMPLATE, make_tiny_llama, tiny_tokenizer
 
 TOOL = Tool(
@@ -64,7 +65,9 @@ def tiny_caller(models_root: Path) -> Path:
 
 @pytest.fixture
 async def engine(models_root: Path) -> AsyncIterator[Engine]:
-    config = EngineConfig(address="", model_roots=(str(models_root),), precision="float32", device="cpu")
+    config = EngineConfig(
+        address="", model_roots=(str(models_root),), cache="", precision="float32", device="cpu"
+    )
     engine = Engine(Residents(load_handler, config), config)
     yield engine
     await engine.close()
@@ -180,3 +183,24 @@ async def test_a_prompt_that_is_no_chat_is_answered_as_it_comes(engine: Engine, 
         options=Options(temperature=0, num_predict=8),
     )
     assert {type(piece) for piece in (await answered(engine, request))[:-1]} == {Text}
+
+
+STARTER = PROJECT / ".cache" / "starter" / "models" / "HuggingFaceTB" / "SmolLM2-135M-Instruct"
+
+
+@pytest.mark.starter
+@pytest.mark.skipif(not STARTER.exists(), reason="no starter model here")
+async def test_a_real_model_fills_a_call_with_sense(engine: Engine, models_root: Path) -> None:
+    """The starter model knows no tools; told of them by another template, it can be made to call one."""
+    folder = models_root / "starter"
+    folder.mkdir()
+    for file in STARTER.iterdir():
+        (folder / file.name).symlink_to(file.resolve())
+    (folder / "chat_template.jinja").unlink()
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    question = Message(role="user", content="What is the weather in Rome for the next 3 days?")
+    options = Options(temperature=0, num_predict=100)
+    request = ask(folder, question, tool_choice="required", parallel_tool_calls=False, options=options)
+    called, _ = await answered(engine, request)
+    assert isinstance(called, Called)
+    assert called.call.arguments == {"city": "Rome", "days": 3}
