@@ -1,7 +1,7 @@
 """Describes models again after HugWeb has learned to see more in their files.
 
-A small file in the store says by which version of ``describe`` its models were described, so that
-a start that has nothing to do reads one number.
+A small file in the home says by which version its models were described, so that a start that has
+nothing to do reads one number.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ logger = logging.getLogger(__name__)
 
 # To be raised whenever a model's description changes what is stored of it.
 VERSION = 1
-FILE = ".described"
+FILE = "described"
 
 
 def models_refresh(report: Callable[[str], object]) -> None:
     """Bring the capabilities of all models up to date, if that was not done; ``report`` is told so."""
-    marker = Path(settings.MODELS_PATH, FILE)
+    marker = Path(settings.HOME, FILE)
     if _version(marker) >= VERSION:
         return
     records = list(ModelRecord.objects.all())
-    if records:
-        report("Looking at the models again …")
+    if not records:
+        return
+    report("Looking at the models again …")
     for record in records:
         _refresh(record)
-    marker.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     marker.write_text(f"{VERSION}\n", encoding="ascii")
 
 

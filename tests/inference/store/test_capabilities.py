@@ -19,6 +19,13 @@ THINKING = PLAIN + "{% if enable_thinking %}<think>{% endif %}"
 BOTH = TOOLS + THINKING
 
 
+@pytest.fixture
+def home(tmp_path: Path, settings) -> Path:
+    settings.HOME = tmp_path / "home"
+    settings.HOME.mkdir()
+    return settings.HOME
+
+
 def detected(
     folder: Path, files: dict[str, object], kind=TEXT, config: dict | None = None
 ) -> tuple[str, ...]:
@@ -101,7 +108,7 @@ def test_a_model_that_is_taken_in_has_its_capabilities(store: Path, llama: Path,
 
 @pytest.mark.django_db
 def test_models_of_an_older_version_are_described_again_once(
-    store: Path, llama: Path, tmp_path: Path
+    store: Path, home: Path, llama: Path, tmp_path: Path
 ) -> None:
     folder = copied(llama, tmp_path / "thinker")
     (folder / "chat_template.jinja").write_text(BOTH)
@@ -125,10 +132,16 @@ def test_models_of_an_older_version_are_described_again_once(
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("content", ["", "x", "0", "\u00e9"])
-def test_a_mark_that_says_nothing_is_no_mark(store: Path, content: str) -> None:
-    store.mkdir()
-    (store / FILE).write_text(content)
+def test_a_mark_that_says_nothing_is_no_mark(store: Path, home: Path, content: str) -> None:
+    (home / FILE).write_text(content)
+    ModelRecord.objects.create(name="org/gone", source="store", folder="gone")
     said: list[str] = []
     models_refresh(said.append)
-    assert said == []
-    assert (store / FILE).read_text() == f"{VERSION}\n"
+    assert len(said) == 1
+    assert (home / FILE).read_text() == f"{VERSION}\n"
+
+
+@pytest.mark.django_db
+def test_without_models_nothing_is_written(store: Path, home: Path) -> None:
+    models_refresh(lambda said: pytest.fail(said))
+    assert not (home / FILE).exists()
