@@ -14,6 +14,8 @@ from transformers import AutoTokenizer
 from inference.engine.config import EngineConfig
 from inference.engine.core import Engine
 from inference.engine.handlers import load_handler
+from inference.engine.memory import Memory
+from inference.engine.notebook import Notebook
 from inference.engine.residents import Residents
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import (
@@ -65,10 +67,9 @@ def tiny_caller(models_root: Path) -> Path:
 
 @pytest.fixture
 async def engine(models_root: Path) -> AsyncIterator[Engine]:
-    config = EngineConfig(
-        address="", model_roots=(str(models_root),), cache="", precision="float32", device="cpu"
-    )
-    engine = Engine(Residents(load_handler, config), config)
+    config = EngineConfig(address="", model_roots=(str(models_root),), precision="float32", device="cpu")
+    notebook = Notebook()
+    engine = Engine(Residents(load_handler, config, Memory(config, notebook), notebook), config)
     yield engine
     await engine.close()
 
