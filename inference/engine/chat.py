@@ -83,15 +83,19 @@ class ChatTemplate:
         return rendered
 
     def _refuse_control_tokens(self, source: str, messages: Sequence[Message], tools: Sequence[Tool]) -> None:
-        """Names within arguments and schemas are not encoded as text: control tokens must not be there."""
+        """Names of tools become part of grammars, and names within arguments and schemas are not encoded as
+        text: control tokens must not be there."""
         values = [call.arguments for message in messages for call in message.tool_calls]
-        names = "\0".join(_names([*values, *(tool.parameters for tool in tools)]))
+        inner = _names([*values, *(tool.parameters for tool in tools)])
+        names = "\0".join((*inner, *(tool.name for tool in tools)))
         if not names:
             return
         for token in self._tokenizer.added_tokens_decoder.values():
             text = token.content
             if text in names and not text.isspace() and (token.special or text in source):
-                raise InvalidRequest(f"Names of parameters must not hold the model's control token {text!r}.")
+                raise InvalidRequest(
+                    f"Names of tools and parameters must not hold the model's control token {text!r}."
+                )
 
 
 def thinking_variables(known: frozenset[str], think: Think) -> dict[str, Any]:

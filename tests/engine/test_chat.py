@@ -188,6 +188,8 @@ def test_control_tokens_in_names_are_refused(name: str) -> None:
         rendered(SHOW, (HISTORY[0], Message(role="assistant", tool_calls=(call,))))
     with pytest.raises(InvalidRequest, match="must not hold the model's control token"):
         rendered(SHOW, HISTORY[:1], Tool(name="look", parameters={"properties": {name: {}}}))
+    with pytest.raises(InvalidRequest, match="must not hold the model's control token"):
+        rendered(SHOW, HISTORY[:1], Tool(name=name))
 
 
 def test_arguments_nested_too_deeply_are_refused() -> None:

@@ -7,17 +7,34 @@ raises where a call is not what was declared: from there on everything is text.
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from copy import deepcopy
 from typing import Any
 
 from transformers.utils.chat_parsing import ResponseParser
+from transformers.utils.chat_parsing.response_templates import load_response_template
 
 from inference.engine.answers.calls import Found, Tools, found_in
 from inference.protocol import Called, Piece, Text, Thought, ToolCall
 
+logger = logging.getLogger(__name__)
+
 THOUGHT_FIELDS = frozenset({"reasoning_content", "thinking", "reasoning"})
 TEXT_FIELD, CALLS_FIELD = "content", "tool_calls"
+
+
+def declared(tokenizer: Any) -> dict[str, Any] | None:
+    """How the model declares that it is read, if it does, and can be."""
+    template = getattr(tokenizer, "response_template", None)
+    if not isinstance(template, dict):
+        return None
+    try:
+        load_response_template(template)
+    except (ValueError, TypeError, AttributeError) as error:
+        logger.warning("The model's response_template is not used: %s", error)
+        return None
+    return template
 
 
 class DeclaredReader:

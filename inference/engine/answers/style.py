@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from inference.chat_templates import CHANNEL, thought_tags
 from inference.engine.answers import AnswerReader
 from inference.engine.answers.calls import CallFormat, Calls
-from inference.engine.answers.declared import DeclaredReader
+from inference.engine.answers.declared import DeclaredReader, declared
 from inference.engine.answers.deepseek import DeepSeek, DeepSeekFenced
+from inference.engine.answers.glm import Glm
 from inference.engine.answers.harmony import MARKS, THOUGHT, HarmonyCalls, HarmonyReader
 from inference.engine.answers.hermes import Hermes
 from inference.engine.answers.mistral import MistralList, MistralNamed
@@ -37,12 +38,15 @@ Decode = Callable[[Sequence[int]], str]
 # What a template holds, all of it, and how calls are written then. The first one counts.
 FORMATS: tuple[tuple[tuple[str, ...], CallFormat], ...] = (
     (("<function=", "<parameter="), QwenCoder()),
+    (("<tool_call>", "<arg_key>"), Glm()),
     (("<tool_call>",), Hermes()),
     (("[TOOL_CALLS]", "[ARGS]"), MistralNamed()),
     (("[TOOL_CALLS]",), MistralList()),
     (("<｜tool▁calls▁begin｜>", "```json"), DeepSeekFenced()),
     (("<｜tool▁calls▁begin｜>",), DeepSeek()),
 )
+# What Llama's templates say of several calls in one message: an answer with them could not be gone on from.
+ONE_CALL = "only supports single tool-calls"
 # Tokens at the end of a prompt that tell whether it has begun a thought.
 TAIL = 32
 
@@ -65,7 +69,8 @@ class AnswerStyle:
         self._tags = None if self._channels else thought_tags(source)
         known = (form for marks, form in FORMATS if all(mark in source for mark in marks))
         self._form = next(known, Plain())
-        self._declared = getattr(tokenizer, "response_template", None) if source else None
+        self._one = ONE_CALL in source
+        self._declared = declared(tokenizer) if source else None
 
     def rules(self, request: Generate, prompt: list[int]) -> Rules:
         """How the answers to ``prompt``, which was made of ``request``, are read."""
@@ -74,7 +79,7 @@ class AnswerStyle:
         shape = self._shape(request, tools, end)
         opened = shape.opened
         known = {tool.name: tool for tool in tools}
-        one = not request.parallel_tool_calls
+        one = self._one or not request.parallel_tool_calls
         forced = bool(shape.calls) and not shape.format
         if self._declared and not forced:
             before = self._tokenizer.decode(prompt)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from inference.chat_templates import Tags
 from inference.engine.answers.calls import CallFormat, Calls
 from inference.engine.answers.deepseek import DeepSeek, DeepSeekFenced
+from inference.engine.answers.glm import Glm
 from inference.engine.answers.harmony import HarmonyReader
 from inference.engine.answers.hermes import Hermes
 from inference.engine.answers.mistral import MistralList, MistralNamed
@@ -42,6 +43,12 @@ def coder(city: str, days: int) -> str:
     return f"<tool_call>\n<function=get_weather>\n{parameters}</function>\n</tool_call>"
 
 
+def glm(city: str, days: int) -> str:
+    pairs = {"city": city, "days": days}.items()
+    lines = [f"<arg_key>{key}</arg_key>\n<arg_value>{value}</arg_value>\n" for key, value in pairs]
+    return f"<tool_call>get_weather\n{''.join(lines)}</tool_call>"
+
+
 def deep(arguments: str) -> str:
     return f"<｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{arguments}<｜tool▁call▁end｜>"
 
@@ -59,6 +66,7 @@ def channel(arguments: str) -> str:
 MAKERS: dict[str, Callable[[], Reader]] = {
     "hermes": lambda: tagged(Hermes()),
     "coder": lambda: tagged(QwenCoder()),
+    "glm": lambda: tagged(Glm()),
     "plain": lambda: tagged(Plain()),
     "mistral": lambda: tagged(MistralList()),
     "mistral named": lambda: tagged(MistralNamed()),
@@ -70,6 +78,7 @@ MAKERS: dict[str, Callable[[], Reader]] = {
 TWO = {
     "hermes": f"{hermes(PARIS_JSON)}\n{hermes(ROME_JSON)}",
     "coder": f"{coder('Paris', 2)}\n{coder('Rome', 1)}",
+    "glm": f"{glm('Paris', 2)}\n{glm('Rome', 1)}",
     "plain": f"{named(PARIS_JSON, 'parameters')}; {named(ROME_JSON, 'parameters')}",
     "mistral": f"[TOOL_CALLS] [{named(PARIS_JSON)}, {named(ROME_JSON)}]",
     "mistral named": f"[TOOL_CALLS]get_weather[ARGS]{PARIS_JSON}"
@@ -134,6 +143,16 @@ FRAGMENTS = {
         "\n",
         "<",
     ],
+    "glm": [
+        "<tool_call>",
+        "</tool_call>",
+        "note",
+        "<arg_key>text</arg_key>",
+        "<arg_value>",
+        "</arg_value>",
+        "\n",
+        "<",
+    ],
     "plain": [named(PARIS_JSON), "<|python_tag|>", "<|eom_id|>", ";", "{", "}", "[", "]", '"', "x", " ", "<"],
     "mistral": [
         "[TOOL_CALLS]",
@@ -184,6 +203,7 @@ def test_not_even_in_what_no_model_should_write(answer: tuple[str, str], places:
 MARKS = {
     "hermes": Hermes().marks,
     "coder": ("<tool_call>", "</tool_call>"),
+    "glm": Glm().marks,
     "plain": Plain().marks,
     "mistral": ("[TOOL_CALLS]",),
     "deepseek": DeepSeek().marks,
@@ -209,6 +229,7 @@ def test_what_is_not_a_call_stays(answer: tuple[str, str]) -> None:
 BROKEN = {
     "hermes": '<tool_call>{"name": "get_weather", "arguments": {</tool_call>',
     "coder": "<tool_call>\nget_weather\n</tool_call>",
+    "glm": "<tool_call>get_weather\n<arg_key>city</arg_key>{</tool_call>",
     "plain": '{"name": "get_weather", "parameters": {}',
     "mistral": '[TOOL_CALLS] [{"name": "get_weather"',
     "mistral named": "[TOOL_CALLS]get_weather[ARGS]{nothing}",

@@ -36,6 +36,7 @@ FAMILIES: dict[str, tuple[str, list[str], list[str]]] = {
     "hermes": ("<tool_call>", ["<tool_call>", "</tool_call>"], []),
     "hermes in text": ("<tool_call>", [], []),
     "coder": ("<tool_call><function=<parameter=", ["<tool_call>", "</tool_call>"], []),
+    "glm": ("<tool_call><arg_key>", ["<tool_call>", "</tool_call>", "<arg_key>", "</arg_value>"], []),
     "llama": ("<|python_tag|>", [], ["<|python_tag|>", "<|eom_id|>"]),
     "mistral": ("[TOOL_CALLS]", [], ["[TOOL_CALLS]", "[ARGS]"]),
     "mistral named": ("[TOOL_CALLS][ARGS]", [], ["[TOOL_CALLS]", "[ARGS]"]),
@@ -321,3 +322,20 @@ def test_without_tools_a_declared_call_is_text() -> None:
 
 def test_one_declared_call() -> None:
     assert declared(f"{CALL}{CALL}x", one=True) == [ROME]
+
+
+def test_a_declaration_that_is_none_is_not_used() -> None:
+    tokenizer = tiny_tokenizer("{{ tools }}")
+    for wrong in ({"fields": {}}, {"fields": {"a": 1}}, {"fields": {"a": {"open_pattern": "("}}}, "text"):
+        tokenizer.response_template = wrong
+        reader = AnswerStyle(tokenizer, "{{ tools }}").rules(ask(tool_choice="auto"), [1]).reader()
+        assert not isinstance(reader, DeclaredReader)
+
+
+def test_a_template_that_takes_one_call_of_a_message_gets_one() -> None:
+    source = "{{ raise_exception('This model only supports single tool-calls at once!') }}"
+    reader = AnswerStyle(tiny_tokenizer(), source).rules(ask(tool_choice="auto"), [1]).reader()
+    call = '{"name": "get_weather", "parameters": {"city": "Rome", "days": 1}}'
+    assert reader is not None
+    assert len(reader.push(f"{call}; {call}")) == 1
+    assert reader.ended
