@@ -1,15 +1,21 @@
-"""Whether the server lives, and whether it can answer. Open to everybody, and says no more."""
+"""Whether the server lives, whether it can answer, and with which models. Open to everybody."""
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from hugweb.drain import DRAIN
-from inference.providers.registry import get_provider
+from inference.errors import InferenceError
+from inference.protocol import LoadedModel
+from inference.providers.registry import PROVIDERS, get_provider
 
 
 @never_cache
@@ -35,6 +41,45 @@ async def ready(request: HttpRequest) -> JsonResponse:
         },
         status=200 if is_ready else 503,
     )
+
+
+@never_cache
+@require_safe
+async def models(request: HttpRequest) -> JsonResponse:
+    """Each provider's health, and the state of each model in its memory; 503 unless all are well.
+
+    On a network address the models are for those who are logged in.
+    """
+    providers = dict(zip(PROVIDERS, await asyncio.gather(*map(_provider, PROVIDERS)), strict=True))
+    if not settings.ON_LOOPBACK and not (await request.auser()).is_authenticated:
+        providers = {name: {"status": provider["status"]} for name, provider in providers.items()}
+    is_well = all(provider["status"] == "ok" for provider in providers.values())
+    return JsonResponse(
+        {"status": "ok" if is_well else "unavailable", "providers": providers}, status=200 if is_well else 503
+    )
+
+
+async def _provider(name: str) -> dict[str, Any]:
+    provider = get_provider(name)
+    try:
+        loaded = await provider.loaded() if await provider.healthy() else None
+    except InferenceError:
+        loaded = None
+    if loaded is None:
+        return {"status": "unavailable", "models": []}
+    return {"status": "ok", "models": [_model(model) for model in loaded]}
+
+
+def _model(model: LoadedModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "state": "stopping" if model.stopping else model.state,
+        "device": model.device,
+        "quantization": model.quantization,
+        "size": model.size,
+        "context_length": model.context_length,
+        "active": model.active,
+    }
 
 
 def database_answers() -> bool:

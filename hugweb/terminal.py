@@ -25,10 +25,11 @@ from inference.protocol import (
     Options,
     Queued,
     Reading,
+    Request,
     Text,
 )
 
-Stream = Callable[[Generate], Events]
+Stream = Callable[[Request], Events]
 
 GOODBYES = frozenset({"/bye", "/exit", "/quit"})
 PROMPT = ">>> "

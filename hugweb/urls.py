@@ -19,6 +19,7 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("health/live", health.live),
     path("health/ready", health.ready),
+    path("health/models", health.models),
     re_path(r"^(?:api|v1)(?:/|$)", fallback.unknown),
 ]
 

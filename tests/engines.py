@@ -1,29 +1,26 @@
-"""A real engine for tests: ``python -m inference.engine`` as a process, and models that weigh something.
-
-async with EngineProcess(tmp_path / "e.sock", models_root) as engine:
-    ...await engine.load(folder)...
-"""
+"""A real engine for tests: ``python -m inference.engine`` as a process, and models that weigh something."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
+from uuid import uuid4
 
 import psutil
+import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from inference.client import EngineClient
-from inference.protocol import Done, Event, Load, Loaded, ModelRef, Quantization, Unload
+from inference.errors import LoadFailed
+from inference.protocol import Event, Load, Loaded, ModelRef, Quantization, Unload
 from tests.conftest import HOME
 from tests.serving import PROJECT
 from tests.tiny import tiny_tokenizer
-
-MIB = 2**20
 
 
 class EngineProcess:
@@ -33,21 +30,17 @@ class EngineProcess:
         self.config = {"address": str(address), "model_roots": [str(models_root)], "cache": HOME, **settings}
         self.client = EngineClient(str(address), patience=30.0, silence=60.0)
 
-    async def __aenter__(self) -> EngineProcess:
+    def __enter__(self) -> EngineProcess:
+        # Not waited for: the client is patient.
         self.process = subprocess.Popen(
             [sys.executable, "-m", "inference.engine"],
             env={**os.environ, "HUGWEB_ENGINE_CONFIG": json.dumps(self.config)},
             stdin=subprocess.PIPE,
             cwd=PROJECT,
         )
-        try:
-            await self.client.status()
-        except BaseException:
-            await self.__aexit__()
-            raise
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
         assert self.process.stdin
@@ -59,10 +52,15 @@ class EngineProcess:
         events: list[Event] = [event async for event in self.client.stream(request)]
         return next((event.memory for event in events if isinstance(event, Loaded)), 0)
 
-    async def unload(self, folder: Path) -> None:
-        """Let a model go, and wait until its memory has been given back."""
-        events = [event async for event in self.client.stream(Unload(model=ref(folder)))]
-        assert isinstance(events[-1], Done)
+    async def unload(self, *folders: Path) -> None:
+        """Let models go, and wait until their memory has been given back."""
+        for folder in folders:
+            for quantization in get_args(Quantization):
+                async for _ in self.client.stream(Unload(model=ref(folder, quantization))):
+                    pass
+        # Loads come after unloads, also one of nothing.
+        with pytest.raises(LoadFailed):
+            await self.load(Path(f"/nowhere/{uuid4()}"))
 
     async def names(self) -> list[str]:
         """What is loaded."""
@@ -71,14 +69,6 @@ class EngineProcess:
     def memory(self) -> int:
         """Bytes that the process holds."""
         return int(psutil.Process(self.process.pid).memory_info().rss)
-
-    async def memory_below(self, limit: float, seconds: float = 20.0) -> int:
-        """What it holds, as soon as that is less than ``limit``; the last figure if it never is."""
-        for _ in range(int(seconds / 0.05)):
-            if self.memory() < limit:
-                break
-            await asyncio.sleep(0.05)
-        return self.memory()
 
 
 def ref(folder: Path, quantization: Quantization = "none") -> ModelRef:

@@ -55,7 +55,7 @@ def fit_judge(anatomy: Anatomy, machine: Machine, *, measured: int = 0, freeable
 
 def record_fit(record: ModelRecord, machine: Machine, *, freeable: int = 0) -> Fit:
     """The same for a model of this machine."""
-    return fit_judge(record_anatomy(record), machine, measured=record_memory(record), freeable=freeable)
+    return fit_judge(record_anatomy(record), machine, measured=record.memory or 0, freeable=freeable)
 
 
 def record_anatomy(record: ModelRecord) -> Anatomy:
@@ -65,11 +65,6 @@ def record_anatomy(record: ModelRecord) -> Anatomy:
     except (OSError, ValueError):
         config = {}
     return anatomy_of(config, {record.dtype.upper(): record.parameters})
-
-
-def record_memory(record: ModelRecord) -> int:
-    """Bytes that the model was measured to take, 0 if it never was loaded."""
-    return getattr(record, "memory", None) or 0
 
 
 def _ways(anatomy: Anatomy, machine: Machine, measured: int) -> dict[Quantization, Estimate]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from inference.errors import LoadFailed
-from inference.protocol import Event, Failed, Generate, Loading, Request, Text
+from inference.protocol import Event, Failed, Generate, Load, Loading, Request, Text
 from tests.fakes import FakeEngine, echo
 from tests.serving import MODEL, PROJECT, engine_thread, environment, fill_home
 
@@ -176,3 +176,14 @@ def test_a_wrong_option_is_one_line(home: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "out of range" in done.stderr
+
+
+def test_force_loads_before_the_first_question(home: Path, engine: FakeEngine) -> None:
+    terminal = Terminal(home, engine, "hi", "--force")
+    terminal.wait_for("hi ")
+    assert terminal.ended() == 0
+    terminal.close()
+    first, second = engine.requests
+    assert isinstance(first, Load)
+    assert first.force
+    assert isinstance(second, Generate)

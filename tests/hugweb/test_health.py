@@ -1,8 +1,10 @@
 import pytest
 from django.db import DatabaseError, connection
+from msgspec.structs import replace
 
 from hugweb import health
 from hugweb.drain import Drain
+from inference.protocol import LoadedModel
 from inference.providers.registry import get_provider
 from tests.fakes import FakeEngine
 
@@ -70,3 +72,56 @@ def test_a_database_that_fails_does_not_answer(monkeypatch):
 
     monkeypatch.setattr(connection, "cursor", fail)
     assert not health.database_answers()
+
+
+MODELS = "/health/models"
+LOADED = LoadedModel(
+    name="smollm2",
+    state="ready",
+    device="cpu",
+    size=325_000_000,
+    context_length=2048,
+    expires_in=60.0,
+    active=1,
+    quantization="int8",
+)
+
+
+async def test_providers_and_their_models_are_told(async_client, engine):
+    engine.models = (LOADED, replace(LOADED, name="other", state="loading", active=0))
+    answer = await async_client.get(MODELS)
+    assert answer.status_code == 200
+    provider = answer.json()["providers"]["huggingface"]
+    assert provider["status"] == "ok"
+    assert provider["models"][0] == {
+        "name": "smollm2",
+        "state": "ready",
+        "device": "cpu",
+        "quantization": "int8",
+        "size": 325_000_000,
+        "context_length": 2048,
+        "active": 1,
+    }
+    assert provider["models"][1]["state"] == "loading"
+
+
+async def test_a_provider_that_is_away_is_told(async_client, engine):
+    await engine.__aexit__()
+    answer = await async_client.get(MODELS)
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "status": "unavailable",
+        "providers": {"huggingface": {"status": "unavailable", "models": []}},
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_on_a_network_strangers_hear_no_names(async_client, engine, settings, django_user_model):
+    settings.ON_LOOPBACK = False
+    engine.models = (LOADED,)
+    stranger = await async_client.get(MODELS)
+    assert stranger.json() == {"status": "ok", "providers": {"huggingface": {"status": "ok"}}}
+    user = await django_user_model.objects.acreate_user("ada", password="secret")
+    await async_client.aforce_login(user)
+    known = await async_client.get(MODELS)
+    assert known.json()["providers"]["huggingface"]["models"][0]["name"] == "smollm2"

@@ -18,7 +18,7 @@ from hugweb.database import database_prepare
 from hugweb.supervise import EngineSupervisor
 from hugweb.terminal import TerminalChat
 from inference.errors import InferenceError
-from inference.protocol import ModelRef, Options, Quantization
+from inference.protocol import Load, ModelRef, Options, Quantization
 from inference.providers.registry import get_provider
 
 OPTIONS = {
@@ -42,6 +42,7 @@ class Command(BaseCommand):
         precision = parser.add_mutually_exclusive_group()
         for flag, value in (("--load-in-8bit", "int8"), ("--load-in-4bit", "int4")):
             precision.add_argument(flag, dest="quantization", action="store_const", const=value)
+        parser.add_argument("--force", action="store_true", help="load it although it seems not to fit")
         parser.add_argument("--stop", action="append", help="end an answer before this text (repeatable)")
         for name, (flag, kind, text) in OPTIONS.items():
             parser.add_argument(flag, dest=name, type=kind, help=text)
@@ -57,11 +58,20 @@ class Command(BaseCommand):
                 system=given["system"] or target.system,
             )
             with _engine(target):
+                if given["force"]:
+                    asyncio.run(_load(session))
                 _converse(session, given["prompt"])
         except InferenceError as error:
             raise CommandError(_advised(error.message, given["model"])) from error
         except KeyboardInterrupt:
             sys.exit(130)
+
+
+async def _load(session: TerminalChat) -> None:
+    """Load the model, whatever is thought of its size."""
+    async with contextlib.aclosing(session.stream(Load(model=session.model, force=True))) as events:
+        async for _ in events:
+            pass
 
 
 def _converse(session: TerminalChat, prompt: str | None) -> None:

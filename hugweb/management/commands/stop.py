@@ -1,0 +1,41 @@
+"""``manage.py stop NAME``: lets a model go, at once or as soon as nobody uses it."""
+
+from __future__ import annotations
+
+import asyncio
+from argparse import ArgumentParser
+from typing import Any, get_args
+
+from django.core.management.base import BaseCommand, CommandError
+from msgspec.structs import replace
+
+from aliases.selectors import Target, alias_resolve
+from hugweb.api.generation import begin, fold
+from hugweb.database import database_prepare
+from hugweb.management.commands.ps import running_provider
+from inference.errors import InferenceError
+from inference.protocol import Quantization, Unload
+
+
+class Command(BaseCommand):
+    help = "Let a model go out of memory."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("model", help="an alias or a model's id")
+
+    def handle(self, *args: Any, **given: Any) -> None:
+        database_prepare(self.stderr.write)
+        try:
+            target = alias_resolve(given["model"])
+            asyncio.run(_unload(target))
+        except InferenceError as error:
+            raise CommandError(error.message) from error
+
+
+async def _unload(target: Target) -> None:
+    """Let the model go in every precision that it is loaded in."""
+    provider = await running_provider()
+    for quantization in get_args(Quantization):
+        request = Unload(model=replace(target.model, quantization=quantization))
+        await fold(await begin(provider.stream(request)))

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from inference.engine.hardware import choose_device, choose_dtype
+from inference.machine import machine_read, ram
+
+STATISTICS = "anon 500\ninactive_file 30\nactive_file 20\n"
+
+
+def limited(folder: Path, limit: str) -> tuple[int, int]:
+    (folder / "memory.max").write_text(limit)
+    (folder / "memory.current").write_text("600")
+    (folder / "memory.stat").write_text(STATISTICS)
+    return ram(folder)
+
+
+def test_a_container_s_limit_counts(tmp_path: Path) -> None:
+    assert limited(tmp_path, "1000") == (1000, 450)
+
+
+def test_a_container_that_is_full_has_nothing_free(tmp_path: Path) -> None:
+    assert limited(tmp_path, "500") == (500, 0)
+
+
+@pytest.mark.parametrize("limit", ["max", ""])
+def test_without_a_limit_the_machine_s_memory_counts(tmp_path: Path, limit: str) -> None:
+    assert limited(tmp_path, limit)[0] == psutil.virtual_memory().total
+
+
+def test_the_web_sees_the_machine_as_the_engine_does() -> None:
+    machine = machine_read()
+    device = choose_device("auto", 0)
+    assert (machine.device, machine.number_size) == (device, choose_dtype("auto", device).itemsize)
+    assert 0 < machine.free <= machine.total
+
+
+def test_settings_count() -> None:
+    assert machine_read("cpu", "float32").number_size == 4
+    assert machine_read("cpu", "float16").device == "cpu"
