@@ -6,11 +6,11 @@ import json
 from io import StringIO
 from typing import Any
 
-import psutil
 import pytest
 from django.core.management import call_command
 
 from aliases.models import Alias
+from inference.machine import machine_read
 from inference.models import ModelRecord
 from inference.store.popular import POPULAR, popular_fitting
 
@@ -53,11 +53,18 @@ def test_models_are_listed_on_demand() -> None:
     assert "135M" in run("--models")
     (model,) = as_json("--models")["models"]
     assert (model["name"], model["parameters"], model["size"]) == ("org/tiny", 135_000_000, 270_000_000)
+    assert (model["fits"], model["needs"] >= 270_000_000) == ("none", True)
+
+
+def test_a_model_that_is_too_large_says_so() -> None:
+    ModelRecord.objects.update(parameters=10**15)
+    assert "no, needs" in run("--models")
+    assert as_json("--models")["models"][0]["fits"] is None
 
 
 def test_popular_models_that_fit_are_shown_unless_they_are_here() -> None:
     shown = {entry["name"] for entry in as_json("--all")["popular"]}
-    fitting = {model.name for model, _ in popular_fitting(psutil.virtual_memory().total)}
+    fitting = {model.name for model, _ in popular_fitting(machine_read().total)}
     assert shown == fitting
     ModelRecord.objects.create(name=min(shown).upper(), source="hub", folder="/x", digest="0")
     assert {entry["name"] for entry in as_json("--all")["popular"]} == shown - {min(shown)}

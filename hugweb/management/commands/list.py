@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json as jsonlib
+from dataclasses import replace
 from typing import Any
 
-import psutil
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from aliases.models import Alias
@@ -13,7 +14,9 @@ from hugweb.api.ollama.listing import human_number
 from hugweb.database import database_prepare
 from hugweb.pull_display import size_text
 from hugweb.tables import table_text
+from inference.machine import Machine, machine_read
 from inference.models import ModelRecord
+from inference.store.estimate import Fit, record_fit
 from inference.store.popular import popular_fitting
 
 Entries = list[dict[str, Any]]
@@ -58,7 +61,15 @@ def _aliases() -> Entries:
     ]
 
 
+def _machine() -> Machine:
+    """This machine with nothing loaded: whether there is room at the moment, a load says."""
+    env = settings.ENV
+    machine = machine_read(env["HUGGINGFACE_DEVICE"], env["HUGGINGFACE_PRECISION"])
+    return replace(machine, free=machine.total)
+
+
 def _models() -> Entries:
+    machine = _machine()
     return [
         {
             "name": record.name,
@@ -68,6 +79,7 @@ def _models() -> Entries:
             "dtype": record.dtype,
             "size": record.size,
             "memory": record.memory,
+            **_fit_entry(record_fit(record, machine)),
             "context_length": record.context_length,
             "license": record.license,
             "last_used": record.last_used.isoformat() if record.last_used else None,
@@ -75,6 +87,10 @@ def _models() -> Entries:
         }
         for record in ModelRecord.objects.order_by("name")
     ]
+
+
+def _fit_entry(fit: Fit) -> dict[str, Any]:
+    return {"fits": fit.quantization, "needs": fit.needed}
 
 
 def _popular() -> Entries:
@@ -88,7 +104,7 @@ def _popular() -> Entries:
             "memory": model.needs(way),
             "line": model.line,
         }
-        for model, way in popular_fitting(psutil.virtual_memory().total)
+        for model, way in popular_fitting(_machine().total)
         if model.name.lower() not in here
     ]
 
@@ -114,11 +130,12 @@ def _model_table(entries: Entries) -> str:
             entry["kind"],
             human_number(entry["parameters"]),
             size_text(entry["size"]),
+            LOADED[entry["fits"]] if entry["fits"] else f"no, needs {size_text(entry['needs'])}",
             entry["license"] or "–",
         )
         for entry in entries
     ]
-    columns = ("MODEL", "KIND", "PARAMETERS", "SIZE", "LICENSE")
+    columns = ("MODEL", "KIND", "PARAMETERS", "SIZE", "FITS", "LICENSE")
     return table_text(columns, rows) if rows else "No models. `manage.py pull starter` gets a small one."
 
 
