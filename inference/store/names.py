@@ -1,4 +1,4 @@
-"""The grammar of a model's name: ``org/name``, as on the Hub.
+"""The grammar of a model's name: ``org/name``, as on the Hub, and ``org/name:tag`` for one of its files.
 
 Narrower than the Hub's in one way: every name must also be one that an API client can write, so
 each part has at most 80 characters, and hosts that clients put before a name are no organisation.
@@ -11,7 +11,7 @@ import re
 from inference.errors import InvalidRequest
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
-_NAME = re.compile(rf"(?P<org>{_PART})/{_PART}")
+_NAME = re.compile(rf"(?P<org>{_PART})/{_PART}(?P<tag>:{_PART})?")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,99}")
 RESERVED = frozenset({"library", "hf.co", "huggingface.co", "registry.ollama.ai"})
 
@@ -26,6 +26,11 @@ def model_name_check(name: str) -> None:
         )
     if match["org"].lower() in RESERVED:
         raise InvalidRequest(f"'{match['org']}' stands for a host in a model's name. Choose another one.")
+
+
+def folder_of(name: str) -> str:
+    """The folder of a model in the store, relative to it; no two names have the same."""
+    return name.replace(":", "@")
 
 
 def revision_check(revision: str) -> None:

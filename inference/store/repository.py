@@ -28,7 +28,8 @@ ETAG = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 class Repository:
     """All files of a model at one commit, and the licence on its card.
 
-    ``revision`` is what was asked for: a branch, a tag or the commit itself.
+    ``revision`` is what was asked for: a branch, a tag or the commit itself. ``gguf_architecture``
+    is what the Hub says of its GGUF files, empty where it says nothing.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Repository:
     commit: str
     files: dict[str, HubFile]
     license: str
+    gguf_architecture: str = ""
 
     @property
     def folder(self) -> HubFolder:
@@ -69,7 +71,15 @@ def _repository(name: str, revision: str, info: Any) -> Repository:
         raise HubError(STRANGE)
     files = [_file(name, info.sha, sibling) for sibling in info.siblings or ()]
     card = info.card_data.license if info.card_data else ""
-    return Repository(name, revision, info.sha, {file.name: file for file in files}, license_check(card))
+    gguf = info.gguf.get("architecture") if isinstance(info.gguf, dict) else ""
+    return Repository(
+        name=name,
+        revision=revision,
+        commit=info.sha,
+        files={file.name: file for file in files},
+        license=license_check(card),
+        gguf_architecture=gguf if isinstance(gguf, str) else "",
+    )
 
 
 def _file(name: str, commit: str, sibling: Any) -> HubFile:

@@ -23,7 +23,7 @@ from inference.store.errors import ModelHeld, disk_errors
 from inference.store.hub_cache import snapshot_delete
 from inference.store.listing import Listing, folder_list
 from inference.store.manifest import Manifest, manifest_copy
-from inference.store.names import model_name_check
+from inference.store.names import folder_of, model_name_check
 from inference.store.swap import folder_place
 
 PROVIDER = "huggingface"
@@ -47,7 +47,7 @@ def model_take_folder(*, folder: Path, name: str, license: str = "") -> Taken:
     listing = folder_list(folder)
     # Twice: before gigabytes are copied, and of the copy, since that is what will be loaded.
     model_describe(listing)
-    home = _stored_folder(name) or name
+    home = _stored_folder(name) or folder_of(name)
     final = Path(settings.MODELS_PATH, home)
     with disk_errors(), draft_folder(final) as draft:
         room_check(draft, sum(listing.path(file).stat().st_size for file in listing.files))

@@ -37,6 +37,7 @@ class Repo:
     gated: bool = False
     commit: str = COMMIT
     license: str = ""
+    gguf: str = ""
 
 
 @dataclass
@@ -163,6 +164,8 @@ class StubHub:
         ]
         card = {"license": repo.license} if repo.license else {}
         info = {"id": name, "sha": repo.commit, "siblings": siblings, "cardData": card}
+        if repo.gguf:
+            info["gguf"] = {"architecture": repo.gguf}
         return 200, {}, json.dumps(info).encode()
 
     def _file(self, repo: Repo, file: str, wanted: str) -> Answer:

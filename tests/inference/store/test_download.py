@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.inference.store.builders import ROOT, environment, migrated, names_below, rows
+from tests.inference.store.builders import ROOT, environment, migrated, names_below, rows, tiny_gguf
 from tests.inference.store.stub_hub import Repo, StubHub, grown, repo_of, sha256
 from tests.serving import eventually
 
@@ -256,3 +256,28 @@ def test_a_failure_is_everybodys(home: Path, hub: StubHub) -> None:
         assert process.returncode == 1
         assert "damaged on the way" in told
     assert hub.fetched.count(WEIGHTS) == 1
+
+
+def test_a_gguf_file_is_converted_when_it_is_named(home: Path, hub: StubHub, tmp_path: Path) -> None:
+    content = tiny_gguf(tmp_path / "tiny.gguf").read_bytes()
+    names = ("tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf")
+    hub.repos["org/files"] = Repo(dict.fromkeys(names, content), license="mit")
+    code, out, told = pull(home, hub, "hf.co/org/files:q8_0")
+    assert (code, out) == (0, "org/files:q8_0\n"), told
+    (row,) = rows(home, "model_metadata")
+    assert (row["architecture"], row["dtype"], row["license"]) == ("llama", "BF16", "mit")
+    assert (home / "models" / row["folder"] / "model.safetensors").is_file()
+    assert hub.fetched == ["tiny-Q8_0.gguf"]
+    assert "Converting the model" in told
+
+
+def test_a_gguf_file_that_cannot_be_converted_is_refused_before_it_is_fetched(
+    home: Path, hub: StubHub
+) -> None:
+    hub.repos["org/files"] = Repo({"odd-Q8_0.gguf": b"GGUF"}, gguf="grue")
+    code, _, told = pull(home, hub, "org/files:odd-Q8_0.gguf")
+    assert (code, "architecture 'grue' cannot be converted" in told) == (1, True)
+    assert pull(home, hub, "org/files:Q2_K")[2].startswith(
+        "CommandError: The repository has no GGUF file Q2_K"
+    )
+    assert hub.fetched == []
