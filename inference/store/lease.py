@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,7 @@ class Lease:
 
     def __init__(self, folder: Path, key: str) -> None:
         self.holder = secrets.token_hex(8)
-        slug = key.lower().replace("/", "--").replace(":", "--")[:LONGEST_SLUG]
+        slug = re.sub(r"[^a-z0-9._-]", "--", key.lower())[:LONGEST_SLUG]
         name = f"{slug}.{hashlib.sha256(key.lower().encode()).hexdigest()[:8]}"
         self._lock = folder / f"{name}.lock"
         self._words = folder / f"{name}.json"

@@ -6,20 +6,19 @@ A client that leaves takes its interest in a pull with it; the pull goes on whil
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 
-import msgspec
 from asgiref.sync import sync_to_async
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from msgspec import Struct
 
 from aliases.selectors import alias_find, canonical_name, model_find, names_of
 from hugweb.api.endpoint import endpoint
 from hugweb.api.ollama.frames import Frame
 from hugweb.api.ollama.requests import parse
-from hugweb.api.shape import error_frame
+from hugweb.api.ollama.statuses import Statuses, status_response
 from hugweb.pull_orders import pull_order
-from inference.errors import InferenceError, InvalidRequest, ModelNotFound, NotFound, from_code
+from inference.errors import InvalidRequest, ModelNotFound, NotFound, from_code
 from inference.store.progress import FileProgress, Progress, PullFailed, PullState
 from inference.store.pulls import PULLS
 from inference.store.services import model_delete
@@ -27,8 +26,6 @@ from inference.store.services import model_delete
 # Clients compare this text.
 UNKNOWN = "pull model manifest: file does not exist"
 DIGITS_SHOWN = 12
-
-Statuses = AsyncGenerator[Frame, None]
 
 
 class PullBody(Struct, kw_only=True):
@@ -51,13 +48,7 @@ class DeleteBody(Struct, kw_only=True):
 async def pull(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, PullBody)
     statuses = _statuses(canonical_name(body.model or body.name))
-    if body.stream:
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        lines = _lines(request.path, statuses)
-        return StreamingHttpResponse(lines, content_type="application/x-ndjson", headers=headers)
-    async with contextlib.aclosing(statuses):
-        frames = [frame async for frame in statuses]
-    return HttpResponse(msgspec.json.encode(frames[-1]), content_type="application/json; charset=utf-8")
+    return await status_response(request, statuses, stream=body.stream)
 
 
 @endpoint("DELETE")
@@ -83,15 +74,6 @@ def _delete(name: str) -> None:
         model_delete(record=record, held_by=names_of(record))
     else:
         raise ModelNotFound.named(name)
-
-
-async def _lines(path: str, statuses: Statuses) -> AsyncGenerator[bytes, None]:
-    try:
-        async with contextlib.aclosing(statuses):
-            async for frame in statuses:
-                yield msgspec.json.encode(frame) + b"\n"
-    except InferenceError as error:
-        yield error_frame(path, error)
 
 
 async def _statuses(name: str) -> Statuses:
