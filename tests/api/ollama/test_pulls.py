@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import threading
 import urllib.error
 import urllib.request
@@ -16,7 +17,7 @@ import pytest
 
 from tests.inference.store.builders import rows, tiny_llama
 from tests.inference.store.stub_hub import Repo, StubHub, grown, repo_of, sha256
-from tests.serving import MODEL, Server, engine_thread, eventually
+from tests.serving import MODEL, Server, engine_thread, eventually, manage
 
 WEIGHTS = "model.safetensors"
 UNKNOWN = "pull model manifest: file does not exist"
@@ -186,6 +187,45 @@ def test_when_the_last_client_leaves_the_download_stops_and_goes_on_later(
     eventually(lambda: not is_locked(lock) or None, server.output)
     hub.gate.set()
     assert client.pull(name).status == "success"
+    assert hub.sent[WEIGHTS] <= 1.1 * len(hub.repos[name].files[WEIGHTS])
+
+
+def test_a_client_joins_in_where_a_command_pulls(
+    server: Server, client: ollama.Client, hub: StubHub, name: str
+) -> None:
+    hub.gate = threading.Event()
+    env = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0"}
+    command = manage("pull", name, home=server.home, env=env)
+    half_way(server)
+    frames = client.pull(name, stream=True)
+    shown = next(frame for frame in frames if frame.digest)
+    assert shown.completed and shown.total and 0 < shown.completed < shown.total
+    hub.gate.set()
+    assert list(frames)[-1].status == "success"
+    assert command.wait(60) == 0
+    assert hub.fetched.count(WEIGHTS) == 1
+
+
+def test_a_server_that_stops_ends_the_pull_and_the_next_one_goes_on(
+    hub: StubHub, name: str, tmp_path: Path
+) -> None:
+    hub.sent.clear()
+    hub.gate = threading.Event()
+    env = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0"}
+    with (
+        engine_thread(tmp_path / "engine.sock") as engine,
+        Server(tmp_path / "home", engine=engine, env=env) as server,
+    ):
+        frames = ollama.Client(server.url, timeout=60).pull(name, stream=True)
+        next(frames)
+        half_way(server)
+        server.process.send_signal(signal.SIGTERM)
+        with pytest.raises(ollama.ResponseError, match="shutting down"):
+            list(frames)
+        assert server.process.wait(10) == 0
+        hub.gate.set()
+    command = manage("pull", name, home=server.home, env=env)
+    assert command.wait(60) == 0
     assert hub.sent[WEIGHTS] <= 1.1 * len(hub.repos[name].files[WEIGHTS])
 
 

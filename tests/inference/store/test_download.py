@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -185,25 +187,55 @@ def test_a_connection_that_always_breaks_is_given_up(home: Path, hub: StubHub) -
     assert hub.sent[WEIGHTS] == len(hub.repos[NAME].files[WEIGHTS])
 
 
-@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
-def test_a_full_disk_is_said_before_a_byte_is_fetched(home: Path, hub: StubHub, tmp_path: Path) -> None:
-    script = (
-        f"mkdir -p {home}/hf && mount -t tmpfs -o size=16m tmpfs {home}/hf && "
-        f"exec {sys.executable} manage.py pull {NAME}"
-    )
-    done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script],
+def on_small_disk(home: Path, hub: StubHub, megabytes: int) -> subprocess.Popen[str]:
+    """``manage.py pull`` where the Hub's cache lies on a disk of its own, which nobody else sees."""
+    cache = home / "hf"
+    cache.mkdir()
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"]).returncode:
+        pytest.skip("this machine lets nobody mount")
+    mount = f"mount -t tmpfs -o size={megabytes}m tmpfs {cache}"
+    return subprocess.Popen(
+        ["unshare", "-rm", "sh", "-c", f"{mount} && exec {sys.executable} manage.py pull {NAME}"],
         cwd=ROOT,
         env=environment(home, HF_ENDPOINT=hub.endpoint),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
     )
-    if "unshare" in done.stderr or "mount" in done.stderr:
-        pytest.skip("this machine lets nobody mount")
-    assert done.returncode == 1
-    assert "are free. Make room" in done.stderr
+
+
+def test_a_full_disk_is_said_before_a_byte_is_fetched(home: Path, hub: StubHub) -> None:
+    process = on_small_disk(home, hub, megabytes=16)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "are free. Make room" in told
     assert hub.fetched == []
+
+
+def test_a_disk_that_fills_up_meanwhile_gets_its_room_back(home: Path, hub: StubHub) -> None:
+    hub.gate = threading.Event()
+    process = on_small_disk(home, hub, megabytes=80)
+    seen = Path(f"/proc/{process.pid}/root{home}/hf")
+    parts = seen / "hub" / "models--org--tiny" / "blobs"
+    half = len(hub.repos[NAME].files[WEIGHTS]) // 2
+    eventually(
+        lambda: sum(path.stat().st_size for path in parts.glob("*.incomplete")) >= half,
+        lambda: str(process.poll()),
+    )
+    with contextlib.suppress(OSError), (seen / "filler").open("wb") as filler:
+        while True:
+            filler.write(b"\0" * 2**16)
+            filler.flush()
+    # The process is the last that holds the disk, so what it left is looked at through an open folder.
+    blobs_there = os.open(parts, os.O_RDONLY)
+    hub.gate.set()
+    _, told = process.communicate(timeout=60)
+    left = [entry.name for entry in os.scandir(blobs_there)]
+    os.close(blobs_there)
+    assert process.returncode == 1
+    assert "The disk is full. Make room and pull the model again." in told
+    assert left, "complete files stay"
+    assert not [name for name in left if "incomplete" in name]
 
 
 def test_two_processes_make_one_download_and_both_see_it(home: Path, hub: StubHub, repo: Repo) -> None:
