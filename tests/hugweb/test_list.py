@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from django.core.management import call_command
 
 from aliases.models import Alias
-from inference.machine import machine_read
+from inference.machine import Machine, machine_read
 from inference.models import ModelRecord
 from inference.store.popular import POPULAR, popular_fitting
 
@@ -53,33 +54,39 @@ def test_models_are_listed_on_demand() -> None:
     assert "135M" in run("--models")
     (model,) = as_json("--models")["models"]
     assert (model["name"], model["parameters"], model["size"]) == ("org/tiny", 135_000_000, 270_000_000)
-    assert (model["fits"], model["needs"] >= 270_000_000) == ("none", True)
-
-
-def test_a_model_that_is_too_large_says_so() -> None:
-    ModelRecord.objects.update(parameters=10**15)
-    assert "no, needs" in run("--models")
-    assert as_json("--models")["models"][0]["fits"] is None
 
 
 def test_popular_models_that_fit_are_shown_unless_they_are_here() -> None:
-    shown = {entry["name"] for entry in as_json("--all")["popular"]}
-    fitting = {model.name for model, _ in popular_fitting(machine_read().total)}
-    assert shown == fitting
-    ModelRecord.objects.create(name=min(shown).upper(), source="hub", folder="/x", digest="0")
-    assert {entry["name"] for entry in as_json("--all")["popular"]} == shown - {min(shown)}
+    whole = machine_read()
+    fitting = {model.name for model, _ in popular_fitting(replace(whole, free=whole.total))}
+    assert {entry["name"] for entry in as_json("--all")["popular"]} == fitting
+    ModelRecord.objects.create(name=min(fitting).upper(), source="hub", folder="/x", digest="0")
+    assert {entry["name"] for entry in as_json("--all")["popular"]} == fitting - {min(fitting)}
     assert "search, very small" in run("--all")
 
 
 def test_less_memory_means_fewer_bits_and_then_fewer_models() -> None:
-    plenty = dict(popular_fitting(10**12))
-    assert list(plenty) == list(POPULAR)
-    assert set(plenty.values()) == {"none"}
-    some = {model.name: way for model, way in popular_fitting(8 * 10**9)}
+    def fitting(gigabytes: float) -> dict[str, str | None]:
+        machine = Machine("cpu", 2, 10**12, int(gigabytes * 10**9))
+        return {model.name: fit.quantization for model, fit in popular_fitting(machine)}
+
+    assert list(fitting(1000)) == [model.name for model in POPULAR]
+    assert set(fitting(1000).values()) == {"none"}
+    some = fitting(7)
+    assert some["Qwen/Qwen2.5-Coder-1.5B-Instruct"] == "none"
     assert some["Qwen/Qwen3-4B"] == "int8"
     assert some["Qwen/Qwen3-8B"] == "int4"
-    assert "Qwen/Qwen2.5-Omni-7B" not in some
-    assert list(popular_fitting(0)) == []
+    assert "Qwen/Qwen2.5-Omni-7B" not in some, "only some families are loaded in fewer bits"
+    assert fitting(0) == {}
+
+
+def test_a_model_that_does_not_fit_is_told() -> None:
+    ModelRecord.objects.create(
+        name="org/huge", source="store", folder="x", digest="0", dtype="BF16", parameters=10**15
+    )
+    found = {entry["name"]: entry["fits"] for entry in as_json("--models")["models"]}
+    assert found == {"org/huge": False, "org/tiny": True}
+    assert "no, needs " in run("--models")
 
 
 def test_the_list_of_popular_models_holds_names_that_can_be_pulled() -> None:

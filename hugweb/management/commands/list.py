@@ -37,9 +37,10 @@ class Command(BaseCommand):
         database_prepare(self.stderr.write)
         found = {"aliases": _aliases()}
         if models or options["all"]:
-            found["models"] = _models()
+            machine = _empty_machine()
+            found["models"] = _models(machine)
         if options["all"]:
-            found["popular"] = _popular()
+            found["popular"] = _popular(machine)
         if json:
             self.stdout.write(jsonlib.dumps(found, indent=2))
             return
@@ -61,15 +62,13 @@ def _aliases() -> Entries:
     ]
 
 
-def _machine() -> Machine:
-    """This machine with nothing loaded: whether there is room at the moment, a load says."""
-    env = settings.ENV
-    machine = machine_read(env["HUGGINGFACE_DEVICE"], env["HUGGINGFACE_PRECISION"])
+def _empty_machine() -> Machine:
+    """This machine as if nothing ran on it: what is loaded now makes room for what is asked for."""
+    machine = machine_read(settings.ENV["HUGGINGFACE_DEVICE"], settings.ENV["HUGGINGFACE_PRECISION"])
     return replace(machine, free=machine.total)
 
 
-def _models() -> Entries:
-    machine = _machine()
+def _models(machine: Machine) -> Entries:
     return [
         {
             "name": record.name,
@@ -79,7 +78,7 @@ def _models() -> Entries:
             "dtype": record.dtype,
             "size": record.size,
             "memory": record.memory,
-            **_fit_entry(record_fit(record, machine)),
+            **_fit(record_fit(record, machine)),
             "context_length": record.context_length,
             "license": record.license,
             "last_used": record.last_used.isoformat() if record.last_used else None,
@@ -89,24 +88,28 @@ def _models() -> Entries:
     ]
 
 
-def _fit_entry(fit: Fit) -> dict[str, Any]:
-    return {"fits": fit.quantization, "needs": fit.needed}
-
-
-def _popular() -> Entries:
+def _popular(machine: Machine) -> Entries:
     here = {name.lower() for name in ModelRecord.objects.values_list("name", flat=True)}
     return [
         {
             "name": model.name,
             "kind": model.kind.label,
-            "parameters": int(model.parameters),
-            "quantization": way,
-            "memory": model.needs(way),
+            "parameters": model.parameters,
+            **_fit(fit),
             "line": model.line,
         }
-        for model, way in popular_fitting(_machine().total)
+        for model, fit in popular_fitting(machine)
         if model.name.lower() not in here
     ]
+
+
+def _fit(fit: Fit) -> dict[str, Any]:
+    return {"fits": fit.fits, "quantization": fit.quantization, "memory": fit.needed}
+
+
+def _fit_text(entry: dict[str, Any]) -> str:
+    needed = size_text(entry["memory"])
+    return f"{LOADED[entry['quantization']]}, about {needed}" if entry["fits"] else f"no, needs {needed}"
 
 
 def _alias_table(entries: Entries) -> str:
@@ -127,10 +130,10 @@ def _model_table(entries: Entries) -> str:
     rows = [
         (
             entry["name"],
-            entry["kind"],
+            entry["kind"] or "–",
             human_number(entry["parameters"]),
             size_text(entry["size"]),
-            LOADED[entry["fits"]] if entry["fits"] else f"no, needs {size_text(entry['needs'])}",
+            _fit_text(entry),
             entry["license"] or "–",
         )
         for entry in entries
@@ -143,9 +146,9 @@ def _popular_table(entries: Entries) -> str:
     rows = [
         (
             entry["name"],
-            entry["kind"],
+            entry["kind"] or "–",
             human_number(entry["parameters"]),
-            f"{LOADED[entry['quantization']]}, about {size_text(entry['memory'])}",
+            _fit_text(entry),
             entry["line"],
         )
         for entry in entries
