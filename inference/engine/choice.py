@@ -57,8 +57,7 @@ def choose_forward(
 
     ``wanted`` slots (0: as many as are good) of up to ``longest`` tokens; one for a model that cannot
     be batched, shorter ones where memory is scarce. ``kernels`` make decoding on CPUs faster.
-    ``Unsupported`` for a ``quantization`` that this
-    model cannot have here.
+    ``Unsupported`` for a ``quantization`` that this model cannot have here.
     """
     expected = torch.cat([_alone(model, text) for text in texts])
     for make in _candidates(model, quantization, kernels):
@@ -68,8 +67,7 @@ def choose_forward(
             return forward
     if quantization != "none":
         raise Unsupported(
-            f"This model cannot be loaded in {quantization} here. Load it as it is, "
-            "or choose a model of the Llama, Mistral or Qwen families on a CPU."
+            f"This model cannot be loaded in {quantization} here. Load it as it is, or on a CPU."
         )
     logger.warning("This model cannot be batched: it runs one request at a time.")
     return PlainForward(model, longest)
@@ -78,27 +76,31 @@ def choose_forward(
 def _candidates(
     model: Any, quantization: Quantization, kernels: Kernels | None
 ) -> Iterator[Callable[[Any], Batched]]:
-    config = model.config
-    on_cpu = model.device.type == "cpu"
-    if config.model_type in FAMILIES and config.hidden_act == "silu" and (on_cpu or quantization == "none"):
+    if quantization != "none" and model.device.type != "cpu":
+        return
+    if model.config.model_type in FAMILIES and model.config.hidden_act == "silu":
         yield partial(LeanForward, quantization=quantization, kernels=kernels)
-    if quantization == "none":
-        yield ModuleForward
+    yield partial(ModuleForward, quantization=quantization, kernels=kernels)
 
 
 def _tried(
     make: Callable[[Any], Batched], model: Any, texts: Texts, expected: Tensor, tolerance: float
 ) -> Batched | None:
     """What ``make`` makes of ``model``, if that runs and gives the logits ``expected``."""
+    forward = None
     try:
         forward = make(model)
-        distance = _distance(forward, texts, expected)
+        if _distance(forward, texts, expected) <= tolerance:
+            if isinstance(forward, ModuleForward):
+                forward.settle()
+            return forward
     except OutOfMemory:
         raise
     except UNBATCHABLE:
         logger.info("%s cannot run this model.", make, exc_info=True)
-        return None
-    return forward if distance <= tolerance else None
+    if isinstance(forward, ModuleForward):
+        forward.undo()
+    return None
 
 
 def _distance(forward: Batched, texts: Texts, expected: Tensor) -> float:

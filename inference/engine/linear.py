@@ -51,6 +51,14 @@ def fused_linear(
     return lambda inputs: functional.linear(inputs, weight, bias)
 
 
+def can_fuse(weight: Tensor, quantization: Quantization, kernels: Kernels | None) -> bool:
+    """Whether ``fused_linear`` makes of ``weight`` something better than torch's own layer."""
+    if quantization == "none":
+        return can_pack(weight)
+    whole_groups = weight.shape[1] % GROUP == 0
+    return weight.device.type == "cpu" and (quantization == "int8" or whole_groups)
+
+
 def can_pack(weight: Tensor) -> bool:
     """Whether oneDNN can pack ``weight`` on this machine."""
     return (

@@ -15,6 +15,10 @@ from torch import Tensor
 
 from inference.engine.cache import SlotCache
 from inference.engine.failures import in_our_words
+from inference.engine.kernels.library import Kernels
+from inference.engine.module_linears import SwappedLinears
+from inference.errors import Unsupported
+from inference.protocol import Quantization
 
 # Columns are looked at in multiples of this, so that few shapes occur.
 COLUMNS = 64
@@ -23,14 +27,27 @@ Masks = Callable[[Tensor, int], Any]
 
 
 class ModuleForward:
-    """Runs ``model`` once ``allocate`` has made slots."""
+    """Runs ``model``, its linear layers swapped for faster ones, once ``allocate`` has made slots."""
 
     rewinds = True
 
-    def __init__(self, model: Any) -> None:
+    def __init__(
+        self, model: Any, quantization: Quantization = "none", kernels: Kernels | None = None
+    ) -> None:
         self._model = model
+        self._linears = SwappedLinears(model, quantization, kernels)
+        if quantization != "none" and not self._linears:
+            raise Unsupported(f"This model has no layers that can be loaded in {quantization}.")
         self._config = model.config.get_text_config()
         self._masks = self._by_layer if getattr(self._config, "layer_types", None) else self._single
+
+    def settle(self) -> None:
+        """This is how the model will be run: let go of what it will not need."""
+        self._linears.settle()
+
+    def undo(self) -> None:
+        """Leave the model as it was."""
+        self._linears.undo()
 
     def allocate(self, slots: int, context: int) -> None:
         """Make ``slots`` empty slots of ``context`` tokens."""

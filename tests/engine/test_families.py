@@ -212,6 +212,32 @@ def run_alone(forward: LeanForward) -> list[list[int]]:
     return answers
 
 
+@pytest.mark.parametrize("family", ["gpt2", "gemma3_text", "phi3", "olmo2", "starcoder2", "qwen3_moe"])
+@pytest.mark.parametrize("quantization", ["none", "int8", "int4"])
+def test_modules_with_swapped_layers_stay_near_the_models_logits(
+    family: str, quantization: Quantization, kernels: Kernels
+) -> None:
+    """Every family can be packed and quantized; rows stay independent of each other."""
+    model = tiny(family, FAMILIES[family], torch.bfloat16)
+    forward = choose_forward(model, TEXTS, wanted=4, longest=64, quantization=quantization, kernels=kernels)
+    assert isinstance(forward, ModuleForward)
+    together, alone = run_batched(forward), run_alone(forward)
+    assert [answer[:4] for answer in together] == [answer[:4] for answer in alone]
+
+
+def test_layers_that_were_swapped_in_vain_are_put_back(kernels: Kernels) -> None:
+    model = tiny("phi3", FAMILIES["phi3"], torch.bfloat16)
+    ids = torch.tensor([PROMPTS[0]])
+    before = model(ids).logits
+    forward = ModuleForward(model, "int4", kernels)
+    assert not torch.equal(model(ids).logits, before), "the swapped layers run"
+    forward.undo()
+    assert torch.equal(model(ids).logits, before)
+
+
 def test_what_cannot_be_quantized_is_said() -> None:
+    """GPT-2 has its own kind of layer, and a table of words that is also its head."""
+    model = tiny("gpt2", FAMILIES["gpt2"])
+    model.lm_head = torch.nn.Identity()
     with pytest.raises(Unsupported, match="cannot be loaded in int8"):
-        choose_forward(tiny("gpt2", FAMILIES["gpt2"]), TEXTS, wanted=1, longest=64, quantization="int8")
+        choose_forward(model, TEXTS, wanted=1, longest=64, quantization="int8")

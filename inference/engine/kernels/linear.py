@@ -26,7 +26,7 @@ def can_quantize(weight: Tensor, kernels: Kernels) -> bool:
 def kernel_linear(
     kernels: Kernels, weight: Tensor, bias: Tensor | None, bits: int
 ) -> Callable[[Tensor], Tensor]:
-    """The layer with ``weight`` in so many bits; its inputs are bfloat16, ``[…, inputs]``."""
+    """The layer with ``weight`` in so many bits, of ``[…, inputs]`` in any number format."""
     outputs, inputs = weight.shape
     blocks = pack(weight, bits)
     added = None if bias is None else bias.float().contiguous()
@@ -40,8 +40,8 @@ def kernel_linear(
     kept = (blocks, added)
 
     def apply(rows: Tensor, _kept: object = kept) -> Tensor:
-        result = kernels.multiply(layer, rows.reshape(-1, inputs).contiguous())
-        return result.view(*rows.shape[:-1], outputs)
+        result = kernels.multiply(layer, rows.reshape(-1, inputs).to(torch.bfloat16).contiguous())
+        return result.to(rows.dtype).view(*rows.shape[:-1], outputs)
 
     return apply
 

@@ -1,0 +1,44 @@
+"""Faster and smaller linear layers inside of a model's own modules: packed for the processor, or in 8 or
+4 bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from inference.engine.kernels.library import Kernels
+from inference.engine.linear import can_fuse, fused_linear
+from inference.protocol import Quantization
+
+
+class SwappedLinears:
+    """The linear layers of ``model``, swapped; the old ones stay until ``settle``, for ``undo``."""
+
+    def __init__(self, model: Any, quantization: Quantization, kernels: Kernels | None) -> None:
+        self._old: list[tuple[nn.Linear, nn.Parameter]] = []
+        for module in model.modules():
+            # A subclass may do something of its own.
+            if type(module) is nn.Linear and can_fuse(module.weight, quantization, kernels):
+                self._swap(module, quantization, kernels)
+
+    def __len__(self) -> int:
+        return len(self._old)
+
+    def _swap(self, module: nn.Linear, quantization: Quantization, kernels: Kernels | None) -> None:
+        linear = fused_linear([module.weight], [module.bias], quantization, kernels)
+        self._old.append((module, module.weight))
+        # Shadows the method of the class; what is left of the weight tells its number format and device.
+        module.forward = linear  # type: ignore[method-assign]
+        module.weight = nn.Parameter(module.weight.new_empty(0), requires_grad=False)
+
+    def undo(self) -> None:
+        """Put the old layers back."""
+        for module, weight in self._old:
+            del module.__dict__["forward"]
+            module.weight = weight
+        self._old.clear()
+
+    def settle(self) -> None:
+        """Let the old weights go."""
+        self._old.clear()
