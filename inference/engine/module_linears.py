@@ -29,7 +29,7 @@ class SwappedLinears:
         linear = fused_linear([module.weight], [module.bias], quantization, kernels)
         self._old.append((module, module.weight))
         # Shadows the method of the class; what is left of the weight tells its number format and device.
-        module.forward = linear  # type: ignore[method-assign]
+        module.forward = linear  # type: ignore[method-assign, assignment]
         module.weight = nn.Parameter(module.weight.new_empty(0), requires_grad=False)
 
     def undo(self) -> None:
