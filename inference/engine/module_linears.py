@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from inference.engine.kernels.library import Kernels
 from inference.engine.linear import can_fuse, fused_linear
@@ -16,7 +16,7 @@ class SwappedLinears:
     """The linear layers of ``model``, swapped; the old ones stay until ``settle``, for ``undo``."""
 
     def __init__(self, model: Any, quantization: Quantization, kernels: Kernels | None) -> None:
-        self._old: list[tuple[nn.Linear, nn.Parameter]] = []
+        self._old: list[tuple[nn.Linear, Tensor]] = []
         for module in model.modules():
             # A subclass may do something of its own.
             if type(module) is nn.Linear and can_fuse(module.weight, quantization, kernels):
