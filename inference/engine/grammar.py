@@ -7,7 +7,7 @@ each step; a schema that it does not take is the request's mistake.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy
@@ -52,32 +52,28 @@ class GrammarBuilder:
         self._tokenizer = tokenizer
         self._vocabulary = vocabulary
         self._ends = sorted(ends)
-        self._known: LLTokenizer | None = None
         self._compiled = lru_cache(MOST_COMPILED)(self._compile)
 
     def build(self, shape: Shape) -> Grammar | None:
         """The grammar of ``shape``; ``None`` where any answer will do."""
         if not shape.format and not shape.calls:
             return None
-        return Grammar(self._compiled(Lark(self._control()).source(shape)).deep_copy(), self._vocabulary)
+        return Grammar(self._compiled(Lark(self._control).source(shape)).deep_copy(), self._vocabulary)
 
     def _compile(self, source: str) -> LLMatcher:
-        matcher = LLMatcher(self._tokens(), LLMatcher.grammar_from_lark(source), log_level=0)
+        matcher = LLMatcher(self._tokens, LLMatcher.grammar_from_lark(source), log_level=0)
         if matcher.is_error():
             reason = matcher.get_error().partition("\n")[0].rpartition("JSON schema: ")[2][:200]
             raise InvalidRequest(f"The format or a tool is not a JSON Schema that can be followed: {reason}")
         return matcher
 
+    @cached_property
     def _control(self) -> dict[str, int]:
         """The tokens that llguidance never takes for text: more than are special to transformers."""
-        known = self._tokens()
-        added = self._tokenizer.added_tokens_decoder
+        known, added = self._tokens, self._tokenizer.added_tokens_decoder
         return {token.content: index for index, token in added.items() if known.is_special_token(index)}
 
+    @cached_property
     def _tokens(self) -> LLTokenizer:
         """llguidance's view of the tokenizer, which takes a moment to make."""
-        if self._known is None:
-            self._known = from_tokenizer(
-                self._tokenizer, n_vocab=self._vocabulary, eos_token=self._ends or None
-            )
-        return self._known
+        return from_tokenizer(self._tokenizer, n_vocab=self._vocabulary, eos_token=self._ends or None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 
 def first_marker(text: str, markers: Sequence[str]) -> tuple[int, str] | None:
@@ -44,6 +45,7 @@ def json_end(text: str, start: int, stop: str = "") -> int | None:
     return None
 
 
+@cache
 def _tokens(stop: str) -> re.Pattern[str]:
     """A string, also one that has not ended, a bracket, or ``stop``."""
     return re.compile(

@@ -71,6 +71,9 @@ class AnswerStyle:
         self._form = next(known, Plain())
         self._one = ONE_CALL in source
         self._declared = declared(tokenizer) if source else None
+        added = tokenizer.added_tokens_decoder
+        special = {index for index, token in added.items() if token.special} | set(tokenizer.all_special_ids)
+        self._control = {index: added[index].content if index in added else "" for index in special}
 
     def rules(self, request: Generate, prompt: list[int]) -> Rules:
         """How the answers to ``prompt``, which was made of ``request``, are read."""
@@ -127,10 +130,8 @@ class AnswerStyle:
         decode = partial(self._tokenizer.decode, clean_up_tokenization_spaces=False)
         if marks is None:
             return partial(decode, skip_special_tokens=False)
-        added = self._tokenizer.added_tokens_decoder.items()
-        control = {index for index, token in added if token.special} | set(self._tokenizer.all_special_ids)
-        hidden = control - {index for index, token in added if token.content in marks}
-        if hidden == control:
+        hidden = {index for index, text in self._control.items() if text not in marks}
+        if len(hidden) == len(self._control):
             return partial(decode, skip_special_tokens=True)
 
         def shown(tokens: Sequence[int]) -> str:
