@@ -222,7 +222,10 @@ class Scheduler(Generic[Logits]):
             slot.tokens.append(token)
             with self._alone(slot):
                 row.deliver(row.advance(1))
-        self._sample(slots, logits)
+        if all(slot.row for slot in slots):
+            self._sample(slots, logits)
+        else:
+            self._sample_each(slots, logits)
 
     def _halve(self, slots: list[Slot], error: InferenceError) -> None:
         """After a failed pass: smaller ones, down to the row that cannot be helped."""
@@ -234,22 +237,27 @@ class Scheduler(Generic[Logits]):
         self._decode(slots[middle:])
 
     def _sample(self, slots: list[Slot], logits: Logits) -> None:
-        """The next token of each of ``slots``; if that fails, of each alone."""
+        """The next token of each of ``slots``; if that fails, of each alone, so that only it fails."""
         rows = [slot.row for slot in slots if slot.row]
         try:
             tokens = self._sampler.draw(logits, rows)
             scores = self._scores(logits, rows, tokens)
         except Exception:
-            if len(slots) == 1:
+            if len(slots) > 1:
+                self._sample_each(slots, logits)
+                return
+            with self._alone(slots[0]):
                 raise
-            logger.exception("A batch could not be sampled.")
-            for index, slot in enumerate(slots):
-                with self._alone(slot):
-                    self._sample([slot], logits[index : index + 1])
             return
         for slot, row, token, score in zip(slots, rows, tokens, scores, strict=True):
             with self._alone(slot):
                 self._accept(slot, row, token, score)
+
+    def _sample_each(self, slots: list[Slot], logits: Logits) -> None:
+        """The next token of each of ``slots`` that has a row still, one by one."""
+        for index, slot in enumerate(slots):
+            if slot.row:
+                self._sample([slot], logits[index : index + 1])
 
     def _scores(self, logits: Logits, rows: list[Row], tokens: list[int | None]) -> Sequence[Score | None]:
         """The scores of ``tokens``, for rows that report theirs."""

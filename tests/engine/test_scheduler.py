@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from inference.engine.answers import AnswerReader
+from inference.engine.echo import Echo
 from inference.engine.row import Row, Stage
 from inference.engine.rows import DEFAULTS
 from inference.engine.scheduler import CHUNK, NOT_NUMBERS, Scheduler
@@ -316,7 +317,7 @@ class Refusing(Greedy):
     """A sampler that one row is too much for, and that finds no numbers in another's logits."""
 
     def draw(self, logits: list[int], rows: Sequence[Row]) -> list[int | None]:
-        if any(row.prompt == [1] for row in rows):
+        if any(row.prompt == [1] and row.generated for row in rows):
             raise ValueError("no")
         return [None if row.prompt == [2] else said for said, row in zip(logits, rows, strict=True)]
 
@@ -344,3 +345,31 @@ def test_one_token_more_is_read_beside_the_others() -> None:
     run(scheduler)
     assert first.said == second.said == expected([1, 2, 3], 30)
     assert forward.read_tokens == read
+
+
+def test_a_row_that_cannot_be_sampled_spares_one_that_is_being_read() -> None:
+    """Also where it is the only one that is decoded."""
+    scheduler: Scheduler[list[int]] = Scheduler(Arithmetic(2), Refusing())
+    refused, reader = Client([1], 10), Client([3] * (CHUNK * 3), 10)
+    scheduler.waiting.extend([reader.row, refused.row])
+    run(scheduler)
+    assert refused.last == Failed.of(InferenceError())
+    assert reader.said == expected(reader.prompt, 10)
+
+
+def unspeakable(tokens: list[int]) -> str:
+    raise KeyError(tokens)
+
+
+def test_a_prompt_that_cannot_be_echoed_ends_alone() -> None:
+    """Also where its last token is read beside those of others."""
+    scheduler = scheduler_of(Arithmetic(3))
+    first = Client([1, 2, 3], 20)
+    scheduler.waiting.append(first.row)
+    scheduler.step()
+    second, third = Client([1, 2, 3], 20), Client([1, 2, 3], 20)
+    second.row._echo = Echo([1, 2, 3], unspeakable, None)
+    scheduler.waiting.extend([second.row, third.row])
+    run(scheduler)
+    assert second.last == Failed.of(InferenceError())
+    assert first.said == third.said == expected([1, 2, 3], 20)
