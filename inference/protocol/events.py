@@ -57,7 +57,8 @@ class Text(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="text"):
     """A piece of an answer, whole characters only, and how many tokens it took.
 
     ``sample`` says which answer of several. Text that is held back because it may be the beginning of
-    a stop string or of a tool call takes its tokens and logprobs with it.
+    a stop string or of a tool call takes its tokens and logprobs with it. An echoed prompt has logprobs
+    but no tokens; logprobs that no text is left for come with an empty one.
     """
 
     text: str
