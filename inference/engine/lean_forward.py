@@ -50,6 +50,11 @@ class LeanForward:
         self._step: KernelStep | None = None
 
     @property
+    def manner(self) -> str:
+        """How this runs a model, for people to read."""
+        return "batched, lean pass" + (" on compiled kernels" if self._kernels else "")
+
+    @property
     def bytes_per_token(self) -> int:
         """Memory that a token of one slot takes."""
         return 2 * len(self._weights.layers) * self._key_heads * self._size * self._dtype.itemsize

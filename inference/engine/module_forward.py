@@ -30,6 +30,7 @@ class ModuleForward:
     """Runs ``model``, its linear layers swapped for faster ones, once ``allocate`` has made slots."""
 
     rewinds = True
+    manner = "batched, transformers' modules"
 
     def __init__(
         self, model: Any, quantization: Quantization = "none", kernels: Kernels | None = None

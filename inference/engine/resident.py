@@ -82,4 +82,5 @@ class Resident:
             active=self.users,
             quantization=self.model.quantization,
             stopping=self.stopping,
+            manner=self.handler.manner if self.ready else "",
         )

@@ -175,7 +175,7 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
 class LoadedModel(Struct, frozen=True, kw_only=True):
     """A model in memory. ``expires_in`` seconds, negative for never; ``size`` in bytes.
 
-    ``stopping``: it goes as soon as those who use it are done.
+    ``stopping``: it goes as soon as those who use it are done. ``manner``: how it is run, for people.
     """
 
     name: str
@@ -187,6 +187,7 @@ class LoadedModel(Struct, frozen=True, kw_only=True):
     active: int
     quantization: Quantization = "none"
     stopping: bool = False
+    manner: str = ""
 
 
 class EngineStatus(Struct, frozen=True, kw_only=True, tag="engine_status"):

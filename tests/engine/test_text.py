@@ -283,6 +283,7 @@ async def test_load_only(engine: Engine, tiny_llama: Path) -> None:
     model = engine.status().models[0]
     assert (model.device, model.context_length) == ("cpu", 4096)
     assert model.size > 100_000
+    assert model.manner == "batched, lean pass, 8 at once"
 
 
 async def test_a_folder_outside_of_the_roots_is_refused(engine: Engine, tmp_path: Path) -> None:

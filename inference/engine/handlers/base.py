@@ -20,6 +20,8 @@ class ModelHandler(ABC):
     """Bytes of the weights in memory."""
     context_length: int
     """Tokens that prompt and answer may have together."""
+    manner: str = ""
+    """How the model is run, for people to read."""
 
     @property
     @abstractmethod

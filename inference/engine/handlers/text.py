@@ -81,6 +81,7 @@ class TextHandler(ModelHandler):
             kernels=KERNELS.get(),
         )
         self.context_length = forward.context
+        self.manner = f"{forward.manner}, {forward.slots} at once" if forward.slots > 1 else forward.manner
         self._rows = RowBuilder(
             tokenizer, model.generation_config, vocabulary=model.config.vocab_size, context=forward.context
         )

@@ -183,7 +183,14 @@ def test_show_survives_a_model_without_files(stage: Stage, client: ollama.Client
 
 def test_show_tells_how_the_model_runs(stage: Stage) -> None:
     loaded = LoadedModel(
-        name=MODEL, state="ready", device="cpu", size=9, context_length=512, expires_in=30, active=1
+        name=MODEL,
+        state="ready",
+        device="cpu",
+        size=9,
+        context_length=512,
+        expires_in=30,
+        active=1,
+        manner="batched, 4 at once",
     )
     stage.engine.models = (loaded,)
     try:
@@ -197,6 +204,9 @@ def test_show_tells_how_the_model_runs(stage: Stage) -> None:
         "context_length": 512,
         "expires_in": 30.0,
         "active": 1,
+        "quantization": "none",
+        "stopping": False,
+        "manner": "batched, 4 at once",
     }
     assert json.loads(stage.post("/api/show", {"model": MODEL})[2])["running"] is None
 
