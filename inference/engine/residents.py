@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
 from inference.engine.backoff import Backoff
@@ -123,11 +123,13 @@ class Residents:
 
     async def warm(self) -> None:
         """Load what was loaded when the engine last ended, as far as there are places and memory."""
-        for kept in self._notebook.notes.loaded[-self._config.max_models :]:
-            with suppress(InferenceError):
-                resident = self.claim(kept.model)
-                resident.keep_alive = kept.keep_alive
-                await asyncio.wait({resident.load})
+        wanted = self._notebook.notes.loaded[-self._config.max_models :]
+        # Should one of them end the engine, the next one starts without.
+        await self._in_thread(self._notebook.note_loaded, ())
+        for kept in wanted:
+            resident = self.claim(kept.model)
+            resident.keep_alive = kept.keep_alive
+            await asyncio.wait({resident.load})
 
     @property
     def steps(self) -> int:
@@ -233,8 +235,8 @@ class Residents:
     def _too_long(self, resident: Resident) -> TimedOut:
         if resident.waiting:
             return TimedOut(
-                f"There is no memory for {resident.model.name} beside the models that are in use. "
-                "Try again when they are idle, or stop one."
+                f"There is no room for {resident.model.name} beside the models that are in use. "
+                "Try again when they are idle, stop one, or raise MAX_CONCURRENT_MODELS if memory allows."
             )
         return TimedOut(
             f"Loading {resident.model.name} takes longer than {self._config.load_timeout:.0f} s. "

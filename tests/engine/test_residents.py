@@ -416,3 +416,19 @@ async def test_a_model_that_is_gone_does_not_keep_the_others_cold(tmp_path: Path
     after.room.needs["a"] = 2 * SIZE
     await after.engine.warm()
     assert after.names() == ["b"]
+
+
+async def test_a_model_that_ends_the_engine_is_not_warmed_again(tmp_path: Path) -> None:
+    notebook = str(tmp_path / "engine.json")
+    before = Bench(notebook=notebook)
+    await before.loaded("a")
+    await before.engine.close()
+    after = Bench(notebook=notebook)
+    after.may_load.clear()
+    warming = asyncio.create_task(after.engine.warm())
+    await until(lambda: after.loads == ["a"])
+    # The engine would be killed now.
+    assert Notebook(notebook).notes.loaded == ()
+    after.may_load.set()
+    await warming
+    await until(lambda: [kept.model.name for kept in Notebook(notebook).notes.loaded] == ["a"])
