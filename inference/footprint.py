@@ -176,10 +176,12 @@ def _weights(anatomy: Anatomy, number_size: int, quantization: Quantization) -> 
 def _loading(anatomy: Anatomy, device: str, number_size: int, quantization: Quantization) -> int:
     """Beside the weights as they will lie: as they are read, and a layer in float32 to be quantized.
 
-    Numbers that are used as they are stored are read where they lie, and take no memory of their own.
+    Numbers that are used as they are stored are read where they lie, and those that are not packed for
+    the processor are used as they are read: both take no memory of their own.
     """
-    as_stored = device == "cpu" and number_size == anatomy.number_size
-    read = 0 if as_stored or anatomy.fixed or not anatomy.lean else anatomy.numbers * number_size
+    packed = anatomy.lean and not anatomy.fixed and (quantization != "none" or number_size == 2)
+    as_read = device != "cpu" or number_size == anatomy.number_size or not packed
+    read = 0 if as_read else anatomy.numbers * number_size
     return read + (0 if quantization == "none" else anatomy.embedding * 4 * 3)
 
 

@@ -48,6 +48,7 @@ def fused_linear(
         return _eight_bit(weight, bias) if quantization == "int8" else _four_bit(weight, bias)
     if can_pack(weight):
         return _packed(weight, bias)
+    _share(weight, weights)
     return lambda inputs: functional.linear(inputs, weight, bias)
 
 
@@ -57,6 +58,12 @@ def can_fuse(weight: Tensor, quantization: Quantization, kernels: Kernels | None
         return can_pack(weight)
     whole_groups = weight.shape[1] % GROUP == 0
     return weight.device.type == "cpu" and (quantization == "int8" or whole_groups)
+
+
+def _share(fused: Tensor, weights: list[Tensor]) -> None:
+    """Make ``weights`` views of ``fused``: on a GPU there is seldom room for both."""
+    for weight, part in zip(weights, fused.split([len(weight) for weight in weights]), strict=True):
+        weight.data = part
 
 
 def can_pack(weight: Tensor) -> bool:

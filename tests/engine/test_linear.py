@@ -60,3 +60,15 @@ def test_a_row_alone_is_summed_as_in_company() -> None:
 def test_a_row_of_zeros_stays_zero(quantization: Quantization) -> None:
     layer = fused_linear([torch.randn(32, 64, dtype=torch.bfloat16)], [None], quantization)
     assert layer(torch.zeros(1, 1, 64, dtype=torch.bfloat16)).abs().max() < 1e-3
+
+
+def test_weights_that_are_not_packed_are_in_memory_once() -> None:
+    torch.manual_seed(0)
+    modules = [torch.nn.Linear(32, width, bias=False) for width in (16, 48)]
+    inputs = torch.randn(3, 32)
+    expected = torch.cat([module(inputs) for module in modules], dim=1)
+    fused = fused_linear([module.weight for module in modules], [None, None], "none")
+    torch.testing.assert_close(fused(inputs), expected)
+    torch.testing.assert_close(torch.cat([module(inputs) for module in modules], dim=1), expected)
+    first, second = (module.weight.untyped_storage().data_ptr() for module in modules)
+    assert first == second

@@ -77,13 +77,23 @@ def test_what_cannot_be_quantized_has_no_estimate(config: dict[str, object]) -> 
     assert estimate(seven_billion(**config), device="cpu", number_size=2, quantization="int8") is None
 
 
-def test_weights_in_another_format_are_there_twice_while_they_load() -> None:
-    as_they_are = estimate(seven_billion(), device="cpu", number_size=2)
-    converted = estimate(seven_billion(), device="cpu", number_size=4)
-    assert as_they_are is not None
-    assert converted is not None
-    assert as_they_are.loading == 0
-    assert converted.needed == converted.resting + PARAMETERS_7B * 4
+@pytest.mark.parametrize(
+    ("device", "stored", "number_size", "twice"),
+    [
+        ("cpu", "F16", 2, False),  # read where they lie, and packed
+        ("cpu", "F32", 2, True),  # converted, and packed
+        ("cpu", "F16", 4, False),  # converted, and used so
+        ("cuda", "F32", 2, False),
+    ],
+)
+def test_weights_that_are_converted_and_packed_are_there_twice_for_a_moment(
+    device: str, stored: str, number_size: int, twice: bool
+) -> None:
+    anatomy = anatomy_of(LLAMA_7B, {stored: PARAMETERS_7B})
+    guess = estimate(anatomy, device=device, number_size=number_size)
+    assert guess is not None
+    assert guess.loading == (PARAMETERS_7B * number_size if twice else 0)
+    assert guess.needed >= guess.resting + guess.loading
 
 
 def test_a_measurement_takes_the_place_of_the_guess() -> None:
