@@ -21,7 +21,7 @@ from inference.protocol import Quantization
 
 # Bytes of a number, by its name in safetensors files; other formats are of one byte.
 SIZES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "BF16": 2, "F16": 2, "I16": 2, "U16": 2}
-# The families that `inference.engine.lean_forward` runs, and so those that can be quantized.
+# The families that `inference.engine.lean_forward` runs.
 LEAN = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 # Bytes of a weight; 32 of them share a scale and an offset of 2 bytes each.
 QUANTIZED: dict[Quantization, float] = {"int8": 1 + 4 / 32, "int4": 0.5 + 4 / 32}
@@ -46,7 +46,8 @@ class Anatomy:
 
     ``embedding``: of the table of words; ``tied``: the last layer uses the same table. ``cached``: keys
     and values of one token. ``active``: what one token needs in the widest layer. ``context``: tokens,
-    0 where the configuration does not tell. ``fixed``: the files are quantized already.
+    0 where the configuration does not tell. ``lean``: of the families that have a pass of their own;
+    ``writes``: text. ``fixed``: the files are quantized already.
     """
 
     numbers: int
@@ -59,6 +60,7 @@ class Anatomy:
     context: int = 0
     tied: bool = False
     lean: bool = False
+    writes: bool = False
     fixed: bool = False
 
 
@@ -139,6 +141,7 @@ def anatomy_of(config: Mapping[str, Any], counts: Mapping[str, int], names: Iter
         context=_whole(text, "max_position_embeddings", "n_positions", "max_seq_len"),
         tied="lm_head.weight" not in names if names else bool(config.get("tie_word_embeddings")),
         lean=str(config.get("model_type")) in LEAN,
+        writes=_writes(config),
         fixed="quantization_config" in config,
     )
 
@@ -150,7 +153,7 @@ def estimate(
 
     ``None`` for a quantization that it cannot have there. ``context``: a limit to its length, or 0.
     """
-    if quantization != "none" and not (anatomy.lean and device == "cpu" and not anatomy.fixed):
+    if quantization != "none" and not (anatomy.writes and device == "cpu" and not anatomy.fixed):
         return None
     tokens = min(USEFUL_CONTEXT, anatomy.context or USEFUL_CONTEXT, context or USEFUL_CONTEXT)
     working = CHUNK * anatomy.active * 4 + ROWS * anatomy.vocabulary * 4 * 3
@@ -166,7 +169,7 @@ def estimate(
 def _weights(anatomy: Anatomy, number_size: int, quantization: Quantization) -> int:
     if anatomy.fixed:
         return anatomy.stored
-    if not anatomy.lean:
+    if not anatomy.writes:
         return anatomy.numbers * number_size
     # The last layer is laid out for multiplying, so a table that it shares is held twice.
     multiplied = anatomy.numbers - (0 if anatomy.tied else anatomy.embedding)
@@ -179,7 +182,7 @@ def _loading(anatomy: Anatomy, device: str, number_size: int, quantization: Quan
     Numbers that are used as they are stored are read where they lie, and those that are not packed for
     the processor are used as they are read: both take no memory of their own.
     """
-    packed = anatomy.lean and not anatomy.fixed and (quantization != "none" or number_size == 2)
+    packed = anatomy.writes and not anatomy.fixed and (quantization != "none" or number_size == 2)
     as_read = device != "cpu" or number_size == anatomy.number_size or not packed
     read = 0 if as_read else anatomy.numbers * number_size
     return read + (0 if quantization == "none" else anatomy.embedding * 4 * 3)

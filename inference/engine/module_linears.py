@@ -16,6 +16,7 @@ class SwappedLinears:
     """The linear layers of ``model``, swapped; the old ones stay until ``settle``, for ``undo``."""
 
     def __init__(self, model: Any, quantization: Quantization, kernels: Kernels | None) -> None:
+        self._model = model
         self._old: list[tuple[nn.Linear, Tensor]] = []
         for module in model.modules():
             # A subclass may do something of its own.
@@ -40,5 +41,8 @@ class SwappedLinears:
         self._old.clear()
 
     def settle(self) -> None:
-        """Let the old weights go."""
+        """Let the old weights go, and the mapping of their file, which any weight that stays would keep."""
+        if self._old:
+            for weight in self._model.parameters():
+                weight.data = weight.data.clone()
         self._old.clear()

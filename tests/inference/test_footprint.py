@@ -72,7 +72,7 @@ def test_each_step_of_the_ladder_takes_less() -> None:
     assert weights[2] == pytest.approx(4.4e9, rel=0.02)
 
 
-@pytest.mark.parametrize("config", [{"model_type": "gemma"}, {"quantization_config": {"bits": 4}}])
+@pytest.mark.parametrize("config", [{"architectures": ["BertModel"]}, {"quantization_config": {"bits": 4}}])
 def test_what_cannot_be_quantized_has_no_estimate(config: dict[str, object]) -> None:
     assert estimate(seven_billion(**config), device="cpu", number_size=2, quantization="int8") is None
 
