@@ -33,6 +33,7 @@ class Popular:
             stored=self.parameters * STORED_SIZE,
             number_size=STORED_SIZE,
             lean=self.family in LEAN,
+            writes=self.kind is TEXT,
         )
         return fit_judge(anatomy, machine)
 

@@ -76,7 +76,7 @@ def test_less_memory_means_fewer_bits_and_then_fewer_models() -> None:
     assert some["Qwen/Qwen2.5-Coder-1.5B-Instruct"] == "none"
     assert some["Qwen/Qwen3-4B"] == "int8"
     assert some["Qwen/Qwen3-8B"] == "int4"
-    assert "Qwen/Qwen2.5-Omni-7B" not in some, "only some families are loaded in fewer bits"
+    assert "Qwen/Qwen2.5-Omni-7B" not in some, "only text models are loaded in fewer bits"
     assert fitting(0) == {}
 
 
