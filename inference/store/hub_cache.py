@@ -53,6 +53,7 @@ def commit_note(snapshot: Path, revision: str) -> None:
 
 def snapshot_delete(snapshot: Path) -> None:
     """Delete a snapshot, and of its files those that no other revision needs."""
+    snapshot = snapshot.resolve()
     repository = snapshot.parent.parent
     try:
         cache = scan_cache_dir(repository.parent)

@@ -81,12 +81,10 @@ class HubFolder:
     def locked(self, etag: str, watch: Watch) -> Iterator[None]:
         """Hold the file's lock, which other programs and other homes hold too."""
         lock = self._lock(etag)
-        while not lock.is_locked:
-            with contextlib.suppress(Timeout):
-                lock.acquire(timeout=0)
-                break
+        while not _acquired(lock):
             watch.note("Another program downloads the same file: waiting for it.")
             watch.wait(LOCK_SECONDS)
+        watch.note("")
         try:
             yield
         finally:
@@ -96,3 +94,11 @@ class HubFolder:
         path = self.cache / ".locks" / self.folder.name / f"{etag}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(path, mode=0o664)
+
+
+def _acquired(lock: BaseFileLock) -> bool:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True

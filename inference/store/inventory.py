@@ -40,7 +40,7 @@ class Item:
 
 def inventory(cache: Path = CACHE) -> list[Item]:
     """All models on this machine, by name."""
-    records = {record.path: record for record in ModelRecord.objects.filter(provider="huggingface")}
+    records = {record.path.resolve(): record for record in ModelRecord.objects.filter(provider="huggingface")}
     found = [*_cached(cache, records), *_stored(records)]
     seen = {item.record for item in found}
     gone = [_gone(record) for record in records.values() if record not in seen]

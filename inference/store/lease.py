@@ -17,24 +17,26 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from inference.store.progress import PullState
+from inference.store.progress import Progress, PullEnding, PullState
 
 LONGEST_SLUG = 100
 
 
 class Words(Struct, frozen=True):
-    """What a holder says; ``holder`` is another one each time."""
+    """What a holder says: how far it is or was, and how it ended. ``holder`` is another one each time."""
 
     holder: str
-    state: PullState
+    progress: Progress = Progress()
+    ending: PullEnding | None = None
 
 
 class Lease:
     """The lease of ``key`` in ``folder``."""
 
     def __init__(self, folder: Path, key: str) -> None:
-        self.holder = secrets.token_hex(8)
+        self._said = Words(secrets.token_hex(8))
         slug = re.sub(r"[^a-z0-9._-]", "--", key.lower())[:LONGEST_SLUG]
         name = f"{slug}.{hashlib.sha256(key.lower().encode()).hexdigest()[:8]}"
         self._lock = folder / f"{name}.lock"
@@ -60,9 +62,11 @@ class Lease:
 
     def say(self, state: PullState) -> None:
         """Tell the others, as far as the disk lets us: nothing depends on it."""
-        draft = self._words.with_name(f".{self._words.name}.{self.holder}")
+        change = {"progress": state} if isinstance(state, Progress) else {"ending": state}
+        self._said = replace(self._said, **change)
+        draft = self._words.with_name(f".{self._words.name}.{self._said.holder}")
         try:
-            draft.write_bytes(msgspec.json.encode(Words(self.holder, state)))
+            draft.write_bytes(msgspec.json.encode(self._said))
             draft.replace(self._words)
         except OSError:
             draft.unlink(missing_ok=True)

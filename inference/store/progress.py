@@ -60,4 +60,5 @@ class PullFailed(Struct, frozen=True, tag="failed"):
     message: str
 
 
-PullState = Progress | Pulled | PullFailed
+PullEnding = Pulled | PullFailed
+PullState = Progress | PullEnding

@@ -15,7 +15,7 @@ from django.conf import settings
 from inference.errors import InferenceError, from_code
 from inference.store.errors import PullStopped
 from inference.store.lease import Lease
-from inference.store.progress import Progress, Pulled, PullFailed, PullState
+from inference.store.progress import Pulled, PullFailed, PullState
 from inference.store.services import Taken
 from inference.store.watch import Watch
 
@@ -44,14 +44,15 @@ def pull_run(order: PullOrder, show: Show, stop: threading.Event) -> None:
         with lease.held() as held:
             heard = lease.heard()
             if held:
-                if heard and heard.holder == followed and not isinstance(heard.state, Progress):
-                    show(heard.state)
+                if heard and heard.holder == followed and heard.ending:
+                    show(heard.progress)
+                    show(heard.ending)
                 else:
                     _work(order, lease, show, stop)
                 return
-        if heard and isinstance(heard.state, Progress):
+        if heard and not heard.ending:
             followed = heard.holder
-            show(heard.state)
+            show(heard.progress)
         stop.wait(FOLLOW_SECONDS)
     show(_failure(PullStopped()))
 

@@ -21,12 +21,12 @@ from inference.store.listing import folder_list
 logger = logging.getLogger(__name__)
 
 # To be raised whenever a model's description changes what is stored of it.
-VERSION = 1
+VERSION = 2
 FILE = "described"
 
 
 def models_refresh(report: Callable[[str], object]) -> None:
-    """Bring the capabilities of all models up to date, if that was not done; ``report`` is told so."""
+    """Bring what is known of all models up to date, if that was not done; ``report`` is told so."""
     marker = Path(settings.HOME, FILE)
     if _version(marker) >= VERSION:
         return
@@ -52,4 +52,8 @@ def _refresh(record: ModelRecord) -> None:
         # Its files are not there, or no longer what they were: loading it will say more.
         logger.info("%s stays as it is described: %s", record.name, error)
         return
-    ModelRecord.objects.filter(pk=record.pk).update(capabilities=list(description.capabilities))
+    ModelRecord.objects.filter(pk=record.pk).update(
+        kind=description.kind.label,
+        capabilities=list(description.capabilities),
+        quantization=description.quantization,
+    )

@@ -24,6 +24,7 @@ from inference.store.services import model_take_folder, model_take_snapshot
 from tests.inference.store.builders import manage, migrated, names_below, snapshot_of, tiny_llama
 
 pytestmark = pytest.mark.django_db
+TOLD = StringIO()
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def disk(tmp_path: Path, settings, llama: Path) -> Iterator[Path]:
 
 def run(*arguments: str) -> str:
     out = StringIO()
-    call_command("cache", *arguments, stdout=out, stderr=out)
+    call_command("cache", *arguments, stdout=out, stderr=TOLD)
     return out.getvalue()
 
 
@@ -99,7 +100,8 @@ def test_clearing_a_model_says_what_it_frees(disk: Path, llama: Path) -> None:
 def test_clearing_everything_leaves_the_store_and_what_aliases_stand_for(disk: Path) -> None:
     Alias.objects.create(name="mine", model="org/tiny")
     said = run("--clear", "--yes")
-    assert "org/tiny stays: mine stands for it" in said
+    assert "org/tiny stays: mine stands for it" in TOLD.getvalue()
+    assert "Deleted 1 model, freed " in said
     assert list(scanned()) == ["me/stored", "org/tiny"]
     run("--clear", "--yes", "--force")
     assert list(scanned()) == ["me/stored"]

@@ -16,6 +16,7 @@ from inference.models import ModelRecord
 from inference.store.popular import POPULAR, popular_fitting
 
 pytestmark = pytest.mark.django_db
+TOLD = StringIO()
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +35,7 @@ def rows() -> None:
 
 def run(*arguments: str) -> str:
     out = StringIO()
-    call_command("list", *arguments, stdout=out, stderr=out)
+    call_command("list", *arguments, stdout=out, stderr=TOLD)
     return out.getvalue()
 
 

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from msgspec import Struct
 
 from aliases.selectors import alias_find, canonical_name, model_find, names_of
+from aliases.services import alias_delete
 from hugweb.api.endpoint import endpoint
 from hugweb.api.ollama.frames import Frame
 from hugweb.api.ollama.requests import parse
@@ -68,8 +69,8 @@ def _delete(name: str) -> None:
         wanted = canonical_name(name)
     except InvalidRequest as error:
         raise InvalidRequest(f'name "{name}" is invalid') from error
-    if alias := alias_find(wanted):
-        alias.delete()
+    if alias_find(wanted):
+        alias_delete(name=wanted)
     elif record := model_find(wanted):
         model_delete(record=record, held_by=names_of(record))
     else:

@@ -245,8 +245,8 @@ def test_two_processes_make_one_download_and_both_see_it(home: Path, hub: StubHu
     words = home / "pulls"
     eventually(lambda: any(words.glob("*.json")), lambda: "no word")
     (said,) = words.glob("*.json")
-    state = json.loads(said.read_bytes())["state"]
-    assert {file["name"] for file in state["files"]} == set(repo.files)
+    progress = json.loads(said.read_bytes())["progress"]
+    assert {file["name"] for file in progress["files"]} == set(repo.files)
     hub.gate.set()
     for process in (one, two):
         out, told = process.communicate(timeout=60)

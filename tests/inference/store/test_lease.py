@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.store.lease import Lease, leases_sweep
-from inference.store.progress import FileProgress, Progress, Pulled, PullFailed, PullState
+from inference.store.progress import FileProgress, Progress, Pulled, PullEnding, PullFailed
 
 
 def test_one_holds_it_at_a_time(tmp_path: Path) -> None:
@@ -27,21 +27,34 @@ def test_what_is_not_the_same_has_another_lease(first: str, second: str, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "state",
-    [
-        Progress("fetching", (FileProgress("a", 10, 5, "0" * 64),), 1.5, "so"),
-        Pulled("org/a", "text generation", True, ("b.bin",)),
-        PullFailed("disk_full", "Make room."),
-    ],
+    "ending", [Pulled("org/a", "text generation", True, ("b.bin",)), PullFailed("disk_full", "Make room.")]
 )
-def test_what_the_holder_says_is_heard(tmp_path: Path, state: PullState) -> None:
+def test_what_the_holder_says_is_heard(tmp_path: Path, ending: PullEnding) -> None:
     holder, other = Lease(tmp_path, "org/a"), Lease(tmp_path, "org/a")
+    progress = Progress("fetching", (FileProgress("a", 10, 5, "0" * 64),), 1.5, "so")
     with holder.held():
-        holder.say(state)
-        heard = other.heard()
-    assert heard
-    assert (heard.holder, heard.state) == (holder.holder, state)
+        holder.say(progress)
+        before = other.heard()
+        holder.say(ending)
+        after = other.heard()
+    assert before
+    assert after
+    assert (before.progress, before.ending) == (progress, None)
+    assert (after.progress, after.ending) == (progress, ending)
+    assert before.holder == after.holder
     assert Lease(tmp_path, "org/b").heard() is None
+
+
+def test_each_holder_is_another_one(tmp_path: Path) -> None:
+    holders = set()
+    for _ in range(2):
+        lease = Lease(tmp_path, "org/a")
+        with lease.held():
+            lease.say(Progress())
+            heard = lease.heard()
+            assert heard
+            holders.add(heard.holder)
+    assert len(holders) == 2
 
 
 def test_words_that_are_none_are_not_heard(tmp_path: Path) -> None:

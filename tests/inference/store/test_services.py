@@ -17,6 +17,7 @@ from inference.errors import InferenceError, InvalidRequest
 from inference.models import ModelRecord
 from inference.store.architectures import TEXT, VISION
 from inference.store.errors import DiskFull, ModelHeld, ModelRefused, StoreError, disk_errors
+from inference.store.inventory import inventory
 from inference.store.listing import folder_list
 from inference.store.manifest import manifest_read
 from inference.store.services import model_delete, model_take_folder, model_take_snapshot
@@ -268,6 +269,16 @@ def test_only_its_revision_goes_from_the_hubs_cache(store: Path, llama: Path, tm
     assert len(list((cache / "models--org--tiny" / "blobs").iterdir())) == len(contents(other))
     model_delete(record=taken_snapshot(other), held_by=())
     assert list(cache.iterdir()) == []
+
+
+def test_a_cache_behind_a_link_is_the_same_cache(store: Path, llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "hub")
+    snapshot_of(llama, tmp_path / "hub", "1" * 40)
+    record = taken_snapshot(tmp_path / "link" / "models--org--tiny" / "snapshots" / ("1" * 40))
+    (item,) = inventory(tmp_path / "link")
+    assert (item.record, item.whole, item.revisions) == (record, True, ("1" * 40,))
+    model_delete(record=record, held_by=())
+    assert list((tmp_path / "hub").iterdir()) == []
 
 
 def test_a_model_whose_files_are_gone_can_still_be_deleted(store: Path, llama: Path, tmp_path: Path) -> None:
