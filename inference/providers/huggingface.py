@@ -11,9 +11,10 @@ from django.conf import settings
 from inference.address import engine_address
 from inference.client import EngineClient
 from inference.errors import InferenceError
-from inference.protocol import Events, Loaded, LoadedModel, Request, Status
+from inference.protocol import Done, Event, Events, Loaded, LoadedModel, Request, Status, Unload
 from inference.providers.base import Provider
 from inference.store.memory import memory_note
+from inference.store.use import use_due, use_note
 
 
 class HuggingFaceProvider(Provider):
@@ -27,8 +28,7 @@ class HuggingFaceProvider(Provider):
     async def stream(self, request: Request) -> Events:
         async with contextlib.aclosing(self._client.stream(request)) as events:
             async for event in events:
-                if isinstance(event, Loaded) and event.memory and not isinstance(request, Status):
-                    await sync_to_async(memory_note)(model=request.model, memory=event.memory)
+                await _note(request, event)
                 yield event
 
     async def loaded(self) -> tuple[LoadedModel, ...]:
@@ -40,3 +40,13 @@ class HuggingFaceProvider(Provider):
         except InferenceError:
             return False
         return True
+
+
+async def _note(request: Request, event: Event) -> None:
+    """Keep in the model's row what an event tells of it."""
+    if isinstance(request, Status | Unload):
+        return
+    if isinstance(event, Loaded) and event.memory:
+        await sync_to_async(memory_note)(model=request.model, memory=event.memory)
+    elif isinstance(event, Done) and use_due(request.model):
+        await sync_to_async(use_note)(model=request.model)

@@ -251,6 +251,17 @@ def test_a_deleted_model_is_gone(server: Server, client: ollama.Client, name: st
     assert caught.value.status_code == 404
 
 
+def test_a_model_that_answers_was_used(server: Server, client: ollama.Client) -> None:
+    def used() -> object:
+        return next(row for row in rows(server.home, "model_metadata") if row["name"] == MODEL)["last_used"]
+
+    assert used() is None
+    client.generate(MODEL, keep_alive=0)
+    assert used() is None, "to unload a model is no use"
+    client.chat(MODEL, [{"role": "user", "content": "Hello"}])
+    assert used()
+
+
 def test_deleting_an_alias_leaves_its_model_and_an_alias_holds_its_model(server: Server, client) -> None:
     from tests.serving import run_python
 
