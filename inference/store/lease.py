@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from inference.store.errors import disk_errors
 from inference.store.progress import Progress, PullEnding, PullState
 
 LONGEST_SLUG = 100
@@ -45,8 +46,10 @@ class Lease:
     @contextlib.contextmanager
     def held(self) -> Iterator[bool]:
         """Hold the lease until the end, or ``False`` at once where another process has it."""
-        self._lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._lock.open("a") as keeper:
+        with disk_errors():
+            self._lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            keeper = self._lock.open("a")
+        with keeper:
             try:
                 fcntl.flock(keeper, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -35,8 +35,9 @@ class PullOrder:
 def pull_run(order: PullOrder, show: Show, stop: threading.Event) -> None:
     """Pull, and tell ``show`` every state; the last is ``Pulled`` or ``PullFailed``.
 
-    Ends early, with ``PullStopped`` as its failure, when ``stop`` is set. Errors that are not of
-    the tree are shown as an internal one and raised.
+    Ends early, with ``PullStopped`` as its failure, when ``stop`` is set. Raises ``InferenceError``
+    where the home cannot be written; errors of the work that are not of the tree are shown as an
+    internal one and raised.
     """
     lease = Lease(settings.HOME / "pulls", order.key)
     followed = ""

@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator
 
 from django.db import connections
 
-from inference.errors import Draining
-from inference.store.progress import Progress, PullState
+from inference.errors import Draining, InferenceError
+from inference.store.progress import Progress, PullFailed, PullState
 from inference.store.pull import PullOrder, pull_run
 
 LINGER_SECONDS = 3.0
@@ -40,7 +40,12 @@ class Job:
     def _run(self, order: PullOrder) -> None:
         try:
             pull_run(order, self._show, self.stop)
+        except InferenceError as error:
+            self._show(PullFailed(error.code, error.message))
         finally:
+            if not self.over:
+                # A fault of ours, which the log tells: nobody is to wait for ever.
+                self._show(PullFailed(InferenceError.code, InferenceError().message))
             connections.close_all()
 
     def _show(self, state: PullState) -> None:

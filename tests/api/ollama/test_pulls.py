@@ -15,7 +15,7 @@ from typing import Any
 import ollama
 import pytest
 
-from tests.inference.store.builders import rows, tiny_llama
+from tests.inference.store.builders import partial_size, rows, tiny_llama
 from tests.inference.store.stub_hub import Repo, StubHub, grown, repo_of, sha256
 from tests.serving import MODEL, Server, engine_thread, eventually, manage
 
@@ -79,13 +79,8 @@ def models(client: ollama.Client) -> set[str | None]:
     return {model.model for model in client.list().models}
 
 
-def partial_size(server: Server) -> int:
-    files = (server.home / "hf").rglob("*.hugweb.incomplete")
-    return sum(path.stat().st_size for path in files)
-
-
 def half_way(server: Server) -> None:
-    eventually(lambda: partial_size(server) >= 2**19, server.output)
+    eventually(lambda: partial_size(server.home) >= 2**19, server.output)
 
 
 def test_a_pull_streams_ollamas_frames(client: ollama.Client, hub: StubHub, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -179,6 +180,15 @@ def rows(home: Path, table: str) -> list[dict[str, Any]]:
     with sqlite3.connect(home / "db.sqlite3") as database:
         database.row_factory = sqlite3.Row
         return [dict(row) for row in database.execute(f"SELECT * FROM {table}")]
+
+
+def partial_size(folder: Path) -> int:
+    """The bytes of all files below a folder that are still being downloaded."""
+    size = 0
+    for path in folder.rglob("*.hugweb.incomplete"):
+        with contextlib.suppress(FileNotFoundError):  # it was completed meanwhile
+            size += path.stat().st_size
+    return size
 
 
 def names_below(folder: Path) -> set[str]:

@@ -15,7 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.inference.store.builders import ROOT, environment, migrated, names_below, rows, tiny_gguf
+from tests.inference.store.builders import (
+    ROOT,
+    environment,
+    migrated,
+    names_below,
+    partial_size,
+    rows,
+    tiny_gguf,
+)
 from tests.inference.store.stub_hub import Repo, StubHub, grown, repo_of, sha256
 from tests.serving import eventually
 
@@ -82,10 +90,7 @@ def taken_whole(home: Path, repo: Repo) -> None:
 def half_way(home: Path, hub: StubHub) -> None:
     """Wait until half of the weights is on the disk."""
     half = len(hub.repos[NAME].files[WEIGHTS]) // 2
-    parts = blobs(home)
-    eventually(
-        lambda: sum(path.stat().st_size for path in parts.glob("*.incomplete")) >= half, lambda: str(parts)
-    )
+    eventually(lambda: partial_size(blobs(home)) >= half, lambda: str(blobs(home)))
 
 
 def test_a_connection_that_breaks_goes_on_where_it_broke(home: Path, hub: StubHub, repo: Repo) -> None:
@@ -218,10 +223,7 @@ def test_a_disk_that_fills_up_meanwhile_gets_its_room_back(home: Path, hub: Stub
     seen = Path(f"/proc/{process.pid}/root{home}/hf")
     parts = seen / "hub" / "models--org--tiny" / "blobs"
     half = len(hub.repos[NAME].files[WEIGHTS]) // 2
-    eventually(
-        lambda: sum(path.stat().st_size for path in parts.glob("*.incomplete")) >= half,
-        lambda: str(process.poll()),
-    )
+    eventually(lambda: partial_size(parts) >= half, lambda: str(process.poll()))
     with contextlib.suppress(OSError), (seen / "filler").open("wb") as filler:
         while True:
             filler.write(b"\0" * 2**16)

@@ -161,6 +161,14 @@ async def test_a_fault_of_ours_leaves_nobody_waiting(pulls: Pulls, work: Work) -
     assert (last.code, "secret" in last.message) == ("internal", False)
 
 
+async def test_a_home_that_cannot_be_written_is_told(pulls: Pulls, work: Work, tmp_path: Path) -> None:
+    (tmp_path / "pulls").write_text("a file where there should be a folder")
+    last = (await all_of(pulls.follow(order(work))))[-1]
+    assert isinstance(last, PullFailed)
+    assert last.code == "store_error"
+    assert work.runs == 0
+
+
 async def test_a_server_that_stops_ends_its_pulls(pulls: Pulls, work: Work) -> None:
     states = pulls.follow(order(work))
     work.allow(1)
