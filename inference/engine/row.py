@@ -191,6 +191,7 @@ class Row:
             usage=Usage(prompt=len(self.prompt), cached=self.reused, completion=self.generated),
             timings=Timings(prompt=first - self._started, completion=now - first),
             context=tuple(self.tokens),
+            stop_string=self._writer.stop_string,
         )
         return [*pieces, done]
 

@@ -15,14 +15,15 @@ class StopStrings:
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
         self._held = ""
-        self.found = False
+        self.found = ""
+        """The stop string that has come; empty until then."""
 
     def push(self, text: str) -> str:
         """The part of what came so far that can be shown; sets ``found`` at a stop string."""
         text = self._held + text
-        at = min((index for stop in self._stops if (index := text.find(stop)) >= 0), default=-1)
-        if at >= 0:
-            self.found = True
+        found = [(index, stop) for stop in self._stops if (index := text.find(stop)) >= 0]
+        if found:
+            at, self.found = min(found)
             self._held = ""
             return text[:at]
         keep = self._longest_beginning(text)

@@ -39,7 +39,12 @@ class AnswerWriter:
     @property
     def stopped(self) -> bool:
         """Whether a stop string has come, or all that may come: ``finish`` is next."""
-        return self._stops.found or (self._reader is not None and self._reader.ended)
+        return bool(self._stops.found) or (self._reader is not None and self._reader.ended)
+
+    @property
+    def stop_string(self) -> str:
+        """The stop string that has come, if one has."""
+        return self._stops.found
 
     def push(self, token: int, logprob: Logprob | None = None) -> list[Piece]:
         """The pieces that ``token`` completes. Logprobs of a stop string are dropped with it."""

@@ -110,12 +110,13 @@ async def test_same_seed_same_text(engine: Engine, tiny_llama: Path) -> None:
 
 
 async def test_stop_strings_end_the_answer_and_stay_out(engine: Engine, tiny_llama: Path) -> None:
-    whole, _ = await answer(engine, chat(tiny_llama, "Hello!"))
+    whole, uncut = await answer(engine, chat(tiny_llama, "Hello!"))
     stop = whole[6:9]
     options = Options(temperature=0, num_predict=24, stop=(stop,))
     cut, done = await answer(engine, chat(tiny_llama, "Hello!", options=options))
     assert cut == whole[: whole.index(stop)]
-    assert done.reason == "stop"
+    assert (done.reason, done.stop_string) == ("stop", stop)
+    assert uncut.stop_string == ""
 
 
 async def test_context_goes_on_where_an_answer_ended(engine: Engine, tiny_llama: Path) -> None:
