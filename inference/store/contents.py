@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
+from inference.store.capabilities import HOLDERS, TEMPLATE, templates_read
 from inference.store.configs import MAIN, object_read
 from inference.store.errors import ModelRefused
+from inference.store.listing import Listing
 
-LARGEST_TEMPLATE = 2**20
-LARGEST_TOKENIZER_CONFIG = 16 * 2**20
 MOST_TENSORS = 100_000
 
 
@@ -30,22 +30,16 @@ class Tensor(NamedTuple):
 
 def config_of(folder: Path) -> dict[str, Any]:
     """The main configuration of the model in ``folder``; empty where there is none."""
-    return _object(folder / MAIN)
+    try:
+        return object_read(folder / MAIN, MAIN)
+    except ModelRefused:
+        return {}
 
 
 def template_of(folder: Path) -> str:
-    """The chat template of the model in ``folder``; empty where there is none."""
-    written = folder / "chat_template.jinja"
-    try:
-        if written.stat().st_size <= LARGEST_TEMPLATE:
-            return written.read_text()
-    except (OSError, UnicodeDecodeError):
-        pass
-    for name in ("tokenizer_config.json", "chat_template.json"):
-        template = _object(folder / name, LARGEST_TOKENIZER_CONFIG).get("chat_template")
-        if found := _default(template):
-            return found
-    return ""
+    """The chat template of the model in ``folder``, the first of several; empty where there is none."""
+    names = tuple(name for name in (TEMPLATE, *HOLDERS) if (folder / name).is_file())
+    return next(templates_read(Listing(folder, names)), "")
 
 
 def tensors_of(folder: Path) -> Iterator[Tensor]:
@@ -58,20 +52,3 @@ def tensors_of(folder: Path) -> Iterator[Tensor]:
                     yield Tensor(name, part.get_dtype(), tuple(part.get_shape()))
         except (OSError, SafetensorError):
             continue
-
-
-def _object(path: Path, *bound: int) -> dict[str, Any]:
-    try:
-        return object_read(path, path.name, *bound)
-    except ModelRefused:
-        return {}
-
-
-def _default(template: object) -> str:
-    """A template, or the one called default of several."""
-    if isinstance(template, list):
-        named = {
-            str(entry.get("name")): entry.get("template") for entry in template if isinstance(entry, dict)
-        }
-        template = named.get("default")
-    return template if isinstance(template, str) else ""

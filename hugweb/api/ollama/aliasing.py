@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -13,6 +14,7 @@ from aliases.selectors import Target, alias_resolve, canonical_name
 from aliases.services import Settings, alias_copy, alias_create
 from hugweb.api.endpoint import endpoint
 from hugweb.api.ollama.messages import ChatMessage, messages_ours
+from hugweb.api.ollama.pulls import pull_statuses
 from hugweb.api.ollama.requests import parse
 from hugweb.api.ollama.show import FILLS_IN
 from hugweb.api.ollama.statuses import Statuses, status_response
@@ -24,6 +26,8 @@ from inference.store.contents import template_of
 
 # The namespace of models that are made of files and named without one.
 LOCAL = "local"
+# How a pull ends; what it is part of has ends of its own.
+_ENDS = {"writing manifest", "success"}
 # Ollama's words for precisions, by how they begin.
 _PRECISIONS: dict[str, Quantization] = {"q8": "int8", "int8": "int8", "q4": "int4", "int4": "int4"}
 
@@ -95,6 +99,8 @@ async def _create(body: CreateBody) -> Statuses:
     if body.adapters:
         raise Unsupported("Adapters are not supported. Merge the adapter into its model, and take that.")
     if body.source:
+        async for frame in _pulled(body.source):
+            yield frame
         target = await sync_to_async(alias_resolve)(body.source)
         await _alias(name, body, target, settings)
         yield {"status": f"using existing layer sha256:{target.record.digest}"}
@@ -107,6 +113,20 @@ async def _create(body: CreateBody) -> Statuses:
         raise InvalidRequest("neither 'from' or 'files' was specified")
     yield {"status": "writing manifest"}
     yield {"status": "success"}
+
+
+async def _pulled(source: str) -> Statuses:
+    """How far the pull of ``source`` is, where it is a model that is not here yet."""
+    try:
+        await sync_to_async(alias_resolve)(source)
+    except ModelNotFound:
+        name = canonical_name(source)
+        if "/" not in name:
+            raise
+        async with contextlib.aclosing(pull_statuses(name)) as statuses:
+            async for frame in statuses:
+                if frame["status"] not in _ENDS:
+                    yield frame
 
 
 async def _alias(name: str, body: CreateBody, target: Target, settings: Settings) -> None:

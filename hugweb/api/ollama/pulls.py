@@ -48,8 +48,8 @@ class DeleteBody(Struct, kw_only=True):
 @endpoint("POST")
 async def pull(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, PullBody)
-    statuses = _statuses(canonical_name(body.model or body.name))
-    return await status_response(request, statuses, stream=body.stream)
+    name = canonical_name(body.model or body.name)
+    return await status_response(request, pull_statuses(name), stream=body.stream)
 
 
 @endpoint("DELETE")
@@ -77,7 +77,8 @@ def _delete(name: str) -> None:
         raise ModelNotFound.named(name)
 
 
-async def _statuses(name: str) -> Statuses:
+async def pull_statuses(name: str) -> Statuses:
+    """How far the pull of ``name`` is, from its first step to success."""
     yield {"status": "pulling manifest"}
     frames = PullFrames()
     try:

@@ -23,6 +23,7 @@ from hugweb.api.ollama.messages import ChatMessage, GivenTool, messages_ours, to
 from hugweb.api.options import parse_options
 from hugweb.api.preface import prefaced
 from hugweb.api.schema import schema_text
+from hugweb.api.tool_choice import choose_tools
 from inference.errors import InvalidRequest
 from inference.protocol import JSON, Draw, Generate, Message, Think
 
@@ -47,10 +48,11 @@ class GenerationBody(Struct, kw_only=True):
 
 
 class ChatBody(GenerationBody, kw_only=True):
-    """``POST /api/chat``."""
+    """``POST /api/chat``. ``tool_choice`` is OpenAI's."""
 
     messages: list[ChatMessage] = []
     tools: list[GivenTool] = []
+    tool_choice: Any = None
 
 
 class GenerateBody(GenerationBody, kw_only=True):
@@ -88,8 +90,14 @@ def parse_format(given: Any) -> str:
 
 def chat_request(body: ChatBody, target: Target) -> Generate:
     """What ``body`` asks of ``target``."""
-    messages = prefaced(messages_ours(body.messages), target)
-    return replace(_generation(body, target), messages=messages, tools=tools_ours(body.tools))
+    chosen = choose_tools(tools_ours(body.tools), body.tool_choice)
+    return replace(
+        _generation(body, target),
+        messages=prefaced(messages_ours(body.messages), target),
+        tools=chosen.tools,
+        tool_choice=chosen.choice,
+        tool_name=chosen.name,
+    )
 
 
 def generate_request(body: GenerateBody, target: Target) -> Generate:

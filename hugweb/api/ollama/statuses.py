@@ -24,7 +24,8 @@ async def status_response(request: HttpRequest, statuses: Statuses, *, stream: b
     first = await anext(statuses)
     if stream:
         lines = _lines(request.path, first, statuses)
-        return StreamingHttpResponse(lines, content_type=NDJSON, headers={"Cache-Control": "no-cache"})
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        return StreamingHttpResponse(lines, content_type=NDJSON, headers=headers)
     async with contextlib.aclosing(statuses):
         frames = [first, *[frame async for frame in statuses]]
     return json_response(frames[-1])

@@ -14,6 +14,7 @@ from hugweb.api.extras.tokens import DetokenizeBody, TokenizeBody
 from hugweb.api.ollama import urls
 from hugweb.api.ollama.aliasing import CopyBody, CreateBody, PushBody
 from hugweb.api.ollama.embedding import EmbedBody, EmbeddingsBody
+from hugweb.api.ollama.pulls import DeleteBody, PullBody
 from hugweb.api.ollama.requests import ChatBody, GenerateBody
 from hugweb.api.ollama.show import ShowBody
 from hugweb.api.options import parse_options
@@ -31,6 +32,8 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "/api/create": CreateBody,
     "/api/copy": CopyBody,
     "/api/push": PushBody,
+    "/api/pull": PullBody,
+    "/api/delete": DeleteBody,
     "/api/tokenize": TokenizeBody,
     "/api/detokenize": DetokenizeBody,
     "/api/rerank": RerankBody,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from aliases.selectors import Target
 from hugweb.api.durations import keep_alive_seconds
+from hugweb.api.ollama.messages import ChatMessage, GivenDefinition, GivenTool
 from hugweb.api.ollama.requests import (
     ChatBody,
     GenerateBody,
@@ -184,6 +185,23 @@ def test_tools_are_taken_as_functions() -> None:
     sent = {"messages": [{"role": "user"}], "tools": [{"type": "function", "function": function}]}
     (tool,) = chat_request(parse(json.dumps(sent).encode(), ChatBody), target()).tools
     assert (tool.name, tool.description, tool.parameters) == ("weather", "Says it.", schema)
+
+
+@pytest.mark.parametrize(
+    ("choice", "meant"),
+    [
+        (None, ("auto", "")),
+        ("none", ("none", "")),
+        ("required", ("required", "")),
+        ({"type": "function", "function": {"name": "f"}}, ("required", "f")),
+    ],
+)
+def test_a_tool_may_be_chosen(choice: Any, meant: tuple[str, str]) -> None:
+    body = ChatBody(
+        messages=[ChatMessage("user")], tools=[GivenTool(GivenDefinition("f"))], tool_choice=choice
+    )
+    request = chat_request(body, target())
+    assert (request.tool_choice, request.tool_name) == meant
 
 
 @pytest.mark.parametrize(
