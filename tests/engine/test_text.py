@@ -213,7 +213,7 @@ async def test_more_requests_than_slots_wait_and_may_leave(config: EngineConfig,
 
 
 async def test_as_many_wait_as_may_and_places_come_back(config: EngineConfig, tiny_llama: Path) -> None:
-    """Slots and line, and not one more; who leaves from the line, at whatever moment, frees a place."""
+    """41: Slots and line, and not one more; who leaves from the line, at whatever moment, frees a place."""
     settings = replace(config, num_parallel=1, max_queue=2)
     engine = engine_of(settings)
     long = engine.submit(chat(tiny_llama, "Hello!", options=Options(temperature=0, num_predict=4000)))

@@ -224,6 +224,7 @@ async def test_the_setting_adds_origins(make):
 
 
 async def test_a_preflight_is_answered_by_the_gate(make):
+    """47"""
     answer = await ask(make(), "/api/chat", "OPTIONS", origin="http://localhost:3000")
     assert answer.status == 204
     assert answer.body == b""

@@ -154,6 +154,7 @@ def test_no_prompt_loads_and_keep_alive_zero_unloads(stage: Stage, stream: bool)
     ],
 )
 def test_errors_word_for_word(stage: Stage, path: str, body: Any, status: int, error: str) -> None:
+    """13"""
     answered, headers, text = stage.post(path, body)
     assert (answered, json.loads(text)) == (status, {"error": error})
     assert headers["content-type"].startswith("application/json")
@@ -181,11 +182,13 @@ def test_wrong_methods(stage: Stage, method: str, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/api/zzz", "/api/", "/api/chat/more"])
 def test_unknown_paths(stage: Stage, path: str) -> None:
+    """14"""
     status, _, body = stage.post(path, {})
     assert (status, json.loads(body)) == (404, {"error": "404 page not found"})
 
 
 def test_the_content_type_does_not_matter(stage: Stage) -> None:
+    """15"""
     body = {"model": MODEL, "messages": HELLO, "stream": False}
     for kind in ("application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""):
         status, _, text = stage.post("/api/chat", body, {"Content-Type": kind})

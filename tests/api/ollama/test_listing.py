@@ -67,6 +67,7 @@ def test_an_alias_has_a_digest_of_its_own_only_where_it_adds_something(record: M
 
 
 def test_tags_of_an_empty_store_is_a_list(db: None) -> None:
+    """1"""
     assert tags() == []
 
 

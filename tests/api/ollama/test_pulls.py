@@ -84,6 +84,7 @@ def half_way(server: Server) -> None:
 
 
 def test_a_pull_streams_ollamas_frames(client: ollama.Client, hub: StubHub, name: str) -> None:
+    """35"""
     frames = [frame.model_dump(exclude_none=True) for frame in client.pull(name, stream=True)]
     statuses = [frame["status"] for frame in frames]
     digest = sha256(hub.repos[name].files[WEIGHTS])

@@ -62,6 +62,7 @@ def test_an_answer_in_one_piece(stage: Stage) -> None:
 
 
 def test_a_stream(stage: Stage) -> None:
+    """43"""
     chunks = list(stage.client.chat.completions.create(model=MODEL, messages=HELLO, stream=True))
     assert len({(chunk.id, chunk.created, chunk.model) for chunk in chunks}) == 1
     deltas = [chunk.choices[0].delta for chunk in chunks]
