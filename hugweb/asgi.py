@@ -14,8 +14,9 @@ from channels.routing import ProtocolTypeRouter
 
 from hugweb.drain import DRAIN
 from hugweb.guard import Guard
+from hugweb.metrics import measured
 from hugweb.routing import websockets
 from hugweb.static import with_static_files
 
 router = ProtocolTypeRouter({"http": django_application, "websocket": websockets})
-application = Guard(with_static_files(DRAIN.wrap(router)))
+application = measured(Guard(with_static_files(DRAIN.wrap(router))))

@@ -1,4 +1,4 @@
-"""Whether the server lives, whether it can answer, and with which models. Open to everybody."""
+"""Whether the server lives, whether it can answer, with which models, and its figures."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from hugweb.drain import DRAIN
+from hugweb.metrics import exposition
 from inference.errors import InferenceError
 from inference.protocol import LoadedModel
 from inference.providers.registry import PROVIDERS, get_provider
@@ -60,14 +62,19 @@ async def models(request: HttpRequest) -> JsonResponse:
 
 
 async def _provider(name: str) -> dict[str, Any]:
-    provider = get_provider(name)
-    try:
-        loaded = await provider.loaded() if await provider.healthy() else None
-    except InferenceError:
-        loaded = None
+    loaded = await _loaded(name)
     if loaded is None:
         return {"status": "unavailable", "models": []}
     return {"status": "ok", "models": [_model(model) for model in loaded]}
+
+
+async def _loaded(name: str) -> tuple[LoadedModel, ...] | None:
+    """The models in that provider's memory; ``None`` where it gives no answer."""
+    provider = get_provider(name)
+    try:
+        return await provider.loaded() if await provider.healthy() else None
+    except InferenceError:
+        return None
 
 
 def _model(model: LoadedModel) -> dict[str, Any]:
@@ -80,6 +87,15 @@ def _model(model: LoadedModel) -> dict[str, Any]:
         "context_length": model.context_length,
         "active": model.active,
     }
+
+
+@never_cache
+@require_safe
+async def metrics(request: HttpRequest) -> HttpResponse:
+    """Figures for Prometheus. On a network address for staff only: they name what is loaded."""
+    if not settings.ON_LOOPBACK and not (await request.auser()).is_staff:
+        return HttpResponseForbidden("Metrics are for staff on a network address: log in first.\n")
+    return HttpResponse(exposition(await _loaded("huggingface")), content_type=CONTENT_TYPE_LATEST)
 
 
 def database_answers() -> bool:

@@ -20,6 +20,7 @@ urlpatterns = [
     path("health/live", health.live),
     path("health/ready", health.ready),
     path("health/models", health.models),
+    path("metrics", health.metrics),
     re_path(r"^(?:api|v1)(?:/|$)", fallback.unknown),
 ]
 
