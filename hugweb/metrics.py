@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from hugweb.api.shape import dialect_of
 from hugweb.asgi_types import Application, Message, Receive, Scope, Send
-from inference.protocol import LoadedModel
+from inference.protocol import LoadedModel, Usage
 
 # Bounds of times, in seconds: a refusal takes milliseconds, a long answer minutes.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -44,6 +44,19 @@ SECONDS = Histogram(
     buckets=BUCKETS,
     registry=REGISTRY,
 )
+
+TOKENS = Counter(
+    "hugweb_tokens",
+    "Tokens of API requests: of prompts, of those what was read before, and of answers.",
+    ("kind",),
+    registry=REGISTRY,
+)
+
+
+def count_tokens(usage: Usage) -> None:
+    """A request has ended well, having used so much."""
+    for kind in ("prompt", "cached", "completion"):
+        TOKENS.labels(kind).inc(getattr(usage, kind))
 
 
 def measured(app: Application) -> Application:

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from hugweb.metrics import count_tokens
 from inference.errors import EngineDied
 from inference.protocol import (
     Called,
@@ -58,6 +59,8 @@ async def begin(events: Events, *, progress: bool = False) -> Answer:
 async def _content(events: Events, *, progress: bool) -> Answer:
     async with contextlib.aclosing(events):
         async for event in events:
+            if isinstance(event, Done):
+                count_tokens(event.usage)
             if isinstance(event, Begun) or (progress and isinstance(event, Progress)):
                 yield event
 

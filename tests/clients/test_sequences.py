@@ -1,6 +1,7 @@
 """What other people's programs ask, in their order: at connecting, listing, chatting and stopping.
 
-Taken from what their sources do. Continue and Open WebUI speak Ollama's API.
+Taken from what their sources do. Open WebUI and Continue speak Ollama's API, LibreChat lists models by
+Ollama's and chats by OpenAI's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 import httpx
+import openai
 
 from inference.protocol import Event, Generate, LoadedModel, Request, Text, Unload
 from tests.api.stage import HELLO, Stage
@@ -101,3 +103,33 @@ def test_continue(stage: Stage) -> None:
         with ide.stream("POST", "/api/chat", json={**chat, "tools": [], "stream": True}) as response:
             next(response.iter_lines())
         eventually(lambda: stage.engine.closed == 1, lambda: "still being answered", seconds=5)
+
+
+def test_librechat(stage: Stage) -> None:
+    """Lists models by either API, chats in a stream, has a title made in one piece, stops."""
+    listed = httpx.get(f"{stage.server.url}/api/tags", headers={"Authorization": "Bearer ollama"}).json()
+    assert f"{MODEL}:latest" in [model["name"] for model in listed["models"]]
+    client = openai.OpenAI(base_url=f"{stage.server.url}/v1", api_key="ollama", max_retries=0)
+    assert MODEL in [model.id for model in client.models.list()]
+    system = {"role": "system", "content": "Be brief."}
+    chunks = client.chat.completions.create(  # type: ignore[call-overload]
+        model=f"{MODEL}:latest",
+        messages=[system, *HELLO],
+        stream=True,
+        stream_options={"include_usage": True},
+        user="64f0c0ffee",
+        temperature=0.7,
+        top_p=1,
+        presence_penalty=0,
+        frequency_penalty=0,
+    )
+    said = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
+    assert "".join(said) == "one two three "
+    title = client.chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": "a title"}], max_tokens=16, temperature=0.2
+    )
+    assert title.choices[0].message.content == "a title "
+    stage.engine.script = endless
+    with client.chat.completions.create(model=MODEL, messages=HELLO, stream=True) as stream:  # type: ignore[call-overload]
+        next(iter(stream))
+    eventually(lambda: stage.engine.closed == 1, lambda: "still being answered", seconds=5)

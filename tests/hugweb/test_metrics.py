@@ -72,6 +72,8 @@ def test_requests_are_counted_and_timed(server: Server) -> None:
     assert found["hugweb_request_seconds_count", "/api/chat"] == 3
     assert found["hugweb_request_first_seconds_count", "/api/chat"] == 3
     assert found["hugweb_requests_active",] == 0
+    assert found["hugweb_tokens_total", "prompt"] == found["hugweb_tokens_total", "completion"] == 4
+    assert found["hugweb_tokens_total", "cached"] == 0
     assert found["process_resident_memory_bytes",] > 0
 
 
