@@ -95,7 +95,7 @@ async def push(request: HttpRequest) -> HttpResponseBase:
 
 async def _create(body: CreateBody) -> Statuses:
     name = canonical_name(body.model or body.name)
-    settings = _settings(body)
+    settings = settings_of(body)
     if body.adapters:
         raise Unsupported("Adapters are not supported. Merge the adapter into its model, and take that.")
     if body.source:
@@ -144,7 +144,8 @@ async def _assembled(name: str, files: dict[str, str]) -> Target:
     return await sync_to_async(alias_resolve)(taken.record.name)
 
 
-def _settings(body: CreateBody) -> Settings:
+def settings_of(body: CreateBody) -> Settings:
+    """What the alias is to say beyond its source."""
     return Settings(
         system=body.system,
         messages=None if body.messages is None else messages_ours(body.messages),

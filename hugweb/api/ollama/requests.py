@@ -25,7 +25,7 @@ from hugweb.api.preface import prefaced
 from hugweb.api.schema import schema_text
 from hugweb.api.tool_choice import choose_tools
 from inference.errors import InvalidRequest
-from inference.protocol import JSON, Draw, Generate, Message, Think
+from inference.protocol import JSON, Draw, Generate, Message, Think, TokenId
 
 LARGEST_PICTURE = 4096
 
@@ -62,7 +62,7 @@ class GenerateBody(GenerationBody, kw_only=True):
     suffix: str = ""
     system: str = ""
     template: str = ""
-    context: list[int] = []
+    context: list[TokenId] = []
     raw: bool = False
     images: list[bytes] = []
     width: int = 0
