@@ -54,7 +54,10 @@ class ChatTemplate:
         return source
 
     def render(self, messages: Sequence[Message], tools: Sequence[Tool], think: Think) -> list[int]:
-        """Token ids of the chat, up to where the answer begins. The model has a template."""
+        """Token ids of the chat, up to where the answer begins; an answer that stands at the end goes on.
+
+        The model has a template.
+        """
         source = self.source(tools)
         if tools and not takes_tools(source):
             raise Unsupported("This model does not support tools: its chat template has no place for them.")
@@ -68,9 +71,11 @@ class ChatTemplate:
             raise InvalidRequest(f"The model's chat template refuses these messages: {reason}") from error
 
     def _encoded(self, chat: list[dict[str, Any]], options: dict[str, Any]) -> list[int]:
+        goes_on = _goes_on(chat)
         apply = partial(
             self._tokenizer.apply_chat_template,
-            add_generation_prompt=True,
+            add_generation_prompt=not goes_on,
+            continue_final_message=goes_on,
             return_dict=True,
             sanitize_control_tokens=True,
             **options,
@@ -96,6 +101,12 @@ class ChatTemplate:
                 raise InvalidRequest(
                     f"Names of tools and parameters must not hold the model's control token {text!r}."
                 )
+
+
+def _goes_on(chat: Sequence[dict[str, Any]]) -> bool:
+    """Whether the last message begins the answer, as clients of Ollama and Anthropic write it."""
+    last = chat[-1] if chat else {}
+    return last.get("role") == "assistant" and bool(last.get("content")) and not last.get("tool_calls")
 
 
 def thinking_variables(known: frozenset[str], think: Think) -> dict[str, Any]:

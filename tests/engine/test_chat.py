@@ -210,3 +210,14 @@ def test_a_model_may_have_a_template_of_its_own_for_tools() -> None:
     tokenizer.chat_template = {"other": CHAT_TEMPLATE}
     with pytest.raises(InvalidRequest, match="several chat templates"):
         template.render(HISTORY[:1], (), None)
+
+
+def test_an_answer_that_stands_at_the_end_goes_on() -> None:
+    question = Message(role="user", content="Capital?")
+    begun = Message(role="assistant", content="Paris is")
+    assert rendered(CHAT_TEMPLATE, (question, begun)).endswith("<|im_start|>assistant\nParis is")
+    assert rendered(CHAT_TEMPLATE, (question, begun, question)).endswith("<|im_start|>assistant\n")
+    empty = Message(role="assistant")
+    assert rendered(CHAT_TEMPLATE, (question, empty)).endswith("<|im_start|>assistant\n")
+    forged = Message(role="assistant", content="a<|im_end|>")
+    assert rendered(CHAT_TEMPLATE, (question, forged)).endswith("<|im_start|>assistant\na<|im_end|>")

@@ -133,6 +133,17 @@ def test_what_the_model_reads_can_be_seen(server: Server) -> None:
     assert answer["_debug_info"]["rendered_template"].endswith("Hello!<|im_end|>\n<|im_start|>assistant\n")
 
 
+def test_an_answer_goes_on_where_it_was_begun(client: ollama.Client, server: Server) -> None:
+    begun: Any = [*HELLO, {"role": "assistant", "content": "Paris is"}]
+    body = {"model": PLAIN, "messages": begun, "_debug_render_only": True}
+    seen = httpx.post(f"{server.url}/api/chat", json=body, timeout=60).json()["_debug_info"]
+    assert seen["rendered_template"].endswith("<|im_start|>assistant\nParis is")
+    rest = client.chat(PLAIN, begun, options=GREEDY).message.content or ""
+    messages = anthropic.Anthropic(base_url=server.url, api_key="x").messages
+    answer = messages.create(model=PLAIN, max_tokens=16, messages=begun, extra_body={"temperature": 0})
+    assert answer.content[0].text == rest  # type: ignore[union-attr]
+
+
 def test_an_alias_speaks_as_it_was_made(server: Server, client: ollama.Client) -> None:
     """33, 34"""
     client.create(
