@@ -284,3 +284,13 @@ def test_deleting_an_alias_leaves_its_model_and_an_alias_holds_its_model(server:
 )
 def test_a_delete_that_cannot_be_is_refused(server: Server, body: bytes, status: int, error: str) -> None:
     assert ask(server, "DELETE", "/api/delete", body) == (status, json.dumps({"error": error}).encode())
+
+
+def test_what_an_alias_is_made_from_is_pulled(client: ollama.Client, name: str) -> None:
+    frames = [frame.status for frame in client.create("made", from_=name, system="Be brief.", stream=True)]
+    assert frames[0] == "pulling manifest"
+    assert [frame for frame in frames if frame == "success"] == ["success"]
+    assert frames[-1] == "success"
+    assert {"made:latest", f"{name}:latest"} <= models(client)
+    with pytest.raises(ollama.ResponseError, match="model 'nope' not found"):
+        client.create("made", from_="nope")
