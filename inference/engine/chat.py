@@ -6,6 +6,7 @@ speak in another's role. What the template refuses is the request's mistake, in 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -71,7 +72,13 @@ class ChatTemplate:
             raise InvalidRequest(f"The model's chat template refuses these messages: {reason}") from error
 
     def _encoded(self, chat: list[dict[str, Any]], options: dict[str, Any]) -> list[int]:
-        goes_on = _goes_on(chat)
+        if _goes_on(chat):
+            # Where the template changes what was said, its end cannot be found: then a new answer begins.
+            with contextlib.suppress(ValueError):
+                return self._applied(chat, options, goes_on=True)
+        return self._applied(chat, options, goes_on=False)
+
+    def _applied(self, chat: list[dict[str, Any]], options: dict[str, Any], *, goes_on: bool) -> list[int]:
         apply = partial(
             self._tokenizer.apply_chat_template,
             add_generation_prompt=not goes_on,

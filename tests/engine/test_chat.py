@@ -219,5 +219,7 @@ def test_an_answer_that_stands_at_the_end_goes_on() -> None:
     assert rendered(CHAT_TEMPLATE, (question, begun, question)).endswith("<|im_start|>assistant\n")
     empty = Message(role="assistant")
     assert rendered(CHAT_TEMPLATE, (question, empty)).endswith("<|im_start|>assistant\n")
+    loud = CHAT_TEMPLATE.replace("message['content']", "message['content'] | upper")
+    assert rendered(loud, (question, begun)).endswith("PARIS IS<|im_end|>\n<|im_start|>assistant\n")
     forged = Message(role="assistant", content="a<|im_end|>")
     assert rendered(CHAT_TEMPLATE, (question, forged)).endswith("<|im_start|>assistant\na<|im_end|>")

@@ -19,7 +19,7 @@ from hugweb.api.ollama.requests import parse
 from hugweb.api.options import parse_options
 from hugweb.api.responses import json_response
 from hugweb.api.vectors import vectors_read
-from inference.errors import InvalidRequest, ModelNotFound
+from inference.errors import InvalidRequest, ModelNotFound, Unsupported
 from inference.protocol import Embed, Embedded, Load
 
 
@@ -85,11 +85,14 @@ def _texts(given: Any) -> tuple[str, ...]:
 
 
 async def _resolve(name: str) -> Target:
-    """The target of ``name``; the error's words are those of Ollama's embedding endpoints."""
+    """The target of ``name``, which embeds; the error's words are those of Ollama's embedding endpoints."""
     try:
-        return await sync_to_async(alias_resolve)(name)
+        target = await sync_to_async(alias_resolve)(name)
     except ModelNotFound as error:
         raise ModelNotFound(f'model "{name}" not found, try pulling it first') from error
+    if "embedding" not in target.record.capabilities:
+        raise Unsupported(f'"{target.model.name}" does not support embeddings')
+    return target
 
 
 def _embed_request(

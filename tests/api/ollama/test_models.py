@@ -90,6 +90,8 @@ def test_nothing_to_embed_loads(stage: Stage, client: ollama.Client, given: Any)
         ("embed", {"model": "nope", "input": 1}, 400, "invalid input type"),
         ("embed", {"model": MODEL, "input": ["x", 1]}, 400, "invalid input type"),
         ("embed", {"model": MODEL, "input": {"a": 1}}, 400, "invalid input type"),
+        ("embed", {"model": MODEL, "input": "x"}, 400, f'"{MODEL}" does not support embeddings'),
+        ("embeddings", {"model": MODEL}, 400, f'"{MODEL}" does not support embeddings'),
         ("embeddings", {}, 400, "model is required"),
         ("embeddings", {"model": "nope"}, 404, 'model "nope" not found, try pulling it first'),
         ("show", {}, 400, "model is required"),
@@ -119,10 +121,10 @@ def test_errors_word_for_word(stage: Stage, path: str, body: Any, status: int, e
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("embed", {"model": MODEL, "input": ["x"] * 2049}),
-        ("embed", {"model": MODEL, "input": "x", "dimensions": -1}),
-        ("embed", {"model": MODEL, "input": "x", "options": {"top_k": "many"}}),
-        ("embed", {"model": MODEL, "input": "x", "keep_alive": "10"}),
+        ("embed", {"model": "test/embedder", "input": ["x"] * 2049}),
+        ("embed", {"model": "test/embedder", "input": "x", "dimensions": -1}),
+        ("embed", {"model": "test/embedder", "input": "x", "options": {"top_k": "many"}}),
+        ("embed", {"model": "test/embedder", "input": "x", "keep_alive": "10"}),
         ("create", {"model": "x", "from": MODEL, "template": "{{ .Prompt }}"}),
         ("create", {"model": "x", "from": MODEL, "adapters": {"a.gguf": "sha256:0"}}),
         ("create", {"model": "x", "from": MODEL, "quantize": "q2_K"}),
