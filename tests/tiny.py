@@ -7,7 +7,14 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content']"
@@ -76,5 +83,28 @@ def make_tiny_llama(
     # The likeliest of hundreds of random logits is never 0, so it never says a control token.
     model.lm_head.weight.data[tokenizer.all_special_ids] = 0.0
     model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_tiny_bert(folder: Path, *, labels: int = 0, seed: int = 0) -> Path:
+    """A BERT of two layers; with ``labels``, one that classifies."""
+    torch.manual_seed(seed)
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_special_tokens({"cls_token": "<|im_start|>", "sep_token": "<|im_end|>"})
+    tokenizer.model_max_length = 64
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.5,
+        **({"num_labels": labels} if labels else {}),
+    )
+    model = BertForSequenceClassification(config) if labels else BertModel(config)
+    model.to(torch.float32).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

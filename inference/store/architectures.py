@@ -10,10 +10,22 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from inference.store.auto_classes import CAUSAL, CONFIGS, IMAGE_TEXT, model_types, transformers_version
+from inference.store.auto_classes import (
+    CAUSAL,
+    CONFIGS,
+    ENCODERS,
+    IMAGE_TEXT,
+    MASKED,
+    model_types,
+    transformers_version,
+)
 from inference.store.errors import ModelRefused
 
 TEXT_CLASSES = ("ForCausalLM", "LMHeadModel")
+ENCODER_CLASSES = ("Model", "ForMaskedLM")
+RANKING_CLASSES = ("ForSequenceClassification",)
+# Tables of models that read text.
+READERS = (MASKED, ENCODERS, CAUSAL)
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,8 @@ class Kind:
 
 TEXT = Kind("text generation", ("completion",), runs=True)
 VISION = Kind("vision", ("completion", "vision"))
-EMBEDDING = Kind("embedding", ("embedding",))
+EMBEDDING = Kind("embedding", ("embedding",), runs=True)
+RERANKING = Kind("reranking", ("rerank",), runs=True)
 OTHER = Kind("unknown")
 
 
@@ -50,17 +63,27 @@ def model_type_read(config: dict[str, Any]) -> str:
 
 def kind_detect(config: dict[str, Any], files: Collection[str]) -> Kind:
     """The kind of the model with this configuration and these files."""
-    model_type = config["model_type"]
-    # First, since an embedding model may carry the architecture of the text model it was made from.
+    model_type, classes = config["model_type"], config.get("architectures")
+    if _ends(classes, RANKING_CLASSES):
+        return RERANKING if _labels(config) == 1 else OTHER
+    # Early, since an embedding model may carry the architecture of the text model it was made from.
     if "modules.json" in files:
         return EMBEDDING
     if model_type in model_types(IMAGE_TEXT) and "vision_config" in config:
         return VISION
-    if model_type in model_types(CAUSAL) and _is_text_class(config.get("architectures")):
+    # bert and its like are in the causal table too, but their weights are seldom of that class.
+    if model_type in model_types(CAUSAL) and _ends(classes, TEXT_CLASSES):
         return TEXT
+    if _ends(classes, ENCODER_CLASSES) and any(model_type in model_types(table) for table in READERS):
+        return EMBEDDING
     return OTHER
 
 
-def _is_text_class(architectures: object) -> bool:
-    # bert and its like are in the causal table too, but their weights are seldom of that class.
-    return isinstance(architectures, list) and any(str(name).endswith(TEXT_CLASSES) for name in architectures)
+def _ends(classes: object, endings: tuple[str, ...]) -> bool:
+    return isinstance(classes, list) and bool(classes) and str(classes[0]).endswith(endings)
+
+
+def _labels(config: dict[str, Any]) -> int:
+    """How many classes a classifier knows; a reranker has one, its score."""
+    labels = config.get("id2label")
+    return len(labels) if isinstance(labels, dict) else 2

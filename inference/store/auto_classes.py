@@ -17,6 +17,9 @@ from pathlib import Path
 CONFIGS = "CONFIG_MAPPING_NAMES"
 CAUSAL = "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES"
 IMAGE_TEXT = "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES"
+MASKED = "MODEL_FOR_MASKED_LM_MAPPING_NAMES"
+ENCODERS = "MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES"
+TABLES = frozenset({CONFIGS, CAUSAL, IMAGE_TEXT, MASKED, ENCODERS})
 
 
 def model_types(table: str) -> frozenset[str]:
@@ -34,7 +37,7 @@ def _tables() -> dict[str, frozenset[str]]:
     for path in sorted(_auto_folder().glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name, value = _filled(node)
-            if value is not None and name in {CONFIGS, CAUSAL, IMAGE_TEXT}:
+            if value is not None and name in TABLES:
                 found[name].update(_keys(value))
     return {name: frozenset(keys) for name, keys in found.items()}
 

@@ -1,11 +1,18 @@
+"""What tests of the engine share: an engine without its socket, and the compiled kernels."""
+
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from inference.engine.config import EngineConfig
+from inference.engine.core import Engine
+from inference.engine.handlers import load_handler
 from inference.engine.kernels.build import kernels_build
 from inference.engine.kernels.library import Kernels
+from inference.engine.residents import Residents
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +20,17 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
     library = kernels_build(tmp_path_factory.mktemp("kernels"))
     assert isinstance(library, Path), "a C compiler is needed for these tests"
     return Kernels(library)
+
+
+@pytest.fixture
+def config(models_root: Path) -> EngineConfig:
+    return EngineConfig(
+        address="", model_roots=(str(models_root),), cache="", precision="float32", device="cpu"
+    )
+
+
+@pytest.fixture
+async def engine(config: EngineConfig) -> AsyncIterator[Engine]:
+    engine = Engine(Residents(load_handler, config), config)
+    yield engine
+    await engine.close()

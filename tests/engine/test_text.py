@@ -296,6 +296,6 @@ async def test_a_folder_outside_of_the_roots_is_refused(engine: Engine, tmp_path
 async def test_a_kind_nobody_runs_is_said(engine: Engine, models_root: Path) -> None:
     folder = models_root / "odd"
     folder.mkdir()
-    (folder / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"]}')
-    with pytest.raises(Unsupported, match="bert"):
+    (folder / "config.json").write_text('{"model_type": "vit", "architectures": ["ViTModel"]}')
+    with pytest.raises(Unsupported, match="vit"):
         await answer(engine, chat(folder, "Hello!"))

@@ -21,20 +21,29 @@ logger = logging.getLogger(__name__)
 
 HANDLERS = {
     "text": "inference.engine.handlers.text",
+    "embedding": "inference.engine.handlers.embedding",
+    "reranking": "inference.engine.handlers.reranking",
 }
 # transformers imports itself piece by piece; the first model of any kind needs most of them.
 LIBRARIES = (HANDLERS["text"], "transformers.models.llama.modeling_llama")
 _importing = threading.Lock()
+TEXT_CLASSES = ("ForCausalLM", "LMHeadModel")
+ENCODER_CLASSES = ("Model", "ForMaskedLM", "EncoderModel")
 
 
 def detect_task(folder: Path, config: dict[str, Any]) -> str | None:
     """The task of a model from its files; ``None`` for a kind that no handler runs."""
+    architectures = config.get("architectures")
+    architecture = str(architectures[0]) if isinstance(architectures, list) and architectures else ""
+    if architecture.endswith("ForSequenceClassification"):
+        return "reranking" if len(config.get("id2label") or ()) == 1 else None
     # An embedding model in sentence-transformers' layout may carry a text model's architecture.
     if (folder / "modules.json").exists():
-        return None
-    architectures = config.get("architectures") or []
-    if any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in architectures):
+        return "embedding"
+    if architecture.endswith(TEXT_CLASSES):
         return "text"
+    if architecture.endswith(ENCODER_CLASSES) and config.get("model_type") in _encoders():
+        return "embedding"
     return None
 
 
@@ -78,6 +87,17 @@ def import_libraries() -> None:
             gc.freeze()
         finally:
             gc.enable()
+
+
+def _encoders() -> frozenset[str]:
+    """The types of models that read text and nothing else, for those that do not say what they are for."""
+    from transformers.models.auto import modeling_auto
+
+    return frozenset(
+        modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES.keys()
+        | modeling_auto.MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES.keys()
+        | modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.keys()
+    )
 
 
 def _allowed_folder(model: ModelRef, config: EngineConfig) -> Path:

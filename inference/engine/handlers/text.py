@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -29,6 +28,7 @@ from inference.engine.kernels.making import KERNELS
 from inference.engine.rows import RowBuilder
 from inference.engine.sampler import BatchSampler
 from inference.engine.scheduler import Scheduler
+from inference.engine.weights import count_parameters
 from inference.errors import Unsupported
 from inference.protocol import (
     Detokenize,
@@ -50,7 +50,7 @@ transformers_logging.disable_progress_bar()
 
 def load(folder: Path, quantization: Quantization, config: EngineConfig) -> TextHandler:
     """The handler of the model in ``folder``. Blocks for as long as reading the weights takes."""
-    device = choose_device(config.device, _count_parameters(folder))
+    device = choose_device(config.device, count_parameters(folder))
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     model = AutoModelForCausalLM.from_pretrained(
         folder,
@@ -136,20 +136,3 @@ class TextHandler(ModelHandler):
         gc.collect()
         if self.device == "cuda":
             torch.cuda.empty_cache()
-
-
-def _count_parameters(folder: Path) -> int:
-    """Parameters of all weights in ``folder``, from the files' headers."""
-    total = 0
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, framework="pt") as weights:
-            for name in weights.keys():  # noqa: SIM118 - not a dict
-                total += _product(weights.get_slice(name).get_shape())
-    return total
-
-
-def _product(shape: list[int]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size

@@ -5,19 +5,26 @@ import sys
 
 import pytest
 
-from inference.store.architectures import EMBEDDING, OTHER, TEXT, VISION, Kind, kind_detect, model_type_read
-from inference.store.auto_classes import CAUSAL, CONFIGS, IMAGE_TEXT, model_types
+from inference.store.architectures import (
+    EMBEDDING,
+    OTHER,
+    RERANKING,
+    TEXT,
+    VISION,
+    Kind,
+    kind_detect,
+    model_type_read,
+)
+from inference.store.auto_classes import CONFIGS, TABLES, model_types
 from inference.store.errors import ModelRefused
 from tests.inference.store.builders import ROOT
 
 
-@pytest.mark.parametrize(
-    ("table", "module"),
-    [(CONFIGS, "configuration_auto"), (CAUSAL, "modeling_auto"), (IMAGE_TEXT, "modeling_auto")],
-)
-def test_the_tables_are_those_of_the_installed_transformers(table: str, module: str) -> None:
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_the_tables_are_those_of_the_installed_transformers(table: str) -> None:
     import importlib
 
+    module = "configuration_auto" if table == CONFIGS else "modeling_auto"
     theirs = getattr(importlib.import_module(f"transformers.models.auto.{module}"), table)
     assert model_types(table) == set(theirs)
 
@@ -46,7 +53,19 @@ def test_reading_the_tables_imports_neither_transformers_nor_torch() -> None:
             (),
             VISION,
         ),
-        ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, (), OTHER),
+        ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, (), EMBEDDING),
+        ({"model_type": "bert", "architectures": ["BertModel"]}, (), EMBEDDING),
+        ({"model_type": "vit", "architectures": ["ViTModel"]}, (), OTHER),
+        ({"model_type": "bert", "architectures": ["BertForSequenceClassification"]}, (), OTHER),
+        (
+            {
+                "model_type": "bert",
+                "architectures": ["BertForSequenceClassification"],
+                "id2label": {"0": "LABEL_0"},
+            },
+            (),
+            RERANKING,
+        ),
         ({"model_type": "llama"}, (), OTHER),
         ({"model_type": "llama", "architectures": "LlamaForCausalLM"}, (), OTHER),
         ({"model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"]}, (), OTHER),
@@ -56,8 +75,9 @@ def test_kinds(config: dict, files: tuple[str, ...], kind: Kind) -> None:
     assert kind_detect(config, files) == kind
 
 
-def test_only_text_models_run_so_far() -> None:
-    assert [kind.label for kind in (TEXT, VISION, EMBEDDING, OTHER) if kind.runs] == ["text generation"]
+def test_kinds_that_run() -> None:
+    kinds = (TEXT, VISION, EMBEDDING, RERANKING, OTHER)
+    assert {kind for kind in kinds if kind.runs} == {TEXT, EMBEDDING, RERANKING}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""What the handlers of encoders share: texts are tokenized in a thread, read in the batch, handed on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from inference.engine.config import EngineConfig
+from inference.engine.encoder import Encoder
+from inference.engine.encoder_batch import EncoderBatch, Encoding, Job
+from inference.engine.handlers.base import ModelHandler
+from inference.errors import Unsupported
+from inference.protocol import Done, Embed, Event, Events, Rerank, Timings, Usage, Work
+
+# Texts tokenized at a time: a cancel is noticed in between.
+SLICE = 64
+
+Asked = TypeVar("Asked", Embed, Rerank)
+
+
+class EncodingHandler(ModelHandler, Generic[Asked]):
+    """Answers requests of one type, each with one event made of the results of its texts."""
+
+    answers: type[Asked]
+    refusal: str
+
+    def __init__(self, encoder: Encoder, config: EngineConfig) -> None:
+        self._encoder = encoder
+        self._batch = EncoderBatch(self._results, max_queue=config.max_queue)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokens")
+        self.device = encoder.device
+        self.size = encoder.size
+        self.context_length = encoder.longest
+
+    @abstractmethod
+    def _texts(self, request: Asked) -> Sequence[str]:
+        """The texts of ``request``."""
+
+    @abstractmethod
+    def _tokenize(self, request: Asked, texts: Sequence[str]) -> list[Encoding]:
+        """The tokens of some of its texts; called in a thread."""
+
+    @abstractmethod
+    def _results(self, texts: Sequence[Encoding]) -> Sequence[Any]:
+        """A result for each text, in one pass; called in another thread."""
+
+    @abstractmethod
+    def _event(self, request: Asked, results: Sequence[Any]) -> Event:
+        """The answer to ``request``."""
+
+    @property
+    def steps(self) -> int:
+        return self._batch.steps
+
+    async def run(self, request: Work) -> Events:
+        if not isinstance(request, self.answers):
+            raise Unsupported(self.refusal)
+        started = time.perf_counter_ns()
+        job = Job(await self._tokenized(request))
+        async with contextlib.aclosing(self._batch.run(job)) as events:
+            async for event in events:
+                yield event
+        yield self._event(request, job.results)
+        took = time.perf_counter_ns() - started
+        yield Done(reason="stop", usage=Usage(prompt=job.tokens), timings=Timings(prompt=took))
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True)
+        self._batch.close()
+        del self._batch, self._encoder
+        gc.collect()
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
+
+    async def _tokenized(self, request: Asked) -> list[Encoding]:
+        loop = asyncio.get_running_loop()
+        texts = self._texts(request)
+        tokens: list[Encoding] = []
+        for start in range(0, len(texts), SLICE):
+            some = texts[start : start + SLICE]
+            tokens += await loop.run_in_executor(self._thread, self._tokenize, request, some)
+        return tokens
