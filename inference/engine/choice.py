@@ -63,7 +63,7 @@ def choose_forward(
     for make in _candidates(model, quantization, kernels):
         forward = _tried(make, model, texts, expected, TOLERANCES[quantization])
         if forward:
-            _allocate(forward, model.device.type, wanted, longest)
+            allocate(forward, model.device.type, wanted, longest)
             return forward
     if quantization != "none":
         raise Unsupported(
@@ -114,7 +114,7 @@ def _distance(forward: Batched, texts: Texts, expected: Tensor) -> float:
     return float(((logits.float() - expected).norm(dim=1) / spread).max())
 
 
-def _allocate(forward: Batched, device: str, wanted: int, longest: int) -> None:
+def allocate(forward: Batched, device: str, wanted: int, longest: int) -> None:
     forward.allocate(
         *fit(
             bytes_per_token=forward.bytes_per_token,

@@ -77,7 +77,9 @@ class LeanForward:
                 rotary=self._rotary,
             )
 
-    def read(self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False) -> Tensor:
+    def read(
+        self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False, media: None = None
+    ) -> Tensor:
         """Logits after the last of ``tokens``, read at ``start`` of ``slot``: ``[1, vocabulary]``; after
         ``every`` one of them: ``[tokens, vocabulary]``."""
         positions = torch.arange(start, start + len(tokens), device=self._device)[None]

@@ -60,7 +60,9 @@ class ModuleForward:
         """Memory that a token of one slot takes; known once a token has been read."""
         return self._cache.bytes_per_token
 
-    def read(self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False) -> Tensor:
+    def read(
+        self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False, media: None = None
+    ) -> Tensor:
         """Logits after the last of ``tokens``, read at ``start`` of ``slot``: ``[1, vocabulary]``; after
         ``every`` one of them: ``[tokens, vocabulary]``."""
         positions = torch.arange(start, start + len(tokens))[None]

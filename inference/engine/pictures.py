@@ -94,6 +94,6 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
         return picture
     values = numpy.nan_to_num(numpy.asarray(picture, dtype=numpy.float64))
     top = 65535.0 if picture.mode.startswith("I") and values.max() > 255 else 255.0
-    if picture.mode == "F" and 0 <= values.min() and values.max() <= 1:
+    if picture.mode == "F" and values.min() >= 0 and values.max() <= 1:
         top = 1.0
     return Image.fromarray((values / top * 255).round().clip(0, 255).astype(numpy.uint8))

@@ -30,7 +30,9 @@ class PlainForward:
         self._model = model
         self._state: dict[str, Any] = {}
 
-    def read(self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False) -> Tensor:
+    def read(
+        self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False, media: None = None
+    ) -> Tensor:
         """Logits after the last of ``tokens``, which follow what was read: ``[1, vocabulary]``; after
         ``every`` one of them: ``[tokens, vocabulary]``."""
         if start == 0:

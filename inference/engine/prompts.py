@@ -31,10 +31,12 @@ class PromptBuilder:
     def __init__(self, tokenizer: Any, vocabulary: int) -> None:
         self._tokenizer = tokenizer
         self._template = ChatTemplate(tokenizer)
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
 
     def build(self, request: Generate, context: int) -> list[int]:
         """Token ids of the prompt, fewer than ``context``; ``ContextOverflow`` if that cannot be."""
+        if any(message.images or message.audios for message in request.messages):
+            raise Unsupported(f'"{request.model.name}" reads text only. Choose a model that sees, or hears.')
         before = self._checked(request.context)
         room = context - len(before)
         if request.prompt is not None and request.suffix:
@@ -48,7 +50,7 @@ class PromptBuilder:
         return "" if request.prompt is not None else self._template.source(shown_tools(request))
 
     def _checked(self, context: Sequence[int]) -> list[int]:
-        if any(not 0 <= token < self._vocabulary for token in context):
+        if any(not 0 <= token < self.vocabulary for token in context):
             raise InvalidRequest("The context holds tokens that this model does not have.")
         return list(context)
 

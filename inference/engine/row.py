@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
@@ -30,6 +30,28 @@ class Grammar(Protocol):
 
     def accept(self, token: int) -> None:
         """``token`` follows."""
+
+
+class Media(Protocol):
+    """What a prompt holds besides text: pictures and sounds, which stand in the place of some tokens."""
+
+    @property
+    def keys(self) -> Sequence[int]:
+        """The prompt's tokens as slots remember them: those of pictures say which."""
+
+    def cut_after(self, place: int) -> int:
+        """The first place from ``place`` on where the prompt can be read in two pieces."""
+
+    def cut_before(self, place: int) -> int:
+        """The last such place up to ``place``."""
+
+
+class Prompt(list[int]):
+    """The token ids of a prompt to a model that sees, and what some of them stand for, if any do."""
+
+    def __init__(self, tokens: Iterable[int], media: Media | None = None) -> None:
+        super().__init__(tokens)
+        self.media = media
 
 
 class Stage(IntEnum):
@@ -82,6 +104,7 @@ class Row:
         self.random = _random(self.options.seed, self.sample)
         self.tokens = [*self.prompt]
         """Prompt and answer, all of them."""
+        self.media = self.prompt.media if isinstance(self.prompt, Prompt) else None
         self.seen = [*self.prompt]
         """What the model sees: the first ``read`` tokens of it are in the row's slot."""
         self.generated = 0
@@ -109,7 +132,13 @@ class Row:
 
     @property
     def decodes(self) -> bool:
-        """Whether one token is left to read: it takes one pass together with those of other rows."""
+        """Whether one token is left to read: it takes one pass together with those of other rows.
+
+        Not at the end of a prompt to a model that sees: what slots hold does not tell such a model where
+        its positions go on.
+        """
+        if self.stage is Stage.READING and isinstance(self.prompt, Prompt):
+            return False
         return self.unread == 1 and self.read > 0 and not self.scores_prompt
 
     @property
@@ -118,13 +147,19 @@ class Row:
         return self.stage is Stage.READING and not self.decodes
 
     def chunk(self, most: int) -> list[int]:
-        """The next tokens to read, at most so many.
+        """The next tokens to read: at most so many, unless a picture would be cut in two.
 
         A sample leaves the last of its prompt to the decoding pass, even where it finds nothing to copy: so
         that rounding is the same, and with it the text, whether it waited for a slot or not.
         """
         last = len(self.seen) - 1 if self.leader and self.first is None else len(self.seen)
-        return self.seen[self.read : min(self.read + most, max(last, self.read + 1))]
+        end = min(self.read + most, max(last, self.read + 1))
+        return self.seen[self.read : self.media.cut_after(end) if self.media else end]
+
+    def held(self, count: int) -> Sequence[int]:
+        """The next ``count`` tokens as a slot remembers them."""
+        source = self.media.keys if self.media and self.read < len(self.prompt) else self.seen
+        return source[self.read : self.read + count]
 
     def begin(self, reused: int) -> None:
         """Start reading, ``reused`` tokens of the prompt being read already."""

@@ -18,7 +18,7 @@ from inference.engine.answers.style import AnswerStyle
 from inference.engine.grammar import Grammar, GrammarBuilder
 from inference.engine.logprobs import LogprobReport, Spelling
 from inference.engine.prompts import PromptBuilder, count_kept
-from inference.engine.row import Row
+from inference.engine.row import Prompt, Row
 from inference.engine.samples import Deliver, sampled
 from inference.errors import InvalidRequest, TooLarge
 from inference.protocol import (
@@ -83,14 +83,15 @@ class RowBuilder:
     """Builds the rows of requests to one model with contexts of up to ``context`` tokens."""
 
     def __init__(
-        self, tokenizer: Any, generation: GenerationConfig, *, vocabulary: int, context: int
+        self, prompts: PromptBuilder, tokenizer: Any, generation: GenerationConfig, context: int
     ) -> None:
+        vocabulary = prompts.vocabulary
         self._tokenizer = tokenizer
         self._vocabulary = vocabulary
         self._context = context
         self._ends = _end_tokens(generation, tokenizer)
         self._defaults = _model_defaults(generation).over(DEFAULTS)
-        self._prompts = PromptBuilder(tokenizer, vocabulary)
+        self._prompts = prompts
         self._grammars = GrammarBuilder(tokenizer, vocabulary, self._ends)
         self._spelling = Spelling(tokenizer, vocabulary)
         self._style = lru_cache(MOST_STYLES)(partial(AnswerStyle, tokenizer))
@@ -102,7 +103,9 @@ class RowBuilder:
         prompt = self._prompts.build(replace(request, options=options), context)
         rules = self._style(self._prompts.template(request)).rules(request, prompt)
         grammars = [self._grammars.build(rules.shape) for _ in range(request.samples)]
-        room = MOST_CONTEXTS * context if request.shift else context - len(prompt)
+        # What is forgotten must be text: a picture cannot be read again from its tokens.
+        shift = request.shift and not (isinstance(prompt, Prompt) and prompt.media)
+        room = MOST_CONTEXTS * context if shift else context - len(prompt)
         limit = _limit(options.num_predict, room)
         common: dict[str, Any] = {
             "prompt": prompt,
@@ -113,7 +116,7 @@ class RowBuilder:
             "owner": request.owner,
             "report": self._report(request),
             "echo": request.echo,
-            "context": context if request.shift else None,
+            "context": context if shift else None,
             "keep": count_kept(prompt, options.num_keep or 0, context, self._tokenizer.bos_token_id),
         }
 

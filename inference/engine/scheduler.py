@@ -51,12 +51,16 @@ class Forward(Protocol[Made]):
     """The model's forward passes over slots of keys and values."""
 
     slots: int
+    context: int
+    """Tokens that each slot has room for."""
     rewinds: bool
     """Whether a slot can go back to an earlier token and go on from there."""
 
-    def read(self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False) -> Made:
+    def read(
+        self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False, media: Any = None
+    ) -> Made:
         """Read ``tokens`` at ``start`` of ``slot``; the logits after the last, ``[1, vocabulary]``, or after
-        ``every`` one, ``[tokens, vocabulary]``."""
+        ``every`` one, ``[tokens, vocabulary]``. ``media`` is what the prompt holds besides text."""
 
     def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Made:
         """One token for each of ``slots``, in rising order; the logits: ``[rows, vocabulary]``."""
@@ -171,7 +175,8 @@ class Scheduler(Generic[Logits]):
         if slot.owner != row.owner or row.scores_prompt:
             return 0
         most = min(len(slot.tokens), len(row.prompt) - 1)
-        common = _common(slot.tokens, row.prompt, most)
+        common = _common(slot.tokens, row.media.keys if row.media else row.prompt, most)
+        common = row.media.cut_before(common) if row.media else common
         return common if self._forward.rewinds or common == len(slot.tokens) else 0
 
     def _read(self) -> None:
@@ -184,7 +189,7 @@ class Scheduler(Generic[Logits]):
         assert row is not None
         with self._alone(slot):
             tokens, logits = self._read_chunk(slot.index, row)
-            slot.tokens.extend(tokens)
+            slot.tokens.extend(row.held(len(tokens)))
             row.deliver(row.advance(len(tokens), self._scores_of_prompt(row, len(tokens), logits)))
             if row.stage is Stage.WRITING:
                 self._sample([slot], logits[-1:])
@@ -194,11 +199,14 @@ class Scheduler(Generic[Logits]):
         tokens = row.chunk(CHUNK)
         while True:
             try:
-                return tokens, self._forward.read(index, row.read, tokens, every=row.scores_prompt)
+                return tokens, self._forward.read(
+                    index, row.read, tokens, every=row.scores_prompt, media=row.media
+                )
             except OutOfMemory:
-                if len(tokens) // 2 < SMALLEST_CHUNK:
+                fewer = row.chunk(len(tokens) // 2)
+                if len(tokens) // 2 < SMALLEST_CHUNK or len(fewer) == len(tokens):
                     raise
-                tokens = tokens[: len(tokens) // 2]
+                tokens = fewer
 
     def _scores_of_prompt(self, row: Row, count: int, logits: Logits) -> list[Score | None]:
         """Those of the tokens that follow the next ``count`` ones, if they are wanted."""

@@ -38,7 +38,8 @@ class Kind:
 
 
 TEXT = Kind("text generation", ("completion",), runs=True)
-VISION = Kind("vision", ("completion", "vision"))
+VISION = Kind("vision", ("completion", "vision"), runs=True)
+OMNI = Kind("vision and audio", ("completion", "vision", "audio"), runs=True)
 EMBEDDING = Kind("embedding", ("embedding",), runs=True)
 RERANKING = Kind("reranking", ("rerank",), runs=True)
 OTHER = Kind("unknown")
@@ -66,6 +67,9 @@ def kind_detect(config: dict[str, Any], files: Collection[str]) -> Kind:
     model_type, classes = config["model_type"], config.get("architectures")
     if _ends(classes, RANKING_CLASSES):
         return RERANKING if _labels(config) == 1 else OTHER
+    # A model that speaks, too: the part that sees, hears and writes is what is run.
+    if "thinker_config" in config:
+        return OMNI
     # Early, since an embedding model may carry the architecture of the text model it was made from.
     if "modules.json" in files:
         return EMBEDDING

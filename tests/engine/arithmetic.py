@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from inference.engine.logprobs import Score
 from inference.engine.row import Row
@@ -44,7 +45,9 @@ class Arithmetic:
     def __post_init__(self) -> None:
         self.held = [[] for _ in range(self.slots)]
 
-    def read(self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False) -> list[int]:
+    def read(
+        self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False, media: Any = None
+    ) -> list[int]:
         assert len(tokens) <= CHUNK
         assert start <= len(self.held[slot])
         if len(tokens) > self.most_tokens:

@@ -9,10 +9,9 @@ import pytest
 
 from inference.engine.config import EngineConfig
 from inference.engine.core import Engine
-from inference.engine.handlers import load_handler
 from inference.engine.kernels.build import kernels_build
 from inference.engine.kernels.library import Kernels
-from inference.engine.residents import Residents
+from tests.engine.engines import engine_of
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +30,6 @@ def config(models_root: Path) -> EngineConfig:
 
 @pytest.fixture
 async def engine(config: EngineConfig) -> AsyncIterator[Engine]:
-    engine = Engine(Residents(load_handler, config), config)
+    engine = engine_of(config)
     yield engine
     await engine.close()

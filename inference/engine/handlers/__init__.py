@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 HANDLERS = {
     "text": "inference.engine.handlers.text",
+    "vision": "inference.engine.handlers.vision",
     "embedding": "inference.engine.handlers.embedding",
     "reranking": "inference.engine.handlers.reranking",
 }
@@ -37,6 +38,9 @@ def detect_task(folder: Path, config: dict[str, Any]) -> str | None:
     architecture = str(architectures[0]) if isinstance(architectures, list) and architectures else ""
     if architecture.endswith("ForSequenceClassification"):
         return "reranking" if len(config.get("id2label") or ()) == 1 else None
+    # The part of an Omni model that reads and writes; and whatever has a tower for pictures.
+    if "thinker_config" in config or ("vision_config" in config and config.get("model_type") in _seeing()):
+        return "vision"
     # An embedding model in sentence-transformers' layout may carry a text model's architecture.
     if (folder / "modules.json").exists():
         return "embedding"
@@ -87,6 +91,13 @@ def import_libraries() -> None:
             gc.freeze()
         finally:
             gc.enable()
+
+
+def _seeing() -> frozenset[str]:
+    """The types of models that take pictures and text, and write text."""
+    from transformers.models.auto import modeling_auto
+
+    return frozenset(modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
 
 
 def _encoders() -> frozenset[str]:

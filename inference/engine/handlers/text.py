@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -25,9 +26,10 @@ from inference.engine.config import EngineConfig
 from inference.engine.handlers.base import ModelHandler
 from inference.engine.hardware import choose_device, choose_dtype
 from inference.engine.kernels.making import KERNELS
+from inference.engine.prompts import PromptBuilder
 from inference.engine.rows import RowBuilder
 from inference.engine.sampler import BatchSampler
-from inference.engine.scheduler import Scheduler
+from inference.engine.scheduler import Forward, Scheduler
 from inference.engine.weights import count_parameters
 from inference.errors import Unsupported
 from inference.protocol import (
@@ -60,34 +62,39 @@ def load(folder: Path, quantization: Quantization, config: EngineConfig) -> Text
         trust_remote_code=False,
         use_safetensors=True,
     ).eval()
-    return TextHandler(model, tokenizer, quantization, config)
+    size = model.get_memory_footprint()
+    forward = choose_forward(
+        model,
+        trial_texts(lambda sentence: tokenizer(sentence)["input_ids"]),
+        wanted=config.num_parallel,
+        longest=longest_text(model, config),
+        quantization=quantization,
+        kernels=KERNELS.get(),
+    )
+    rows = RowBuilder(
+        PromptBuilder(tokenizer, model.config.vocab_size), tokenizer, model.generation_config, forward.context
+    )
+    return TextHandler(forward, rows, device=model.device.type, size=size, max_queue=config.max_queue)
+
+
+def longest_text(model: Any, config: EngineConfig) -> int:
+    """Tokens of context that ``model`` was made for, or fewer where ``config`` says so."""
+    longest: int = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 4096
+    return min(longest, config.context_length or longest)
 
 
 class TextHandler(ModelHandler):
-    """Runs a causal language model with its tokenizer."""
+    """Runs a model through ``forward``, on requests of which ``rows`` makes rows."""
 
-    def __init__(self, model: Any, tokenizer: Any, quantization: Quantization, config: EngineConfig) -> None:
-        self.device = model.device.type
-        self.size = model.get_memory_footprint()
-        longest = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 4096
-        longest = min(longest, config.context_length or longest)
-        texts = trial_texts(lambda sentence: tokenizer(sentence)["input_ids"])
-        forward = choose_forward(
-            model,
-            texts,
-            wanted=config.num_parallel,
-            longest=longest,
-            quantization=quantization,
-            kernels=KERNELS.get(),
-        )
+    def __init__(
+        self, forward: Forward[Tensor], rows: RowBuilder, *, device: str, size: int, max_queue: int
+    ) -> None:
+        self.device = device
+        self.size = size
         self.context_length = forward.context
         self.manner = f"{forward.manner}, {forward.slots} at once" if forward.slots > 1 else forward.manner
-        self._rows = RowBuilder(
-            tokenizer, model.generation_config, vocabulary=model.config.vocab_size, context=forward.context
-        )
-        self._batch = Batch(
-            Scheduler(forward, BatchSampler()), places=forward.slots, max_queue=config.max_queue
-        )
+        self._rows = rows
+        self._batch = Batch(Scheduler(forward, BatchSampler()), places=forward.slots, max_queue=max_queue)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompt")
 
     @property

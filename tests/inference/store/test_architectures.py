@@ -7,6 +7,7 @@ import pytest
 
 from inference.store.architectures import (
     EMBEDDING,
+    OMNI,
     OTHER,
     RERANKING,
     TEXT,
@@ -55,6 +56,11 @@ def test_reading_the_tables_imports_neither_transformers_nor_torch() -> None:
         ),
         ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, (), EMBEDDING),
         ({"model_type": "bert", "architectures": ["BertModel"]}, (), EMBEDDING),
+        (
+            {"model_type": "qwen2_5_omni", "architectures": ["Qwen2_5OmniModel"], "thinker_config": {}},
+            (),
+            OMNI,
+        ),
         ({"model_type": "vit", "architectures": ["ViTModel"]}, (), OTHER),
         ({"model_type": "bert", "architectures": ["BertForSequenceClassification"]}, (), OTHER),
         (
@@ -76,8 +82,8 @@ def test_kinds(config: dict, files: tuple[str, ...], kind: Kind) -> None:
 
 
 def test_kinds_that_run() -> None:
-    kinds = (TEXT, VISION, EMBEDDING, RERANKING, OTHER)
-    assert {kind for kind in kinds if kind.runs} == {TEXT, EMBEDDING, RERANKING}
+    kinds = {TEXT, VISION, OMNI, EMBEDDING, RERANKING, OTHER}
+    assert {kind for kind in kinds if not kind.runs} == {OTHER}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+"""Models that see: chat with pictures, and with sounds where the model hears.
+
+Prompts with pictures are read from the embeddings that the model makes of them; then their answers
+are batched with everyone else's, see ``inference.engine.media`` and ``vision_forward``. Of a model
+that also speaks (Qwen's Omni), only the part that reads and writes is loaded.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+from transformers import AutoConfig, AutoModelForImageTextToText
+
+from inference.engine.config import EngineConfig
+from inference.engine.handlers.text import TextHandler, longest_text
+from inference.engine.hardware import choose_device, choose_dtype
+from inference.engine.processors import load_processor
+from inference.engine.rows import RowBuilder
+from inference.engine.vision_choice import choose_vision
+from inference.engine.vision_prompts import ChatProcessor, Processed, VisionPromptBuilder
+from inference.engine.weights import count_parameters
+from inference.errors import Unsupported
+from inference.protocol import Message, Quantization
+
+# Two prompts to try a model with, of different length and with pictures of different shape.
+TRIALS = (("What is in this picture?", (64, 48)), ("Describe it in a few words, please.", (40, 72)))
+
+
+def load(folder: Path, quantization: Quantization, config: EngineConfig) -> TextHandler:
+    """The handler of the model in ``folder``. Blocks for as long as reading the weights takes."""
+    if quantization != "none":
+        raise Unsupported(f"Models that see cannot be loaded in {quantization} yet. Load it as it is.")
+    device = choose_device(config.device, count_parameters(folder))
+    whole = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    model = AutoModelForImageTextToText.from_pretrained(
+        folder,
+        config=getattr(whole, "thinker_config", whole),
+        dtype=choose_dtype(config.precision, device),
+        device_map={"": device},
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+    ).eval()
+    size = model.get_memory_footprint()
+    chats = ChatProcessor(load_processor(folder))
+    forward, perceive = choose_vision(
+        model,
+        [_trial(chats, text, shape) for text, shape in TRIALS],
+        wanted=config.num_parallel,
+        longest=longest_text(model, config),
+    )
+    prompts = VisionPromptBuilder(chats, model.config.get_text_config().vocab_size, perceive)
+    rows = RowBuilder(prompts, chats.tokenizer, model.generation_config, forward.context)
+    return TextHandler(forward, rows, device=model.device.type, size=size, max_queue=config.max_queue)
+
+
+def _trial(chats: ChatProcessor, text: str, shape: tuple[int, int]) -> Processed:
+    picture = io.BytesIO()
+    Image.effect_noise(shape, 80).save(picture, "PNG")
+    message = Message(role="user", content=text, images=(picture.getvalue(),))
+    return chats.process((message,), (), None)

@@ -1,0 +1,190 @@
+"""Forward passes of models that see: batched over slots, or one request at a time.
+
+``VisionForward`` runs the language model inside such a model as ``ModuleForward`` runs any, but from
+embeddings where the prompt has pictures, and with positions of its own for each slot: after a
+picture, Qwen's tokens count on from the picture's longer side. ``PlainVisionForward`` takes the
+steps of transformers' ``generate``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inference.engine.failures import in_our_words
+from inference.engine.media import Media
+from inference.engine.module_forward import COLUMNS, ModuleForward
+
+
+class VisionForward(ModuleForward):
+    """Runs the language model inside ``model`` once ``allocate`` has made slots.
+
+    ``axes`` of positions (3 for Qwen's), 1 for most; with ``by_layer`` it takes a mask for each kind of
+    layer.
+    """
+
+    def __init__(self, model: Any, axes: int = 1, *, by_layer: bool = True) -> None:
+        super().__init__(model)
+        self._decoder = model.get_decoder()
+        self._head = model.get_output_embeddings()
+        self._cap = getattr(self._config, "final_logit_softcapping", None)
+        self._axes = axes
+        if not by_layer:
+            self._masks = self._single
+        self._media: Media | None = None
+
+    def allocate(self, slots: int, context: int) -> None:
+        super().allocate(slots, context)
+        self._offsets = torch.zeros(slots, dtype=torch.long)
+
+    def read(
+        self,
+        slot: int,
+        start: int,
+        tokens: Sequence[int],
+        *,
+        every: bool = False,
+        media: Media | None = None,
+    ) -> Tensor:
+        """As ``ModuleForward``'s; from the embeddings of ``media``, of which ``tokens`` are a part."""
+        self._offsets[slot] = media.offset if media else 0
+        self._media = media
+        try:
+            return super().read(slot, start, tokens, every=every)
+        finally:
+            self._media = None
+
+    def copy(self, source: int, target: int, count: int) -> None:
+        super().copy(source, target, count)
+        self._offsets[target] = self._offsets[source]
+
+    @torch.inference_mode()
+    def _run(
+        self, span: slice, positions: Tensor, tokens: Tensor, looks: int | None = None, every: bool = False
+    ) -> Tensor:
+        last = int(positions.max()) if looks is None else looks
+        length = min((last // COLUMNS + 1) * COLUMNS, self._cache.context)
+        device = self._model.device
+        media, start, end = self._media, int(positions[0, 0]), int(positions[0, -1]) + 1
+        at = positions.to(device)
+        self._cache.aim(span, at, length)
+        with in_our_words():
+            if media:
+                embedded, turns = media.embeddings[None, start:end], media.positions[:, None, start:end]
+            else:
+                embedded = self._decoder.get_input_embeddings()(tokens.to(device))
+                turns = (positions + self._offsets[span, None])[None]
+            turns = turns.to(device)
+            output = self._decoder(
+                inputs_embeds=embedded,
+                position_ids=turns.expand(self._axes, -1, -1) if self._axes > 1 else turns[0],
+                attention_mask=self._masks(at, length),
+                past_key_values=self._cache,
+                use_cache=True,
+                **_deep(media, start, end),
+            )
+            hidden = output.last_hidden_state
+            logits: Tensor = self._head(hidden if every else hidden[:, -1:])
+        return self._cap * torch.tanh(logits / self._cap) if self._cap else logits
+
+    def _mask(self, positions: Tensor, length: int, window: int | None) -> Tensor:
+        mask = super()._mask(positions, length, window)
+        if self._media:
+            start, end = int(positions[0, 0]), int(positions[0, -1]) + 1
+            for first, last in self._media.blocks_in(start, end):
+                inside = torch.arange(first, last + 1, device=mask.device)
+                # Within a picture every token sees every other, but for a window's older side.
+                sees = inside > inside[:, None] - (window or length)
+                part = mask[0, 0, first - start : last + 1 - start, first : last + 1]
+                part[sees] = True if mask.dtype is torch.bool else 0.0
+        return mask
+
+
+def _deep(media: Media | None, start: int, end: int) -> dict[str, Any]:
+    """What Qwen3-VL's first layers add, where there is anything."""
+    if not media or not media.deep:
+        return {}
+    part = [layer[start:end] for layer in media.deep]
+    return {
+        "deepstack_visual_embeds": part,
+        "visual_pos_masks": torch.ones(1, end - start, dtype=torch.bool, device=part[0].device),
+    }
+
+
+class PlainMedia:
+    """A prompt that is read in one go: ``inputs`` as the processor made them."""
+
+    def __init__(self, inputs: Mapping[str, Any]) -> None:
+        self.inputs = inputs
+        self.keys: list[int] = inputs["input_ids"][0].tolist()
+
+    def cut_after(self, place: int) -> int:
+        """The end: nothing may be cut."""
+        return len(self.keys)
+
+    def cut_before(self, place: int) -> int:
+        """The beginning."""
+        return 0
+
+
+class PlainVisionForward:
+    """Runs ``model`` for one row of up to ``context`` tokens at a time."""
+
+    slots = 1
+    rewinds = False
+
+    def __init__(self, model: Any, context: int) -> None:
+        self.context = context
+        self._model = model
+        self._state: dict[str, Any] = {}
+        self._seen = torch.zeros(1, 0, dtype=torch.long)
+
+    def read(
+        self,
+        slot: int,
+        start: int,
+        tokens: Sequence[int],
+        *,
+        every: bool = False,
+        media: PlainMedia | None = None,
+    ) -> Tensor:
+        """Logits after the last of ``tokens``, which follow what was read: ``[1, vocabulary]``; after
+        ``every`` one of them: ``[tokens, vocabulary]``."""
+        if start == 0:
+            inputs = media.inputs if media else {}
+            self._state = {
+                name: value for name, value in inputs.items() if name not in ("input_ids", "labels")
+            }
+            self._state["use_cache"] = True
+            self._seen = torch.zeros(1, 0, dtype=torch.long, device=self._model.device)
+        logits = self._run(tokens, first=start == 0)
+        return logits[0] if every else logits[:, -1]
+
+    def copy(self, source: int, target: int, count: int) -> None:
+        """Nothing: there is one slot."""
+
+    def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Tensor:
+        """Logits after the one token: ``[1, vocabulary]``."""
+        return self._run(tokens, first=False)[:, -1]
+
+    @torch.inference_mode()
+    def _run(self, tokens: Sequence[int], *, first: bool) -> Tensor:
+        new = torch.tensor([tokens], device=self._model.device)
+        self._seen = torch.cat((self._seen, new), dim=1)
+        self._state["attention_mask"] = torch.ones_like(self._seen)
+        if first and "position_ids" in inspect.signature(self._model.forward).parameters:
+            self._state["position_ids"] = self._model._prepare_position_ids_for_generation(
+                self._seen, self._state
+            )
+        with in_our_words():
+            inputs = self._model.prepare_inputs_for_generation(
+                self._seen, is_first_iteration=first, next_sequence_length=new.shape[1], **self._state
+            )
+            output = self._model(**inputs)
+        self._state = self._model._update_model_kwargs_for_generation(output, self._state)
+        logits: Tensor = output.logits
+        return logits

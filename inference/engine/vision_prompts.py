@@ -1,0 +1,156 @@
+"""From a request with pictures to what the model reads.
+
+The chat template sets the text, and the model's processor puts into it what stands for each
+picture. Pictures are decoded here: a processor never sees an address or a path, which it would open.
+Control tokens in what people wrote, and the marks of pictures among them, are taken apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from inference.chat_templates import takes_tools, variables
+from inference.engine.chat import REFUSALS, as_dicts, schemas, thinking_variables
+from inference.engine.pictures import MOST_PICTURES, decode_pictures
+from inference.engine.prompts import PromptBuilder, shown_tools
+from inference.engine.row import Media, Prompt
+from inference.engine.sounds import decode_sounds
+from inference.errors import InvalidRequest, TooLarge, Unsupported
+from inference.protocol import Generate, Message, Think, Tool
+
+Inputs = Mapping[str, Any]
+PROBE = "probe"
+
+
+class Processed(list[int]):
+    """The token ids of a chat, with everything else that the processor made of it."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        super().__init__(inputs["input_ids"][0].tolist())
+        self.inputs = inputs
+
+
+class ChatProcessor:
+    """Makes a model's inputs of chats, with its processor."""
+
+    def __init__(self, processor: Any) -> None:
+        self.tokenizer = processor.tokenizer
+        self._processor = processor
+        self._template = processor.chat_template or self.tokenizer.chat_template
+        # Other parts of the engine look for the template here.
+        self.tokenizer.chat_template = self._template
+        self._in_parts = self._takes_parts()
+        added = self.tokenizer.added_tokens_decoder.values()
+        marks = {token.content for token in added if token.special and len(token.content) > 1}
+        marks |= {
+            mark for name in ("image_token", "audio_token", "video_token") if (mark := self._mark(name))
+        }
+        self._control = re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or "(?!)")
+
+    @property
+    def hears(self) -> bool:
+        """Whether the model takes sounds."""
+        return getattr(self._processor, "feature_extractor", None) is not None
+
+    def process(self, messages: Sequence[Message], tools: Sequence[Tool], think: Think) -> Processed:
+        """The inputs for a chat, up to where the answer begins; ``InvalidRequest`` where that cannot be."""
+        if not self.hears and any(message.audios for message in messages):
+            raise Unsupported("This model does not take sounds.")
+        pictures = decode_pictures([file for message in messages for file in message.images])
+        rate = self._processor.feature_extractor.sampling_rate if self.hears else 0
+        sounds = decode_sounds([file for message in messages for file in message.audios], rate)
+        try:
+            text = self._written(messages, tools, think)
+            start = self.tokenizer.bos_token
+            return Processed(
+                self._processor(
+                    text=text,
+                    **({"images": [pictures]} if pictures else {}),
+                    **({"audio": sounds, "sampling_rate": rate} if sounds else {}),
+                    # A template writes what texts begin with, where they do.
+                    add_special_tokens=not (start and text.startswith(start)),
+                    return_tensors="pt",
+                )
+            )
+        except REFUSALS as error:
+            reason = str(error)[:300]
+            raise InvalidRequest(f"The model cannot take these messages: {reason}") from error
+
+    def _written(self, messages: Sequence[Message], tools: Sequence[Tool], think: Think) -> str:
+        chat = [
+            {**self._harmless(shown), "content": self._content(message)}
+            for shown, message in zip(as_dicts(messages), messages, strict=True)
+        ]
+        if tools and not takes_tools(str(self._template)):
+            raise Unsupported("This model does not support tools: its chat template has no place for them.")
+        if not self._template:
+            return "\n\n".join(message["content"] for message in chat)
+        options = thinking_variables(variables(str(self._template)), think)
+        text: str = self._processor.apply_chat_template(
+            chat, tools=self._harmless(schemas(tools)) or None, add_generation_prompt=True, **options
+        )
+        return text
+
+    def _content(self, message: Message) -> Any:
+        text = self._harmless(message.content)
+        kinds = ["image"] * len(message.images) + ["audio"] * len(message.audios)
+        if self._in_parts:
+            return [*({"type": kind} for kind in kinds), {"type": "text", "text": text}]
+        return "".join(self._mark(f"{kind}_token") for kind in kinds) + text
+
+    def _mark(self, name: str) -> str:
+        """The text that stands for a picture or a sound."""
+        return str(getattr(self._processor, name, None) or "")
+
+    def _takes_parts(self) -> bool:
+        """Whether the template reads contents in parts, as those of most models that see do."""
+        chat = [{"role": "user", "content": [{"type": "text", "text": PROBE}]}]
+        try:
+            text = self._processor.apply_chat_template(chat) if self._template else ""
+        except REFUSALS:
+            return False
+        return PROBE in text and "type" not in text
+
+    def _harmless(self, value: Any) -> Any:
+        """``value`` with every control token in its texts taken apart."""
+        if isinstance(value, dict):
+            return {self._harmless(name): self._harmless(part) for name, part in value.items()}
+        if isinstance(value, list):
+            return [self._harmless(part) for part in value]
+        if not isinstance(value, str):
+            return value
+        while self._control.search(value):
+            value = self._control.sub(lambda found: f"{found[0][0]} {found[0][1:]}", value)
+        return value
+
+
+class VisionPromptBuilder(PromptBuilder):
+    """Builds prompts with a model's processor; ``perceive`` makes of its inputs what is read."""
+
+    def __init__(
+        self, chats: ChatProcessor, vocabulary: int, perceive: Callable[[Inputs], Media | None]
+    ) -> None:
+        super().__init__(chats.tokenizer, vocabulary)
+        self._chats = chats
+        self._perceive = perceive
+
+    def build(self, request: Generate, context: int) -> Prompt:
+        """The prompt, shorter than ``context``; errors as ``PromptBuilder``'s and ``ChatProcessor``'s."""
+        count = sum(len(message.images) + len(message.audios) for message in request.messages)
+        if count > MOST_PICTURES:
+            raise TooLarge(f"There are {count} pictures and sounds; at most {MOST_PICTURES} are taken.")
+        if request.prompt is not None or request.context:
+            if count:
+                raise InvalidRequest("Pictures go with messages, not with a prompt or a context.")
+            tokens = super().build(request, context)
+            return Prompt(tokens, self._perceive({"input_ids": torch.tensor([tokens])}))
+        processed = self._fitting(request, context)
+        assert isinstance(processed, Processed)
+        return Prompt(processed, self._perceive(processed.inputs))
+
+    def _rendered(self, messages: Sequence[Message], request: Generate) -> Processed:
+        return self._chats.process(messages, shown_tools(request), request.think)
