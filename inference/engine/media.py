@@ -11,14 +11,20 @@ from __future__ import annotations
 import copy
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from inference.engine.failures import in_our_words
+
+# What models call looking at pictures and listening to sounds.
+TOWERS = frozenset({"get_image_features", "get_audio_features"})
+MOST_REMEMBERED = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +97,13 @@ class Door(nn.Module):
 
 
 class Merger:
-    """Makes ``Media`` with ``model``. May be used beside passes of its language model."""
+    """Makes ``Media`` with ``model``, in one thread. Passes of its language model may run beside it.
+
+    What the towers made of the last few sets of pictures is remembered, for the next turns about them.
+    """
 
     def __init__(self, model: Any) -> None:
+        self._towers: OrderedDict[tuple[str, bytes], Any] = OrderedDict()
         self._decoder = model.get_decoder()
         self._parent, self._name = next(
             (module, name)
@@ -103,11 +113,16 @@ class Merger:
         )
 
     @torch.inference_mode()
-    def merge(self, inputs: Mapping[str, Any]) -> Media:
-        """``inputs`` are what the processor makes of one prompt, on the model's device."""
+    def merge(self, inputs: Mapping[str, Any], owner: str = "") -> Media:
+        """``inputs`` are what the processor makes of one prompt, on the model's device.
+
+        What was made for one owner is never used for another: the time it takes would tell.
+        """
         # A copy for each call: some models note positions of the last prompt in themselves.
         parent = copy.copy(self._parent)
         parent._modules = {**parent._modules, self._name: Door(self._decoder)}
+        for name in TOWERS & set(dir(parent)):
+            parent.__dict__[name] = partial(self._remembered, owner, getattr(parent, name))
         with in_our_words():
             try:
                 parent(**{name: value for name, value in inputs.items() if name != "labels"})
@@ -123,23 +138,39 @@ class Merger:
             keys=self._keys(tokens, inputs, embeddings),
         )
 
+    def _remembered(self, owner: str, look: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What ``look`` makes of pictures or sounds, made now or lately."""
+        given = dict(enumerate(args)) | kwargs
+        key = owner, _digest({f"{look.__name__} {name}": value for name, value in given.items()})
+        if key not in self._towers:
+            self._towers[key] = look(*args, **kwargs)
+        self._towers.move_to_end(key)
+        while len(self._towers) > MOST_REMEMBERED:
+            self._towers.popitem(last=False)
+        return self._towers[key]
+
     def _keys(self, tokens: list[int], inputs: Mapping[str, Any], embeddings: Tensor) -> list[int]:
         known = self._decoder.get_input_embeddings()
         ids = inputs["input_ids"][0].clamp_max(known.num_embeddings - 1)
         differs = (known(ids).to(embeddings.dtype) != embeddings).any(dim=-1).tolist()
-        digest = -1 - int.from_bytes(_digest(inputs)[:7], "big")
+        # What has a value for each token is about the text.
+        shown = {
+            name: value
+            for name, value in inputs.items()
+            if isinstance(value, Tensor) and value.shape != inputs["input_ids"].shape
+        }
+        digest = -1 - int.from_bytes(_digest(shown)[:7], "big")
         return [digest if other else token for token, other in zip(tokens, differs, strict=True)]
 
 
-def _digest(inputs: Mapping[str, Any]) -> bytes:
-    """What all pictures and sounds of a prompt have of their own."""
+def _digest(named: Mapping[str, Any]) -> bytes:
+    """Tells pictures and sounds apart, by the tensors that hold them."""
     found = hashlib.blake2b()
-    for name in sorted(inputs):
-        value = inputs[name]
-        # What has a value for each token is about the text.
-        if isinstance(value, Tensor) and value.shape != inputs["input_ids"].shape:
-            found.update(repr((name, tuple(value.shape))).encode())
-            found.update(value.contiguous().cpu().view(torch.uint8).numpy().tobytes())
+    for name in sorted(named):
+        if isinstance(value := named[name], Tensor):
+            found.update(repr((name, value.dtype, tuple(value.shape))).encode())
+            flat = value.flatten().cpu().clone(memory_format=torch.contiguous_format)
+            found.update(flat.view(torch.uint8).numpy().tobytes())
     return found.digest()
 
 

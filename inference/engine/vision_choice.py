@@ -23,7 +23,7 @@ from inference.errors import OutOfMemory
 
 logger = logging.getLogger(__name__)
 
-Perceive = Callable[[Inputs], Any]
+Perceive = Callable[[Inputs, str], Any]
 # What a processor makes of pictures and of sounds.
 SENSED = ("pixel_values", "input_features")
 
@@ -53,13 +53,13 @@ def choose_vision(
             allocate(forward, model.device.type, wanted, longest)
             return forward, partial(_merged, merger, model)
     logger.warning("This model cannot be batched: it runs one request at a time.")
-    return PlainVisionForward(model, longest), lambda inputs: PlainMedia(_placed(model, inputs).inputs)
+    return PlainVisionForward(model, longest), lambda inputs, _: PlainMedia(_placed(model, inputs).inputs)
 
 
-def _merged(merger: Merger, model: Any, inputs: Inputs) -> Media | None:
+def _merged(merger: Merger, model: Any, inputs: Inputs, owner: str) -> Media | None:
     """The media of a prompt, if there is more in it than text."""
     senses = any(inputs.get(name) is not None for name in SENSED)
-    return merger.merge(_placed(model, inputs).inputs) if senses else None
+    return merger.merge(_placed(model, inputs).inputs, owner) if senses else None
 
 
 def _placed(model: Any, inputs: Inputs) -> Processed:

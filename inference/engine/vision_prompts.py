@@ -129,10 +129,13 @@ class ChatProcessor:
 
 
 class VisionPromptBuilder(PromptBuilder):
-    """Builds prompts with a model's processor; ``perceive`` makes of its inputs what is read."""
+    """Builds prompts with a model's processor.
+
+    ``perceive`` makes what is read of a processor's inputs, for an owner.
+    """
 
     def __init__(
-        self, chats: ChatProcessor, vocabulary: int, perceive: Callable[[Inputs], Media | None]
+        self, chats: ChatProcessor, vocabulary: int, perceive: Callable[[Inputs, str], Media | None]
     ) -> None:
         super().__init__(chats.tokenizer, vocabulary)
         self._chats = chats
@@ -147,10 +150,10 @@ class VisionPromptBuilder(PromptBuilder):
             if count:
                 raise InvalidRequest("Pictures go with messages, not with a prompt or a context.")
             tokens = super().build(request, context)
-            return Prompt(tokens, self._perceive({"input_ids": torch.tensor([tokens])}))
+            return Prompt(tokens, self._perceive({"input_ids": torch.tensor([tokens])}, request.owner))
         processed = self._fitting(request, context)
         assert isinstance(processed, Processed)
-        return Prompt(processed, self._perceive(processed.inputs))
+        return Prompt(processed, self._perceive(processed.inputs, request.owner))
 
     def _rendered(self, messages: Sequence[Message], request: Generate) -> Processed:
         return self._chats.process(messages, shown_tools(request), request.think)

@@ -66,7 +66,7 @@ def test_ragged_rows_say_what_generate_says(tiny: Any, family: str) -> None:
     assert isinstance(forward, VisionForward)
     slots, said = [0, 2, 3, 4][: len(made.prompts)], []
     for slot, prompt in zip(slots, made.prompts, strict=False):
-        media, start = perceive(prompt.inputs), 0
+        media, start = perceive(prompt.inputs, ""), 0
         while start < len(prompt):
             end = min(start + 10, len(prompt))
             end = media.cut_after(end) if media else end
@@ -124,13 +124,32 @@ def test_what_a_language_model_is_handed(tiny: Any, family: str, axes: int, bloc
         assert media.blocks_in(first, last + 1) == ((first, last),)
 
 
+def test_a_picture_is_looked_at_once_for_each_owner(tiny: Any) -> None:
+    """However many turns follow."""
+    made = tiny("qwen2_5_vl")
+    merger, looks = Merger(made.model), []
+    hook = made.model.model.visual.register_forward_hook(lambda *_: looks.append(1))
+    later = made.chats.process((ONE, Message(role="assistant", content="Noise."), TEXT), (), None)
+    other = made.chats.process((OTHER,), (), None)
+    first = merger.merge(made.prompts[0].inputs, "me")
+    second = merger.merge(later.inputs, "me")
+    assert len(looks) == 1
+    merger.merge(made.prompts[0].inputs, "you")
+    merger.merge(other.inputs, "me")
+    assert len(looks) == 3
+    hook.remove()
+    same = min(len(first.keys), len(second.keys)) // 2
+    assert torch.equal(first.embeddings[:same], second.embeddings[:same])
+    assert first.keys[:same] == second.keys[:same]
+
+
 def test_a_model_whose_batch_says_something_else_runs_one_at_a_time(tiny: Any, monkeypatch: Any) -> None:
     made = tiny("llava")
     # As if the language model had more to go by than what a batch hands it.
     monkeypatch.setattr(type(made.model.get_decoder().norm), "forward", _by_length)
     forward, perceive = choose_vision(made.model, made.prompts[:2], wanted=4, longest=256)
     assert isinstance(forward, PlainVisionForward)
-    assert isinstance(perceive(made.prompts[0].inputs), PlainMedia)
+    assert isinstance(perceive(made.prompts[0].inputs, ""), PlainMedia)
 
 
 def _by_length(self: Any, hidden: torch.Tensor) -> torch.Tensor:
