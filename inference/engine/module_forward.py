@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from inference.engine.cache import SlotCache
 from inference.engine.failures import in_our_words
@@ -36,11 +36,16 @@ class ModuleForward:
         self, model: Any, quantization: Quantization = "none", kernels: Kernels | None = None
     ) -> None:
         self._model = model
-        self._linears = SwappedLinears(model, quantization, kernels)
+        self._linears = SwappedLinears(self._run_by(model), quantization, kernels)
         if quantization != "none" and not self._linears:
             raise Unsupported(f"This model has no layers that can be loaded in {quantization}.")
         self._config = model.config.get_text_config()
         self._masks = self._by_layer if getattr(self._config, "layer_types", None) else self._single
+
+    def _run_by(self, model: Any) -> nn.Module:
+        """The part of ``model`` that runs in every pass."""
+        whole: nn.Module = model
+        return whole
 
     def settle(self) -> None:
         """This is how the model will be run: let go of what it will not need."""

@@ -16,10 +16,12 @@ from torch import Tensor
 from transformers import BatchFeature
 
 from inference.engine.choice import TOLERANCES, UNBATCHABLE, allocate
+from inference.engine.kernels.library import Kernels
 from inference.engine.media import Media, Merger
 from inference.engine.vision_forward import PlainMedia, PlainVisionForward, VisionForward
 from inference.engine.vision_prompts import Inputs, Processed
-from inference.errors import OutOfMemory
+from inference.errors import OutOfMemory, Unsupported
+from inference.protocol import Quantization
 
 logger = logging.getLogger(__name__)
 
@@ -29,31 +31,59 @@ SENSED = ("pixel_values", "input_features")
 
 
 def choose_vision(
-    model: Any, trials: Sequence[Processed], *, wanted: int, longest: int
+    model: Any,
+    trials: Sequence[Processed],
+    *,
+    wanted: int,
+    longest: int,
+    quantization: Quantization = "none",
+    kernels: Kernels | None = None,
 ) -> tuple[VisionForward | PlainVisionForward, Perceive]:
     """Forward passes for ``model``, tried with ``trials``, and what makes the media for them.
 
     ``wanted`` slots (0: as many as are good) of up to ``longest`` tokens; one for a model that cannot
-    be batched.
+    be batched. ``Unsupported`` for a ``quantization`` that this model cannot have here.
     """
     trials = [_placed(model, trial.inputs) for trial in trials]
-    expected, words = _alone(model, trials)
-    for by_layer in (True, False):
-        try:
-            merger = Merger(model)
-            media = [merger.merge(trial.inputs) for trial in trials]
-            forward = VisionForward(model, len(media[0].positions), by_layer=by_layer)
-            distance = _distance(forward, trials, media, words, expected)
-        except OutOfMemory:
-            raise
-        except (*UNBATCHABLE, StopIteration, UnboundLocalError):
-            logger.info("This model cannot be batched this way.", exc_info=True)
-            continue
-        if distance <= TOLERANCES["none"]:
-            allocate(forward, model.device.type, wanted, longest)
-            return forward, partial(_merged, merger, model)
+    if quantization == "none" or model.device.type == "cpu":
+        expected = _alone(model, trials)
+        for by_layer in (True, False):
+            make = partial(VisionForward, by_layer=by_layer, quantization=quantization, kernels=kernels)
+            if found := _tried(make, model, trials, expected, TOLERANCES[quantization]):
+                forward, merger = found
+                allocate(forward, model.device.type, wanted, longest)
+                return forward, partial(_merged, merger, model)
+    if quantization != "none":
+        raise Unsupported(
+            f"This model cannot be loaded in {quantization} here. Load it as it is, or on a CPU."
+        )
     logger.warning("This model cannot be batched: it runs one request at a time.")
     return PlainVisionForward(model, longest), lambda inputs, _: PlainMedia(_placed(model, inputs).inputs)
+
+
+def _tried(
+    make: Callable[..., VisionForward],
+    model: Any,
+    trials: Sequence[Processed],
+    expected: tuple[Tensor, list[int]],
+    tolerance: float,
+) -> tuple[VisionForward, Merger] | None:
+    """What ``make`` makes of ``model``, and how it sees, if that runs and gives the logits ``expected``."""
+    forward = None
+    try:
+        merger = Merger(model)
+        media = [merger.merge(trial.inputs) for trial in trials]
+        forward = make(model, len(media[0].positions))
+        if _distance(forward, trials, media, *expected) <= tolerance:
+            forward.settle()
+            return forward, merger
+    except OutOfMemory:
+        raise
+    except (*UNBATCHABLE, StopIteration, UnboundLocalError):
+        logger.info("This model cannot be batched this way.", exc_info=True)
+    if forward:
+        forward.undo()
+    return None
 
 
 def _merged(merger: Merger, model: Any, inputs: Inputs, owner: str) -> Media | None:
@@ -82,8 +112,8 @@ def _distance(
     forward: VisionForward,
     trials: Sequence[Processed],
     media: Sequence[Media],
-    words: Sequence[int],
     expected: Tensor,
+    words: Sequence[int],
 ) -> float:
     """How far the logits of ``forward`` lie from those ``expected``, relative to their spread."""
     forward.allocate(len(trials), max(map(len, trials)) + 1)

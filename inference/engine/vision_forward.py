@@ -13,11 +13,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from inference.engine.failures import in_our_words
+from inference.engine.kernels.library import Kernels
 from inference.engine.media import Media
 from inference.engine.module_forward import COLUMNS, ModuleForward
+from inference.protocol import Quantization
 
 
 class VisionForward(ModuleForward):
@@ -27,15 +29,27 @@ class VisionForward(ModuleForward):
     layer.
     """
 
-    def __init__(self, model: Any, axes: int = 1, *, by_layer: bool = True) -> None:
-        super().__init__(model)
+    def __init__(
+        self,
+        model: Any,
+        axes: int = 1,
+        *,
+        by_layer: bool = True,
+        quantization: Quantization = "none",
+        kernels: Kernels | None = None,
+    ) -> None:
         self._decoder = model.get_decoder()
         self._head = model.get_output_embeddings()
+        super().__init__(model, quantization, kernels)
         self._cap = getattr(self._config, "final_logit_softcapping", None)
         self._axes = axes
         if not by_layer:
             self._masks = self._single
         self._media: Media | None = None
+
+    def _run_by(self, model: Any) -> nn.Module:
+        """The language model: towers are small, and see worse with fewer bits."""
+        return nn.ModuleList([self._decoder, self._head])
 
     def allocate(self, slots: int, context: int) -> None:
         super().allocate(slots, context)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from inference.client import EngineClient
 from inference.engine.config import EngineConfig
@@ -31,8 +32,8 @@ async def client(tmp_path: Path) -> AsyncIterator[EngineClient]:
     await engine.close()
 
 
-async def ask(client: EngineClient, *messages: Message) -> str:
-    request = Generate(model=MODEL, messages=messages, options=Options(temperature=0, num_predict=24))
+async def ask(client: EngineClient, *messages: Message, model: ModelRef = MODEL) -> str:
+    request = Generate(model=model, messages=messages, options=Options(temperature=0, num_predict=24))
     return "".join([event.text async for event in client.stream(request) if isinstance(event, Text)])
 
 
@@ -51,6 +52,16 @@ async def test_it_names_what_it_never_saw(client: EngineClient) -> None:
     answers = await asyncio.gather(*(ask(client, user(QUESTION, picture(*name))) for name in shown))
     right = [f"A {colour} {shape}." == said for (colour, shape, _), said in zip(shown, answers, strict=True)]
     assert sum(right) / len(right) >= 0.95
+
+
+async def test_in_eight_bits_it_sees_as_well(client: EngineClient) -> None:
+    model = replace(MODEL, quantization="int8")
+    asked = [(name, user(QUESTION, picture(*name, 3))) for name in NAMES]
+    answers = await asyncio.gather(*(ask(client, question, model=model) for _, question in asked))
+    right = [
+        f"A {colour} {shape}." == said for ((colour, shape), _), said in zip(asked, answers, strict=True)
+    ]
+    assert sum(right) / len(right) >= 0.9
 
 
 async def test_swapped_pictures_swap_the_answers(client: EngineClient) -> None:

@@ -178,9 +178,3 @@ async def test_omni_hears(engine: Engine, models_root: Path) -> None:
 async def test_a_model_without_ears_says_so(engine: Engine, qwen: Path) -> None:
     with pytest.raises(Unsupported, match="does not take sounds"):
         await answer(engine, request(qwen, Message(role="user", audios=(tone(300),))))
-
-
-async def test_quantization_is_refused(engine: Engine, qwen: Path) -> None:
-    ref = ModelRef(name="m", path=str(qwen), quantization="int8")
-    with pytest.raises(Unsupported, match="cannot be loaded in int8"):
-        await answer(engine, Generate(model=ref, messages=(user("x"),)))

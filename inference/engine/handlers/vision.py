@@ -16,12 +16,12 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from inference.engine.config import EngineConfig
 from inference.engine.handlers.text import TextHandler, longest_text
 from inference.engine.hardware import choose_device, choose_dtype
+from inference.engine.kernels.making import KERNELS
 from inference.engine.processors import load_processor
 from inference.engine.rows import RowBuilder
 from inference.engine.vision_choice import choose_vision
 from inference.engine.vision_prompts import ChatProcessor, Processed, VisionPromptBuilder
 from inference.engine.weights import count_parameters
-from inference.errors import Unsupported
 from inference.protocol import Message, Quantization
 
 # Two prompts to try a model with, of different length and with pictures of different shape.
@@ -30,8 +30,6 @@ TRIALS = (("What is in this picture?", (64, 48)), ("Describe it in a few words, 
 
 def load(folder: Path, quantization: Quantization, config: EngineConfig) -> TextHandler:
     """The handler of the model in ``folder``. Blocks for as long as reading the weights takes."""
-    if quantization != "none":
-        raise Unsupported(f"Models that see cannot be loaded in {quantization} yet. Load it as it is.")
     device = choose_device(config.device, count_parameters(folder))
     whole = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     model = AutoModelForImageTextToText.from_pretrained(
@@ -50,6 +48,8 @@ def load(folder: Path, quantization: Quantization, config: EngineConfig) -> Text
         [_trial(chats, text, shape) for text, shape in TRIALS],
         wanted=config.num_parallel,
         longest=longest_text(model, config),
+        quantization=quantization,
+        kernels=KERNELS.get(),
     )
     prompts = VisionPromptBuilder(chats, model.config.get_text_config().vocab_size, perceive)
     rows = RowBuilder(prompts, chats.tokenizer, model.generation_config, forward.context)
