@@ -56,6 +56,10 @@ class Forward(Protocol[Made]):
     rewinds: bool
     """Whether a slot can go back to an earlier token and go on from there."""
 
+    @property
+    def manner(self) -> str:
+        """How the model is run, for people."""
+
     def read(
         self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False, media: Any = None
     ) -> Made:

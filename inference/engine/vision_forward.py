@@ -150,6 +150,7 @@ class PlainVisionForward:
 
     slots = 1
     rewinds = False
+    manner = "one request at a time, transformers' modules"
 
     def __init__(self, model: Any, context: int) -> None:
         self.context = context

@@ -29,6 +29,7 @@ Asked = TypeVar("Asked", Embed, Rerank)
 class EncodingHandler(ModelHandler, Generic[Asked]):
     """Answers requests of one type, each with one event made of the results of its texts."""
 
+    manner = "batched, transformers' modules"
     answers: type[Asked]
     refusal: str
 
