@@ -1,8 +1,9 @@
 """The gate in front of everything, static files and websockets included.
 
-Refuses requests for a foreign host, from a foreign page, and, where the server can be reached from
-other machines, API requests without a key. Knows nothing of sessions: whoever passes here on a
-page's path still has to be logged in.
+Refuses requests for a foreign host, from a foreign page, with a key that opens nothing, and, where
+the server can be reached from other machines, API requests without a key. Says who asks to
+everything behind it. Knows nothing of sessions: whoever passes here on a page's path still has to
+be logged in.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 from django.conf import settings
 from django.http import HttpResponse
 
+from hugweb.api.admission import admit
 from hugweb.api.shape import dialect_of, error_response, respond, wants_page
 from hugweb.asgi_types import Application, Message, Receive, Scope, Send
 from hugweb.hosts import Hosts
 from hugweb.origins import Headers, Origins, answer_headers, preflight_headers
-from inference.errors import Forbidden, InferenceError, InvalidRequest, Unauthorized
+from inference.asker import Asker, asking
+from inference.errors import Forbidden, InferenceError, InvalidRequest
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
@@ -40,10 +43,13 @@ class Guard:
             if scope["method"] == "OPTIONS":
                 await respond(_adding(send, preflight_headers()), HttpResponse(status=204))
                 return
-        if self._needs_key(scope):
-            await _refuse(scope, receive, send, _no_key())
+        try:
+            asker = await self._admit(scope)
+        except InferenceError as error:
+            await _refuse(scope, receive, send, error)
             return
-        await self._app(scope, receive, send)
+        with asking(asker):
+            await self._app(scope, receive, send)
 
     def _host_of(self, scope: Scope) -> str:
         """The host that the request is for, when it is one of ours."""
@@ -70,10 +76,12 @@ class Guard:
             return ""
         raise Forbidden("Requests from this page are not allowed. OLLAMA_ORIGINS can add it for the API.")
 
-    def _needs_key(self, scope: Scope) -> bool:
-        if self._on_loopback or scope["type"] != "http" or dialect_of(scope["path"]) is None:
-            return False
-        return not (scope["path"] == "/" and wants_page(",".join(_values(scope, b"accept"))))
+    async def _admit(self, scope: Scope) -> Asker:
+        """Who asks, as far as the request itself says; pages know more from their session."""
+        dialect = dialect_of(scope["path"]) if scope["type"] == "http" else None
+        if dialect is None or (scope["path"] == "/" and wants_page(",".join(_values(scope, b"accept")))):
+            return Asker(source="page")
+        return await admit(scope, dialect, required=not self._on_loopback)
 
 
 def _is_plain_client(scope: Scope) -> bool:
@@ -88,13 +96,6 @@ def _scheme(scope: Scope) -> str:
 
 def _values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1").strip() for key, value in scope["headers"] if key == name]
-
-
-def _no_key() -> Unauthorized:
-    return Unauthorized(
-        "The API needs a key on a network address, and API keys are not available yet."
-        " The page works after log-in."
-    )
 
 
 def _adding(send: Send, headers: Headers) -> Send:

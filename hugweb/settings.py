@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "hugweb",
     "hugweb.api.openai.stored",
     "inference",
+    "inference.keys",
     "aliases",
     "conversations",
 ]

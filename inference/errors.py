@@ -57,7 +57,7 @@ class Unauthorized(InferenceError):
 
 
 class Forbidden(InferenceError):
-    """The request comes from a host or origin that is not allowed."""
+    """The request's host, origin or key is known and may not do this."""
 
     code = "forbidden"
     status = 403
@@ -92,6 +92,18 @@ class TooLarge(InferenceError):
 
     code = "too_large"
     status = 413
+
+
+class RateLimited(InferenceError):
+    """A key has asked more often than it may."""
+
+    code = "rate_limited"
+    status = 429
+    retryable = True
+
+    @classmethod
+    def after(cls, seconds: float) -> RateLimited:
+        return cls(f"This key has asked as often as it may. Try again in {max(1, round(seconds))} s.")
 
 
 class LoadFailed(InferenceError):

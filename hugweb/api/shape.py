@@ -23,6 +23,7 @@ _OPENAI_TYPES = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
+    429: "rate_limit_error",
 }
 # Those of our codes that clients act on, by OpenAI's names.
 _OPENAI_CODES = {
@@ -80,7 +81,7 @@ def error_response(path: str, error: InferenceError) -> HttpResponse:
         response = JsonResponse(error_body(path, error), status=error.status)
     else:
         response = HttpResponse(error.message, status=error.status, content_type="text/plain; charset=utf-8")
-    if error.retryable and error.status == 503:
+    if error.retryable and error.status in {429, 503}:
         response["Retry-After"] = RETRY_SECONDS
     if error.status == 401:
         response["WWW-Authenticate"] = "Bearer"

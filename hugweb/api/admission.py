@@ -1,0 +1,72 @@
+"""Who sends an API request, by the key that comes with it, and whether they may.
+
+Where a key is not required, whatever does not look like one of ours is ignored: clients of OpenAI
+and Anthropic cannot be told to send none, so they send a word of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from channels.db import database_sync_to_async
+
+from hugweb.api.scopes import scope_of
+from hugweb.api.shape import Dialect
+from hugweb.asgi_types import Scope
+from inference.asker import Asker
+from inference.errors import Forbidden, Unauthorized
+from inference.keys.limits import LIMITS
+from inference.keys.models import ApiKey
+from inference.keys.models import Scope as KeyScope
+from inference.keys.secrets import token_prefix
+from inference.keys.selectors import UNKNOWN, key_authenticate
+from inference.keys.services import key_touch
+
+NO_KEY = (
+    "The API needs a key on a network address: send `Authorization: Bearer …`."
+    " `manage.py apikey create` makes one."
+)
+# Where each dialect's own clients put their key, besides Authorization.
+_HEADERS: dict[Dialect, bytes] = {"anthropic": b"x-api-key", "openai": b"api-key"}
+
+
+async def admit(scope: Scope, dialect: Dialect, *, required: bool) -> Asker:
+    """Who sends the request of ``scope``; raised is what keeps it out."""
+    tokens = list(_tokens(scope, dialect))
+    token = next(filter(token_prefix, tokens), None)
+    if token is None:
+        if required:
+            raise Unauthorized(UNKNOWN if tokens else NO_KEY)
+        return Asker(source=dialect)
+    key = await database_sync_to_async(_used)(token)
+    _check_scope(key, scope)
+    if key.requests_per_minute:
+        LIMITS.take(key.pk, key.requests_per_minute)
+    allowed = tuple(name.lower() for name in key.allowed_models)
+    return Asker(source=dialect, user=key.user_id, key=key.pk, models=allowed)
+
+
+def _used(token: str) -> ApiKey:
+    key = key_authenticate(token)
+    key_touch(key=key)
+    return key
+
+
+def _tokens(scope: Scope, dialect: Dialect) -> Iterator[str]:
+    """Whatever the request brings as a key."""
+    for name, value in scope["headers"]:
+        text = value.decode("latin-1").strip()
+        if name == b"authorization":
+            kind, _, token = text.partition(" ")
+            if kind.lower() == "bearer":
+                yield token.strip()
+        elif name == _HEADERS.get(dialect):
+            yield text
+
+
+def _check_scope(key: ApiKey, scope: Scope) -> None:
+    needed = scope_of(scope["method"], scope["path"])
+    if needed and needed not in key.scopes:
+        raise Forbidden(f"This key may not do that: it lacks the scope '{needed.value}'.")
+    if needed == KeyScope.MANAGE and not key.user.is_staff:
+        raise Forbidden("Only the key of somebody with staff status can manage models.")

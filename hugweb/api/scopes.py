@@ -1,0 +1,26 @@
+"""What a key must be allowed to do for which request.
+
+By address rather than by view, so that an address nobody has thought of needs the widest scope that
+its method can mean. Knows nothing of keys.
+"""
+
+from __future__ import annotations
+
+from inference.keys.models import Scope
+
+_MANAGING = {"pull", "push", "create", "copy", "delete", "blobs"}
+_READING = {"show"}
+
+
+def scope_of(method: str, path: str) -> Scope | None:
+    """The scope that a request needs; None where any key will do."""
+    match path.split("/")[1:3]:
+        case [""]:
+            return None
+        case ["api", name] if name in _MANAGING:
+            return Scope.MANAGE
+        case ["api", name] if name in _READING:
+            return Scope.READ
+    if method in {"GET", "HEAD"}:
+        return Scope.READ
+    return Scope.GENERATE if method == "POST" else Scope.MANAGE
