@@ -78,12 +78,15 @@ def alias_resolve(name: str) -> Target:
     if record is None:
         raise ModelNotFound.named(name)
     if alias is None:
-        return Target(record.provider, ModelRef(name=record.name, path=str(record.path)), record)
+        return Target(
+            record.provider, ModelRef(name=record.name, path=str(record.path), id=record.name), record
+        )
     return Target(
         provider=alias.provider,
         model=ModelRef(
             name=alias.name,
             path=str(record.path),
+            id=record.name,
             quantization=msgspec.convert(alias.quantization, Quantization),
         ),
         record=record,

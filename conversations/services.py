@@ -18,6 +18,7 @@ from aliases.selectors import Target, alias_resolve
 from conversations.models import Conversation, Message
 from conversations.selectors import conversation_get, history_for_model
 from inference import protocol
+from inference.asker import owner_of
 from inference.errors import Busy, InvalidRequest, NotFound
 from inference.protocol import Generate, Timings, Usage
 
@@ -83,7 +84,7 @@ def _request(target: Target, conversation: Conversation) -> Generate:
         model=target.model,
         messages=(*system, *said),
         options=target.options,
-        owner=f"user {conversation.user_id}",
+        owner=owner_of(conversation.user_id),
     )
 
 

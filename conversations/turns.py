@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from conversations.selectors import message_get
 from conversations.services import STOPPED_SERVER, turn_open
 from conversations.turn import Turn
+from inference.asker import Asker, asking
 from inference.errors import Draining
 
 
@@ -28,7 +29,9 @@ class TurnRegistry:
         """Ask ``model`` to answer ``text``. The turn starts even if the caller goes away meanwhile."""
         if self.draining:
             raise Draining
-        return await asyncio.shield(asyncio.create_task(self._start(user, conversation, text, model)))
+        with asking(Asker(source="page", user=user.pk)):
+            starting = asyncio.create_task(self._start(user, conversation, text, model))
+        return await asyncio.shield(starting)
 
     async def _start(self, user: User, conversation: UUID | None, text: str, model: str) -> Turn:
         opened = await database_sync_to_async(turn_open)(

@@ -60,6 +60,7 @@ INSTALLED_APPS = [
     "hugweb.api.openai.stored",
     "inference",
     "inference.keys",
+    "inference.usage",
     "aliases",
     "conversations",
 ]

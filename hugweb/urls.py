@@ -13,6 +13,7 @@ urlpatterns = [
     path("v1/", include("hugweb.api.anthropic.urls")),
     path("", include("hugweb.api.extras.urls")),
     path("", include("conversations.urls")),
+    path("", include("inference.usage.urls")),
     path("admin/", admin.site.urls),
     path("login/", LoginView.as_view(), name="login"),
     path("login/<str:uid>/<str:token>/", owner.log_in_once, name="login-once"),

@@ -66,7 +66,7 @@ class EngineClient:
         deadline = asyncio.get_running_loop().time() + self.patience
         while True:
             try:
-                return await asyncio.open_unix_connection(self.address)
+                return await _open(self.address)
             except OSError as error:
                 if asyncio.get_running_loop().time() >= deadline:
                     raise EngineDown from error
@@ -89,3 +89,18 @@ class EngineClient:
             raise TimedOut(
                 f"The engine was silent for {self.silence:.0f} seconds. Try again, or restart the server."
             ) from error
+
+
+async def _open(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection, or ``OSError``, also where too many others are waiting to be let in.
+
+    asyncio takes EAGAIN of a unix socket for a connection that is on its way; it is one that was
+    turned away because the queue of the listener is full.
+    """
+    reader, writer = await asyncio.open_unix_connection(address)
+    try:
+        writer.get_extra_info("socket").getpeername()
+    except OSError:
+        writer.close()
+        raise
+    return reader, writer

@@ -40,7 +40,8 @@ START_SECONDS = 30.0
 T = TypeVar("T")
 
 _OURS = ("HUGWEB_", "OLLAMA_", "HUGGINGFACE_", "ENGINE_ADDRESS", "DATABASE_URL")
-_FILL_HOME = f"""
+# What `fill_home` does, for a home whose database is elsewhere.
+FILL_HOME = f"""
 import django; django.setup()
 from django.core.management import call_command
 from inference.models import ModelRecord
@@ -173,7 +174,7 @@ def fill_home(home: Path) -> None:
 @functools.cache
 def _filled_home() -> Path:
     home = Path(tempfile.mkdtemp(prefix="hugweb-home-"))
-    run_python(_FILL_HOME, home)
+    run_python(FILL_HOME, home)
     return home
 
 

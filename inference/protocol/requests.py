@@ -27,11 +27,13 @@ Think = bool | Literal["low", "medium", "high", "max"] | None
 
 class ModelRef(Struct, frozen=True, kw_only=True):
     """A model on the engine's machine: the name it was asked for by, the folder that holds it, and
-    the precision its weights are loaded in (``none``: as they are)."""
+    the precision its weights are loaded in (``none``: as they are). ``id`` is the model's own name,
+    which usage is counted under."""
 
     name: str
     path: str
     quantization: Quantization = "none"
+    id: str = ""
 
 
 class Generate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="generate"):

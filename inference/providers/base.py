@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from inference.protocol import Events, LoadedModel, Request
+from inference.usage.meter import metered
 
 
 class Provider(ABC):
@@ -13,10 +14,16 @@ class Provider(ABC):
 
     ``stream`` yields events as they come, of which ``Done`` is the last; what goes wrong is raised
     as an ``InferenceError``. Closing the iterator (use ``contextlib.aclosing``) cancels the
-    request at its source.
+    request at its source. Whatever a provider streams is counted: each class's own ``stream`` is
+    metered, so one that calls another's would count twice.
     """
 
     name: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "stream" in vars(cls):
+            cls.stream = metered(cls.stream)  # type: ignore[assignment, method-assign]
 
     @abstractmethod
     def stream(self, request: Request) -> Events:

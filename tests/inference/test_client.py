@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from inference.client import EngineClient
 from inference.errors import EngineDied, EngineDown, TimedOut
-from inference.protocol import Done, Event, Generate, Load, ModelRef, Request, Text
+from inference.protocol import Done, Event, Generate, Load, ModelRef, Request, Text, frame, read_request
 from tests.fakes import FakeEngine
 
 MODEL = ModelRef(name="a/b", path="/nowhere")
@@ -70,3 +71,23 @@ async def test_nobody_listening_is_an_error_after_the_patience(tmp_path: Path) -
     events = EngineClient(str(tmp_path / "e.sock"), patience=0.1).stream(Load(model=MODEL))
     with pytest.raises(EngineDown):
         await anext(events)
+
+
+async def test_a_listener_whose_queue_is_full_is_waited_for(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "e.sock"))
+        listener.listen(1)
+        streams = [EngineClient(str(tmp_path / "e.sock")).stream(Load(model=MODEL)) for _ in range(20)]
+        answers = [asyncio.create_task(anext(stream)) for stream in streams]
+        await asyncio.sleep(0.2)
+        server = await asyncio.start_unix_server(loads, sock=listener)
+        async with server, asyncio.timeout(10):
+            assert await asyncio.gather(*answers) == [Done(reason="load")] * 20
+        for stream in streams:
+            await stream.aclose()
+
+
+async def loads(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    writer.write(frame(Done(reason="load")))
+    writer.close()

@@ -20,6 +20,7 @@ from hugweb.terminal import TerminalChat
 from inference.errors import InferenceError
 from inference.protocol import Load, ModelRef, Options, Quantization
 from inference.providers.registry import get_provider
+from inference.usage.recorder import RECORDER
 
 OPTIONS = {
     "num_predict": ("--max-new-tokens", int, "most tokens of an answer"),
@@ -57,7 +58,7 @@ class Command(BaseCommand):
                 options=_options(given).over(target.options),
                 system=given["system"] or target.system,
             )
-            with _engine(target):
+            with RECORDER.running(), _engine(target):
                 if given["force"]:
                     asyncio.run(_load(session))
                 _converse(session, given["prompt"])

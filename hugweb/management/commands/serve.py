@@ -28,6 +28,7 @@ from inference.errors import InferenceError
 from inference.store.clearing import leftovers_sweep
 from inference.store.inventory import records_gone
 from inference.store.pull import pull_wait
+from inference.usage.recorder import RECORDER
 
 READY = "\nHugWeb is ready. Ctrl-C stops it.\n\n  Chat    {url}/chat/\n"
 LOGIN = "  Log in  {address}\n          This address works once. Every start prints a new one.\n"
@@ -111,7 +112,8 @@ class Command(BaseCommand):
             DRAIN.watch(TURNS)
             DRAIN.watch(PULLS)
             listen(listener)
-            Server(application, listener, DRAIN, engine, announce).run()
+            with RECORDER.running():
+                Server(application, listener, DRAIN, engine, announce).run()
         finally:
             if engine:
                 engine.stop()

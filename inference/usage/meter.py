@@ -1,0 +1,140 @@
+"""Counting what a provider streams: once a request, whoever asks and however it ends.
+
+Every provider's ``stream`` is wrapped by ``metered`` (``inference.providers.base`` sees to it), so a
+dialect, page or command that is new is counted without doing anything. The stream itself is never
+held up: the row goes to the recorder's queue when the last event has gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from inference.asker import Asker, asker
+from inference.errors import InferenceError
+from inference.protocol import (
+    Called,
+    Done,
+    Draw,
+    Embed,
+    Event,
+    Events,
+    Generate,
+    Piece,
+    Reading,
+    Request,
+    Rerank,
+    Result,
+    Text,
+    Thought,
+    Usage,
+)
+from inference.usage.recorder import RECORDER
+
+Counted = Generate | Embed | Rerank | Draw
+StreamMethod = Callable[[Any, Request], Events]
+
+
+class Measured(Struct, frozen=True, kw_only=True):
+    """One request that was counted; times in nanoseconds."""
+
+    created: datetime
+    kind: str
+    provider: str
+    model: str
+    alias: str
+    who: Asker
+    usage: Usage
+    first_token_ns: int | None
+    duration_ns: int
+    outcome: str
+    code: str = ""
+
+
+def metered(stream: StreamMethod) -> StreamMethod:
+    """``stream``, counted, and its requests marked with whom the engine reads for."""
+
+    @wraps(stream)
+    def counted(provider: Any, request: Request) -> Events:
+        if not isinstance(request, Counted) or (isinstance(request, Generate) and request.render_only):
+            return stream(provider, request)
+        who = asker()
+        if isinstance(request, Generate) and not request.owner:
+            request = replace(request, owner=who.owner)
+        return _counted(stream(provider, request), Meter(provider.name, request, who))
+
+    return counted
+
+
+async def _counted(events: Events, meter: Meter) -> Events:
+    meter.start()
+    try:
+        async with contextlib.aclosing(events):
+            async for event in events:
+                meter.see(event)
+                yield event
+    except InferenceError as error:
+        meter.fail(error.code)
+        raise
+    except Exception:
+        meter.fail(InferenceError.code)
+        raise
+    finally:
+        RECORDER.put(meter.read())
+
+
+class Meter:
+    """What is known of one request so far. Without ``Done`` or an error it was cancelled."""
+
+    def __init__(self, provider: str, request: Counted, who: Asker) -> None:
+        self._provider, self._request, self._who = provider, request, who
+        self._created = datetime.now(UTC)
+        self._began = time.monotonic_ns()
+        self._first: int | None = None
+        self._usage = Usage()
+        self._outcome, self._code = "cancelled", ""
+
+    def start(self) -> None:
+        """The request is sent now, rather than when it was made."""
+        self._began = time.monotonic_ns()
+
+    def see(self, event: Event) -> None:
+        """Count ``event``, which is passed on next."""
+        if isinstance(event, Piece | Result) and self._first is None:
+            self._first = time.monotonic_ns()
+        match event:
+            case Done(usage=usage):
+                self._usage, self._outcome = usage, "done"
+            case Reading(total=total):
+                self._usage = replace(self._usage, prompt=total)
+            case Text(tokens=tokens) | Thought(tokens=tokens) | Called(tokens=tokens):
+                self._usage = replace(self._usage, completion=self._usage.completion + tokens)
+
+    def fail(self, code: str) -> None:
+        """The request failed with an error of this code."""
+        self._outcome, self._code = "failed", code
+
+    def read(self) -> Measured:
+        """The row."""
+        model = self._request.model
+        own = model.id or model.name
+        return Measured(
+            created=self._created,
+            kind=type(self._request).__name__.lower(),
+            provider=self._provider,
+            model=own,
+            alias=model.name if model.name != own else "",
+            who=self._who,
+            usage=self._usage,
+            first_token_ns=None if self._first is None else self._first - self._began,
+            duration_ns=time.monotonic_ns() - self._began,
+            outcome=self._outcome,
+            code=self._code,
+        )
