@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
+from django.conf import settings
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
 
+from inference.durations import duration
 from inference.protocol import Message, Options
 
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
+_NAME = re.compile(rf"\A(?:{_PART}/)?{_PART}(?::{_PART})?\Z")
+NAME_HELP = "Letters, digits, '_', '-' and '.', with an optional namespace/ before and :tag after."
+MAX_FALLBACKS = 8
 
 
 def validate_options(value: object) -> None:
@@ -29,12 +37,35 @@ def validate_messages(value: object) -> None:
         raise ValidationError(str(error)) from error
 
 
+def validate_keep_alive(value: str) -> None:
+    """Refuse what is no duration."""
+    try:
+        duration(value)
+    except ValueError as error:
+        raise ValidationError("A duration such as 5m or 1h30m, or -1 for ever.") from error
+
+
+def validate_fallbacks(value: object) -> None:
+    """Refuse what is no short list of names."""
+    if not isinstance(value, list) or len(value) > MAX_FALLBACKS or not all(map(_is_name, value)):
+        raise ValidationError(f"At most {MAX_FALLBACKS} names of models or aliases.")
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
 class Alias(models.Model):
     """A public name for a model of a provider, with its own defaults.
 
     ``name`` follows Ollama's rules, ``[namespace/]model[:tag]`` without the tag ``latest``, and is
-    unique regardless of case. ``options`` are defaults; a request's own options win.
+    unique regardless of case. ``model`` may be the name of another alias, which this one then adds to,
+    but not of one that names an alias itself. All that it says are defaults: a request's own wins.
     """
+
+    class Visibility(models.TextChoices):
+        EVERYONE = "everyone", "everyone"
+        SOME = "some", "the users and groups below"
 
     class Quantization(models.TextChoices):
         NONE = "none", "as the model is"
@@ -42,16 +73,15 @@ class Alias(models.Model):
         INT4 = "int4", "4-bit"
 
     name = models.CharField(
-        max_length=242,
-        validators=[
-            RegexValidator(
-                rf"\A(?:{_PART}/)?{_PART}(?::{_PART})?\Z",
-                "Letters, digits, '_', '-' and '.', with an optional namespace/ before and :tag after.",
-            )
-        ],
+        max_length=242, validators=[RegexValidator(_NAME, NAME_HELP)], help_text="What people ask for."
     )
     provider = models.CharField(max_length=32, default="huggingface")
-    model = models.CharField(max_length=200, help_text="An id as the provider knows it: org/name.")
+    model = models.CharField(max_length=200, help_text="A model's id, org/name, or another alias.")
+    revision = models.CharField(
+        max_length=64,
+        blank=True,
+        help_text="Commit that the model has to be of; empty for whichever is here.",
+    )
     description = models.CharField(max_length=200, blank=True)
     system = models.TextField(blank=True, help_text="System prompt, unless the request brings one.")
     messages = models.JSONField(
@@ -64,6 +94,23 @@ class Alias(models.Model):
     quantization = models.CharField(
         max_length=8, choices=Quantization, default=Quantization.NONE, help_text="How the weights are loaded."
     )
+    json_mode = models.BooleanField("JSON mode", default=False, help_text="Every answer is valid JSON.")
+    keep_alive = models.CharField(
+        max_length=32,
+        blank=True,
+        validators=[validate_keep_alive],
+        help_text="How long the model stays loaded, such as 5m; -1 for ever; empty for the server's default.",
+    )
+    fallbacks = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_fallbacks],
+        help_text="What answers, in this order, where the model is not on this machine.",
+    )
+    visibility = models.CharField(max_length=8, choices=Visibility, default=Visibility.EVERYONE)
+    users = models.ManyToManyField(settings.AUTH_USER_MODEL, blank=True, related_name="+")
+    groups = models.ManyToManyField(Group, blank=True, related_name="+")
+    enabled = models.BooleanField(default=True)
     license = models.TextField(blank=True)
     created = models.DateTimeField(auto_now_add=True)
     modified = models.DateTimeField(auto_now=True)
@@ -75,3 +122,16 @@ class Alias(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Refuse chains of aliases, and so cycles."""
+        others = Alias.objects.exclude(pk=self.pk)
+        named = others.filter(name__iexact=self.model).first()
+        if self.model.lower() == self.name.lower():
+            raise ValidationError({"model": "An alias cannot stand for itself."})
+        if named and others.filter(name__iexact=named.model).exists():
+            raise ValidationError(
+                {"model": f"'{named.name}' names an alias itself: name '{named.model}' instead."}
+            )
+        if named and others.filter(model__iexact=self.name).exists():
+            raise ValidationError({"model": "Another alias names this one, so it has to name a model."})

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
+from django.contrib.auth.models import Group, User
+from django.db.models import Q, QuerySet
+from msgspec.structs import replace
 
 from aliases.models import Alias
-from inference.errors import InvalidRequest, ModelNotFound
+from inference.asker import asker
+from inference.durations import duration
+from inference.errors import Forbidden, InvalidRequest, ModelNotFound
 from inference.models import ModelRecord
-from inference.protocol import Message, ModelRef, Options, Quantization
+from inference.protocol import JSON, Generate, Message, ModelRef, Options, Quantization
 
 # Ollama's grammar of model names: [host/][namespace/]model[:tag], at most 80 characters a part.
 _NAME = re.compile(
@@ -20,6 +27,7 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 DEFAULT_TAG = "latest"
+JSON_ONLY = "Answer with valid JSON and nothing else."
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,21 @@ class Target:
     system: str = ""
     options: Options = Options()
     messages: tuple[Message, ...] = ()
+    format: str = ""
+    keep_alive: float | None = None
     alias: Alias | None = None
+
+    def fill(self, request: Generate) -> Generate:
+        """``request`` with the alias's defaults where it says nothing.
+
+        A request with tools is not held to JSON: its answer may be a call.
+        """
+        return replace(
+            request,
+            options=request.options.over(self.options),
+            format=request.format or ("" if request.tools else self.format),
+            keep_alive=self.keep_alive if request.keep_alive is None else request.keep_alive,
+        )
 
 
 def canonical_name(name: str) -> str:
@@ -70,28 +92,86 @@ def names_of(record: ModelRecord) -> list[str]:
     return list(held.values_list("name", flat=True))
 
 
+def aliases_visible(user: int | None) -> QuerySet[Alias]:
+    """The aliases that ``user``, by primary key, may ask for; all where nobody had to log in."""
+    enabled = Alias.objects.filter(enabled=True)
+    if user is None or User.objects.filter(pk=user, is_superuser=True).exists():
+        return enabled
+    everyone = Q(visibility=Alias.Visibility.EVERYONE)
+    return enabled.filter(
+        everyone
+        | Q(pk__in=Alias.users.through.objects.filter(user_id=user).values("alias_id"))
+        | Q(groups__in=Group.objects.filter(user=user))
+    ).distinct()
+
+
+def alias_models(aliases: Iterable[Alias]) -> dict[str, str]:
+    """The name of the model behind each of ``aliases``, both in lower case."""
+    models = {alias.name.lower(): alias.model.lower() for alias in aliases}
+    return {name: models.get(model, model) for name, model in models.items()}
+
+
 def alias_resolve(name: str) -> Target:
-    """The target of an alias or model, whatever the case; ``ModelNotFound`` if there is none."""
-    wanted = canonical_name(name)
-    alias = alias_find(wanted)
-    record = model_find(alias.model if alias else wanted)
-    if record is None:
+    """The target of an alias or model, whatever the case, for whoever asks.
+
+    ``ModelNotFound`` where there is none that they may see, ``Forbidden`` where their key is for
+    other models.
+    """
+    who = asker()
+    target = _target(canonical_name(name), who.user)
+    if target is None:
         raise ModelNotFound.named(name)
+    if who.models and not {target.model.name.lower(), target.record.name.lower()} & set(who.models):
+        raise Forbidden(f"This key may not ask for '{target.model.name}'.")
+    return target
+
+
+def _target(name: str, user: int | None, *, fall_back: bool = True) -> Target | None:
+    """What ``name`` stands for, or the first of its fallbacks that stands for anything."""
+    alias = aliases_visible(user).filter(name__iexact=name).first()
     if alias is None:
-        return Target(
-            record.provider, ModelRef(name=record.name, path=str(record.path), id=record.name), record
-        )
-    return Target(
+        record = model_find(name)
+        return _plain(record) if record else None
+    if base := _base(alias):
+        return _with_alias(base, alias)
+    candidates = alias.fallbacks if fall_back else ()
+    found = (_target(canonical_name(candidate), user, fall_back=False) for candidate in candidates)
+    return next(filter(None, found), None)
+
+
+def _plain(record: ModelRecord) -> Target:
+    """The model itself."""
+    return Target(record.provider, ModelRef(name=record.name, path=str(record.path), id=record.name), record)
+
+
+def _base(alias: Alias) -> Target | None:
+    """What ``alias`` adds to: a model of the revision it wants, or another alias of one."""
+    if record := model_find(alias.model):
+        return _plain(record) if record.revision.startswith(alias.revision) else None
+    other = Alias.objects.filter(enabled=True, name__iexact=alias.model).exclude(pk=alias.pk).first()
+    record = model_find(other.model) if other else None
+    if other is None or record is None or not record.revision.startswith(other.revision):
+        return None
+    return _with_alias(_plain(record), other)
+
+
+def _with_alias(base: Target, alias: Alias) -> Target:
+    """``base`` with what ``alias`` says over it."""
+    quantization = alias.quantization if alias.quantization != "none" else base.model.quantization
+    system = alias.system or base.system
+    return dataclasses.replace(
+        base,
         provider=alias.provider,
-        model=ModelRef(
-            name=alias.name,
-            path=str(record.path),
-            id=record.name,
-            quantization=msgspec.convert(alias.quantization, Quantization),
-        ),
-        record=record,
-        system=alias.system,
-        options=msgspec.convert(alias.options or {}, Options),
-        messages=msgspec.convert(alias.messages or (), tuple[Message, ...]),
+        model=replace(base.model, name=alias.name, quantization=msgspec.convert(quantization, Quantization)),
+        system=_asking_for_json(system) if alias.json_mode and not base.format else system,
+        options=msgspec.convert(alias.options or {}, Options).over(base.options),
+        messages=msgspec.convert(alias.messages or (), tuple[Message, ...]) or base.messages,
+        format=JSON if alias.json_mode else base.format,
+        keep_alive=duration(alias.keep_alive) if alias.keep_alive else base.keep_alive,
         alias=alias,
     )
+
+
+def _asking_for_json(system: str) -> str:
+    """A model that is not told fills the form it is held to with anything."""
+    return f"{system}\n\n{JSON_ONLY}".strip()

@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from msgspec import Meta, Struct
 
-from aliases.models import Alias
+from aliases.models import MAX_FALLBACKS, Alias
 from aliases.selectors import Target, alias_find, alias_resolve, canonical_name
 from inference.errors import InvalidRequest, ModelNotFound
 from inference.models import ModelRecord
@@ -21,6 +21,7 @@ from inference.protocol import MAX_MESSAGES, Message, Options, Quantization
 
 LONGEST_SYSTEM = 262_144
 LONGEST_LICENSE = 1_048_576
+_REPLACED = ("description", "system", "quantization", "json_mode", "keep_alive", "fallbacks", "license")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -34,6 +35,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     messages: Annotated[tuple[Message, ...], Meta(max_length=MAX_MESSAGES)] | None = None
     options: Options = Options()
     quantization: Quantization | None = None
+    json_mode: bool | None = None
+    keep_alive: Annotated[str, Meta(max_length=32)] | None = None
+    fallbacks: Annotated[tuple[str, ...], Meta(max_length=MAX_FALLBACKS)] | None = None
     license: Annotated[str, Meta(max_length=LONGEST_LICENSE)] | None = None
 
 
@@ -86,9 +90,9 @@ def _fill(alias: Alias, target: Target, settings: Settings) -> None:
         alias.messages = source.messages
     else:
         alias.messages = msgspec.to_builtins(settings.messages)
-    for name in ("description", "system", "quantization", "license"):
+    for name in _REPLACED:
         given = getattr(settings, name)
-        setattr(alias, name, getattr(source, name) if given is None else given)
+        setattr(alias, name, getattr(source, name) if given is None else msgspec.to_builtins(given))
 
 
 def _save(alias: Alias) -> None:

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from aliases.models import Alias
+from aliases.selectors import alias_models, aliases_visible
 from conversations.models import Conversation, Message
 from inference import protocol
 from inference.errors import NotFound
@@ -131,15 +131,17 @@ def _path(conversation: Conversation, leaf: UUID | None) -> Iterator[UUID]:
     return reversed(path)
 
 
-def model_choices() -> ModelChoices:
-    """Aliases and models that can chat, by name."""
+def model_choices(*, user: User) -> ModelChoices:
+    """Aliases and models that can chat and that ``user`` may ask, by name."""
     chatting = {
         record.name.lower(): record.name
         for record in ModelRecord.objects.only("name", "capabilities")
         if not record.capabilities or "completion" in record.capabilities
     }
-    aliases = [alias.name for alias in Alias.objects.all() if alias.model.lower() in chatting]
-    return ModelChoices(aliases, sorted(chatting.values(), key=str.lower))
+    aliases = aliases_visible(user.pk)
+    models = alias_models(aliases)
+    names = [alias.name for alias in aliases if models[alias.name.lower()] in chatting]
+    return ModelChoices(names, sorted(chatting.values(), key=str.lower))
 
 
 def model_preferred(*, user: User, choices: ModelChoices) -> str:

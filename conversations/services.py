@@ -78,14 +78,11 @@ def _conversation_lock(user: User, conversation: UUID | None, text: str) -> Conv
 
 
 def _request(target: Target, conversation: Conversation) -> Generate:
-    said = history_for_model(conversation=conversation)[-(protocol.MAX_MESSAGES - 1) :]
     system = [protocol.Message(role="system", content=target.system)] if target.system else []
-    return Generate(
-        model=target.model,
-        messages=(*system, *said),
-        options=target.options,
-        owner=owner_of(conversation.user_id),
-    )
+    first = (*system, *target.messages)
+    said = history_for_model(conversation=conversation)[len(first) - protocol.MAX_MESSAGES :]
+    asked = Generate(model=target.model, messages=(*first, *said), owner=owner_of(conversation.user_id))
+    return target.fill(asked)
 
 
 def title_of(text: str) -> str:

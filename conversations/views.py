@@ -72,7 +72,7 @@ def _page(
     history: selectors.History,
     before: UUID | None = None,
 ) -> HttpResponse:
-    user, choices = _user(request), selectors.model_choices()
+    user, choices = _user(request), selectors.model_choices(user=_user(request))
     preferred = selectors.model_preferred(user=user, choices=choices)
     context = {
         "list": selectors.conversation_list(user=user, page=_number(request.GET.get("page", ""))),

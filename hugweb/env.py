@@ -2,7 +2,7 @@
 
 ``read`` turns the environment into values; a wrong one raises ``SettingError``, whose message
 names the variable, its value and what is allowed. ``docs/settings.md`` shows this same table.
-Standard library only, no Django: the table is read before Django is.
+No Django: the table is read before Django is.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FOREVER = -1.0
-_DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+from inference.durations import duration
 
 
 class SettingError(ValueError):
@@ -44,27 +42,6 @@ def path(value: str) -> Path:
 def names(value: str) -> tuple[str, ...]:
     """a list with commas between"""
     return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def duration(value: str) -> float:
-    """seconds, or a duration as in 5m, 1h30m, 300ms; negative means for ever"""
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = _sum_of_units(value)
-    if seconds != seconds or seconds == float("inf"):
-        raise ValueError
-    return FOREVER if seconds < 0 else seconds
-
-
-def _sum_of_units(value: str) -> float:
-    digits = value.removeprefix("-")
-    parts = _DURATION.findall(digits)
-    if not parts or "".join(number + unit for number, unit in parts) != digits:
-        raise ValueError
-    if digits != value:
-        return FOREVER
-    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:

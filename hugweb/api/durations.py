@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hugweb.env import FOREVER, duration
+from inference.durations import FOREVER, duration
 from inference.errors import InvalidRequest
 
 

@@ -44,9 +44,12 @@ async def begin(events: Events, *, progress: bool = False) -> Answer:
 
     Whatever can fail before that (no such model, no memory, no engine) is raised here, while the
     response can still carry a status. With ``progress``, what is being waited for is content too.
+    The request's database connection is given back first: an answer may take minutes, and
+    PostgreSQL usually has a hundred.
     """
     answer = _content(events, progress=progress)
     try:
+        await sync_to_async(close_old_connections)()
         first = await anext(answer)
     except StopAsyncIteration as error:
         raise EngineDied from error

@@ -81,7 +81,7 @@ def test_reading_history_takes_two_queries(ann: User, django_assert_num_queries:
         selectors.history_get(conversation=conversation)
 
 
-def test_only_models_that_chat_can_be_chosen(model: ModelRecord) -> None:
+def test_only_models_that_chat_can_be_chosen(ann: User, model: ModelRecord) -> None:
     for name, capabilities in (("org/Embedder", ["embedding"]), ("org/Chatter", ["completion", "vision"])):
         ModelRecord.objects.create(
             name=name, source="hub", folder=name, architecture="x", capabilities=capabilities
@@ -89,14 +89,14 @@ def test_only_models_that_chat_can_be_chosen(model: ModelRecord) -> None:
     Alias.objects.create(name="embedder", model="org/embedder")
     Alias.objects.create(name="dangling", model="org/gone")
     Alias.objects.create(name="chatter", model="ORG/chatter")
-    choices = selectors.model_choices()
+    choices = selectors.model_choices(user=ann)
     assert (choices.aliases, choices.models) == (["chatter", "tester"], ["org/Chatter", "test/model"])
     assert "tester" in choices
     assert "dangling" not in choices
 
 
 def test_the_model_asked_last_is_preferred_while_it_is_there(ann: User, model: ModelRecord) -> None:
-    choices = selectors.model_choices()
+    choices = selectors.model_choices(user=ann)
     assert selectors.model_preferred(user=ann, choices=choices) == "tester"
     conversation = talk(ann)
     conversation.model = "test/model"

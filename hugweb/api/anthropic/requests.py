@@ -85,18 +85,20 @@ def messages_request(body: MessagesBody, target: Target) -> Generate:
     """What ``body`` asks of ``target``. A prompt that is too long is an error, as it is at Anthropic's."""
     messages = messages_ours(body.messages)
     choice = body.tool_choice or GivenChoice(type="auto")
-    return Generate(
-        model=target.model,
-        messages=prefaced(messages, target, text_of(body.system, "system")),
-        options=_options(body).over(target.options),
-        tools=_tools(body.tools),
-        tool_choice=_choice(body, choice),
-        tool_name=choice.name,
-        parallel_tool_calls=not choice.disable_parallel_tool_use,
-        think=_think(body, target),
-        format=_format(body.output_config),
-        truncate=False,
-        keep_alive=keep_alive_seconds(body.keep_alive),
+    return target.fill(
+        Generate(
+            model=target.model,
+            messages=prefaced(messages, target, text_of(body.system, "system")),
+            options=_options(body),
+            tools=_tools(body.tools),
+            tool_choice=_choice(body, choice),
+            tool_name=choice.name,
+            parallel_tool_calls=not choice.disable_parallel_tool_use,
+            think=_think(body, target),
+            format=_format(body.output_config),
+            truncate=False,
+            keep_alive=keep_alive_seconds(body.keep_alive),
+        )
     )
 
 

@@ -69,9 +69,10 @@ async def _draw(request: HttpRequest, body: GenerateBody, target: Target) -> Htt
 
 async def _load_or_unload(body: GenerationBody, target: Target, frames: Frames) -> HttpResponse:
     """A request without a prompt loads its model, or with keep_alive 0 unloads it: one object."""
-    keep_alive = keep_alive_seconds(body.keep_alive)
+    given = keep_alive_seconds(body.keep_alive)
+    keep_alive = target.keep_alive if given is None else given
     request: Request = (
-        Unload(model=target.model) if keep_alive == 0 else Load(model=target.model, keep_alive=keep_alive)
+        Unload(model=target.model) if given == 0 else Load(model=target.model, keep_alive=keep_alive)
     )
     return json_response(frames.whole(await ask(target, request)))
 

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aliases.models import Alias
-from aliases.selectors import alias_resolve, full_name
+from aliases.selectors import alias_models, alias_resolve, aliases_visible, full_name
 from hugweb.api.ollama.frames import timestamp
-from inference.errors import ModelNotFound
+from inference.asker import asker
+from inference.errors import Forbidden, ModelNotFound
 from inference.models import ModelRecord
 from inference.protocol import LoadedModel
 
@@ -24,8 +25,10 @@ def tags() -> list[dict[str, Any]]:
     """Every model and every alias of one, newest first."""
     records = {record.name.lower(): record for record in ModelRecord.objects.all()}
     entries = [(record.modified, _tag(record.name, record)) for record in records.values()]
-    for alias in Alias.objects.all():
-        if record := records.get(alias.model.lower()):
+    aliases = aliases_visible(asker().user)
+    models = alias_models(aliases)
+    for alias in aliases:
+        if record := records.get(models[alias.name.lower()]):
             entry = _tag(alias.name, record, alias.quantization) | {"digest": _digest(alias, record)}
             entries.append((max(alias.modified, record.modified), entry))
     entries.sort(key=lambda entry: entry[0], reverse=True)
@@ -53,7 +56,7 @@ def _running(model: LoadedModel, now: datetime) -> dict[str, Any]:
     }
     try:
         target = alias_resolve(model.name)
-    except ModelNotFound:
+    except (ModelNotFound, Forbidden):
         return entry
     known = details(target.record, target.model.quantization)
     digest = _digest(target.alias, target.record) if target.alias else target.record.digest

@@ -91,13 +91,9 @@ def parse_format(given: Any) -> str:
 def chat_request(body: ChatBody, target: Target) -> Generate:
     """What ``body`` asks of ``target``."""
     chosen = choose_tools(tools_ours(body.tools), body.tool_choice)
-    return replace(
-        _generation(body, target),
-        messages=prefaced(messages_ours(body.messages), target),
-        tools=chosen.tools,
-        tool_choice=chosen.choice,
-        tool_name=chosen.name,
-    )
+    tools = {"tools": chosen.tools, "tool_choice": chosen.choice, "tool_name": chosen.name}
+    messages = prefaced(messages_ours(body.messages), target)
+    return replace(_generation(body, target, **tools), messages=messages)
 
 
 def generate_request(body: GenerateBody, target: Target) -> Generate:
@@ -133,18 +129,21 @@ def draw_request(body: GenerateBody, target: Target) -> Draw:
     return replace(request, images=media_sort(body.images).images)
 
 
-def _generation(body: GenerationBody, target: Target) -> Generate:
-    """What chat and generate have in common."""
-    return Generate(
-        model=target.model,
-        options=parse_options(body.options).over(target.options),
-        think=_think(body.think, target),
-        format=parse_format(body.format),
-        logprobs=body.top_logprobs if body.logprobs else None,
-        truncate=body.truncate,
-        shift=body.shift,
-        render_only=body.debug,
-        keep_alive=keep_alive_seconds(body.keep_alive),
+def _generation(body: GenerationBody, target: Target, **tools: Any) -> Generate:
+    """What chat and generate have in common; ``tools`` are those of a chat, which an alias's format heeds."""
+    return target.fill(
+        Generate(
+            model=target.model,
+            options=parse_options(body.options),
+            think=_think(body.think, target),
+            format=parse_format(body.format),
+            logprobs=body.top_logprobs if body.logprobs else None,
+            truncate=body.truncate,
+            shift=body.shift,
+            render_only=body.debug,
+            keep_alive=keep_alive_seconds(body.keep_alive),
+            **tools,
+        )
     )
 
 
