@@ -163,7 +163,7 @@ def _with_alias(base: Target, alias: Alias) -> Target:
         base,
         provider=alias.provider,
         model=replace(base.model, name=alias.name, quantization=msgspec.convert(quantization, Quantization)),
-        system=_asking_for_json(system) if alias.json_mode and not base.format else system,
+        system=asking_for_json(system) if alias.json_mode and not base.format else system,
         options=msgspec.convert(alias.options or {}, Options).over(base.options),
         messages=msgspec.convert(alias.messages or (), tuple[Message, ...]) or base.messages,
         format=JSON if alias.json_mode else base.format,
@@ -172,6 +172,6 @@ def _with_alias(base: Target, alias: Alias) -> Target:
     )
 
 
-def _asking_for_json(system: str) -> str:
-    """A model that is not told fills the form it is held to with anything."""
+def asking_for_json(system: str) -> str:
+    """``system`` that asks for JSON: a model that is not told fills the form it is held to with anything."""
     return f"{system}\n\n{JSON_ONLY}".strip()

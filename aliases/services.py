@@ -56,7 +56,7 @@ def alias_create(*, name: str, source: str, settings: Settings = Settings()) -> 
         alias = alias_find(wanted) or Alias()
         alias.name = wanted
         _fill(alias, target, settings)
-        _save(alias)
+        alias_save(alias)
     return alias
 
 
@@ -86,16 +86,18 @@ def _fill(alias: Alias, target: Target, settings: Settings) -> None:
     alias.provider = target.provider
     alias.model = target.record.name
     alias.options = msgspec.to_builtins(settings.options.over(target.options))
+    given_fields = msgspec.json.decode(msgspec.json.encode(settings))
     if settings.messages is None:
         alias.messages = source.messages
     else:
         alias.messages = msgspec.to_builtins(settings.messages)
     for name in _REPLACED:
-        given = getattr(settings, name)
-        setattr(alias, name, getattr(source, name) if given is None else msgspec.to_builtins(given))
+        given = given_fields[name]
+        setattr(alias, name, getattr(source, name) if given is None else given)
 
 
-def _save(alias: Alias) -> None:
+def alias_save(alias: Alias) -> None:
+    """Store ``alias`` if it passes its checks; ``InvalidRequest`` says which it does not."""
     try:
         alias.full_clean()
     except ValidationError as error:

@@ -1,21 +1,27 @@
-"""A chat in the terminal: asks, streams the answer, remembers both while the session lasts.
+"""A chat in a terminal: what is said, how it is asked, and how the answer is shown.
 
-Ctrl-C during an answer stops the answer; at the prompt it, Ctrl-D and ``/bye`` end the session.
-Plain text when the output is not a terminal. Knows nothing of where the events come from.
+Plain text when the output is not a terminal; only answers go to it, everything else to stderr.
+Knows nothing of where the events come from, and nothing of what people type (``hugweb.repl``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 from rich.status import Status
 
-from inference.errors import InferenceError
+from aliases.selectors import Target
+from hugweb.pictures import pictures_taken
+from hugweb.transcript import transcript_save
+from inference.errors import Unsupported
 from inference.protocol import (
+    Done,
     Event,
     Events,
     Generate,
@@ -27,74 +33,107 @@ from inference.protocol import (
     Reading,
     Request,
     Text,
+    Thought,
 )
 
 Stream = Callable[[Request], Events]
 
-GOODBYES = frozenset({"/bye", "/exit", "/quit"})
-PROMPT = ">>> "
-
 
 @dataclass
 class TerminalChat:
-    """One session with ``model``; ``stream`` answers its requests."""
+    """One session with ``model``; ``stream`` answers its requests.
+
+    ``first`` are the alias's own messages, ``history`` what was said, stored in ``file`` if there is
+    one. ``stats`` says whether each answer is followed by its figures.
+    """
 
     stream: Stream
     model: ModelRef
     options: Options
     system: str = ""
-    console: Console = field(default_factory=lambda: Console(highlight=False))
+    format: str = ""
+    keep_alive: float | None = None
+    sees: bool = False
+    stats: bool = False
+    file: Path | None = None
+    first: tuple[Message, ...] = ()
     history: list[Message] = field(default_factory=list)
+    console: Console = field(default_factory=lambda: Console(highlight=False))
+    aside: Console = field(default_factory=lambda: Console(highlight=False, stderr=True))
 
-    def run(self) -> None:
-        """Ask and answer until the person has had enough."""
-        self.console.print(f"[dim]Chatting with {self.model.name}. /bye ends, Ctrl-C stops an answer.[/dim]")
-        with asyncio.Runner() as runner:
-            while (said := self._ask()) not in GOODBYES:
-                if said:
-                    self._turn(runner, said)
+    def become(self, target: Target) -> None:
+        """Go on with another model, by its own defaults and from the beginning."""
+        self.model, self.options, self.system = target.model, target.options, target.system
+        self.format, self.keep_alive, self.first = target.format, target.keep_alive, target.messages
+        self.sees = "vision" in target.record.capabilities
+        self.history = []
 
-    def answer(self, said: str) -> None:
-        """One answer to ``said``; its error is raised."""
-        asyncio.run(self._answer(said))
+    def answer(self, said: str, pictures: tuple[bytes, ...] = ()) -> None:
+        """One answer to ``said`` and ``pictures``; its error is raised."""
+        asyncio.run(self.turn(said, pictures))
 
-    def _ask(self) -> str:
-        try:
-            return input(PROMPT if self.console.is_terminal else "").strip()
-        except (EOFError, KeyboardInterrupt):
-            self.console.print()
-            return "/bye"
-
-    def _turn(self, runner: asyncio.Runner, said: str) -> None:
-        try:
-            runner.run(self._answer(said))
-        except KeyboardInterrupt:
-            self.console.print("\n[dim]Stopped.[/dim]")
-        except InferenceError as error:
-            self.console.print(error.message, style="red", markup=False)
-
-    async def _answer(self, said: str) -> None:
+    async def turn(self, said: str, pictures: tuple[bytes, ...] = ()) -> None:
         """Stream the answer; what was shown of it is remembered however it ends."""
-        self.history.append(Message(role="user", content=said))
-        system = [Message(role="system", content=self.system)] if self.system else []
-        request = Generate(model=self.model, messages=(*system, *self.history), options=self.options)
+        if pictures and not self.sees:
+            raise Unsupported(f"'{self.model.name}' does not support images.")
+        if self.sees:
+            said, more = pictures_taken(said)
+            pictures += more
+        self.history.append(Message(role="user", content=said, images=pictures))
         shown: list[str] = []
         try:
-            with self.console.status("Waiting for the engine…") as status:
-                async with contextlib.aclosing(self.stream(request)) as events:
-                    async for event in events:
-                        self._show(event, status, shown)
+            await self._show_all(shown)
         finally:
             self.history.append(Message(role="assistant", content="".join(shown)))
+            if self.file:
+                transcript_save(self.file, [*self._system(), *self.history])
+
+    def _system(self) -> list[Message]:
+        return [Message(role="system", content=self.system)] if self.system else []
+
+    def _request(self) -> Generate:
+        return Generate(
+            model=self.model,
+            messages=(*self._system(), *self.first, *self.history),
+            options=self.options,
+            format=self.format,
+            keep_alive=self.keep_alive,
+        )
+
+    async def _show_all(self, shown: list[str]) -> None:
+        began, first, done = time.monotonic(), None, None
+        with self.console.status("Waiting for the engine…") as status:
+            async with contextlib.aclosing(self.stream(self._request())) as events:
+                async for event in events:
+                    if isinstance(event, Text | Thought):
+                        first = first or time.monotonic()
+                    self._show(event, status, shown)
+                    done = event if isinstance(event, Done) else done
         self.console.print()
+        if done and self.stats:
+            self.aside.print(_figures(done, (first or time.monotonic()) - began), style="dim", soft_wrap=True)
 
     def _show(self, event: Event, status: Status, shown: list[str]) -> None:
         if isinstance(event, Text):
             status.stop()
             shown.append(event.text)
             self.console.print(event.text, end="", markup=False, soft_wrap=True)
+        elif isinstance(event, Thought):
+            status.stop()
+            self.aside.print(event.text, end="", style="dim", markup=False, soft_wrap=True)
         elif phase := _phase(event, self.model.name):
             status.update(phase)
+
+
+def _figures(done: Done, first: float) -> str:
+    """Tokens, tokens a second, and seconds to the first token."""
+    usage, seconds = done.usage, done.timings.completion / 1e9
+    rate = f", {usage.completion / seconds:.1f} tokens/s" if seconds else ""
+    cached = f", {usage.cached} of them known" if usage.cached else ""
+    return (
+        f"{usage.completion} tokens{rate}, first token after {first:.2f} s,"
+        f" prompt of {usage.prompt} tokens{cached}"
+    )
 
 
 def _phase(event: Event, name: str) -> str:

@@ -3,85 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pty
-import re
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from inference.errors import LoadFailed
 from inference.protocol import Event, Failed, Generate, Load, Loading, Request, Text
 from tests.fakes import FakeEngine, echo
-from tests.serving import MODEL, PROJECT, engine_thread, environment, fill_home
-
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-
-
-class Terminal:
-    """``manage.py chat`` on a pseudo-terminal: what a person types and sees."""
-
-    def __init__(self, home: Path, engine: FakeEngine, *arguments: str) -> None:
-        ours, theirs = pty.openpty()
-        self._ours = ours
-        self.seen = ""
-        self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "chat", MODEL, *arguments],
-            cwd=PROJECT,
-            env=environment(home, {"ENGINE_ADDRESS": f"unix:{engine.address}", "TERM": "xterm"}),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-            preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),
-        )
-        os.close(theirs)
-
-    def type(self, text: str) -> None:
-        os.write(self._ours, text.encode())
-
-    def press_ctrl_c(self) -> None:
-        os.kill(self.process.pid, signal.SIGINT)
-
-    def wait_for(self, text: str, seconds: float = 15.0) -> None:
-        """Read until ``text`` stands in what came since the last call."""
-        deadline = time.monotonic() + seconds
-        while text not in self.seen:
-            assert time.monotonic() < deadline, f"{text!r} not in {self.seen!r}"
-            self.seen = CONTROL.sub("", self.seen + os.read(self._ours, 4096).decode(errors="replace"))
-        self.seen = self.seen.partition(text)[2]
-
-    def ended(self) -> int:
-        return self.process.wait(15)
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._ours)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    fill_home(tmp_path / "home")
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[FakeEngine]:
-    with engine_thread(tmp_path / "e.sock") as engine:
-        yield engine
-
-
-@pytest.fixture
-def terminal(home: Path, engine: FakeEngine) -> Iterator[Terminal]:
-    terminal = Terminal(home, engine)
-    yield terminal
-    terminal.close()
+from tests.hugweb.terminals import Terminal
+from tests.serving import MODEL, PROJECT, environment
 
 
 def test_it_remembers_what_was_said(terminal: Terminal, engine: FakeEngine) -> None:

@@ -7,29 +7,26 @@ import contextlib
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import msgspec
 from django.core.management.base import BaseCommand, CommandError
 from msgspec.structs import replace
 
-from aliases.selectors import Target, alias_resolve
+from aliases.arguments import arguments_add, options_given, quantization_given
+from aliases.selectors import Target, alias_resolve, asking_for_json
 from hugweb.database import database_prepare
+from hugweb.pictures import picture_read
+from hugweb.repl import Repl
 from hugweb.supervise import EngineSupervisor
 from hugweb.terminal import TerminalChat
+from hugweb.transcript import transcript_load
 from inference.errors import InferenceError
-from inference.protocol import Load, ModelRef, Options, Quantization
+from inference.protocol import JSON, Load
 from inference.providers.registry import get_provider
 from inference.usage.recorder import RECORDER
 
-OPTIONS = {
-    "num_predict": ("--max-new-tokens", int, "most tokens of an answer"),
-    "num_ctx": ("--ctx", int, "most tokens of prompt and answer together"),
-    "temperature": ("--temperature", float, "0 for always the likeliest word, higher for more variety"),
-    "top_k": ("--top-k", int, "choose among so many words"),
-    "top_p": ("--top-p", float, "choose among words that are so likely together"),
-    "seed": ("--seed", int, "same seed, same answer"),
-}
+LONGEST_INPUT = 4_000_000
 
 
 class Command(BaseCommand):
@@ -40,59 +37,79 @@ class Command(BaseCommand):
         parser.add_argument("model", help="an alias or a model's id")
         parser.add_argument("prompt", nargs="?", help="answer this and end")
         parser.add_argument("--system", default="", help="system prompt")
-        precision = parser.add_mutually_exclusive_group()
-        for flag, value in (("--load-in-8bit", "int8"), ("--load-in-4bit", "int4")):
-            precision.add_argument(flag, dest="quantization", action="store_const", const=value)
+        parser.add_argument(
+            "--history", metavar="FILE.json", help="go on from this file, and keep the chat in it"
+        )
+        parser.add_argument("--input-file", metavar="FILE", help="begin with what this text file says")
+        parser.add_argument(
+            "--image", action="append", default=[], help="a picture for the first question (repeatable)"
+        )
+        parser.add_argument(
+            "--stats", action="store_true", help="tokens, tokens/s and time to the first token"
+        )
         parser.add_argument("--force", action="store_true", help="load it although it seems not to fit")
-        parser.add_argument("--stop", action="append", help="end an answer before this text (repeatable)")
-        for name, (flag, kind, text) in OPTIONS.items():
-            parser.add_argument(flag, dest=name, type=kind, help=text)
+        arguments_add(parser)
 
     def handle(self, *args: Any, **given: Any) -> None:
         database_prepare(self.stderr.write)
         try:
             target = alias_resolve(given["model"])
-            session = TerminalChat(
-                stream=get_provider(target.provider).stream,
-                model=_quantized(target.model, given["quantization"]),
-                options=_options(given).over(target.options),
-                system=given["system"] or target.system,
-            )
+            chat = _session(target, given)
+            first = _first_question(given["prompt"] or "", given["input_file"])
+            pictures = tuple(map(picture_read, given["image"]))
             with RECORDER.running(), _engine(target):
                 if given["force"]:
-                    asyncio.run(_load(session))
-                _converse(session, given["prompt"])
+                    asyncio.run(_load(chat))
+                if first or pictures:
+                    chat.answer(first, pictures)
+                if not given["prompt"]:
+                    Repl(chat, target).run()
         except InferenceError as error:
             raise CommandError(_advised(error.message, given["model"])) from error
         except KeyboardInterrupt:
             sys.exit(130)
 
 
-async def _load(session: TerminalChat) -> None:
+async def _load(chat: TerminalChat) -> None:
     """Load the model, whatever is thought of its size."""
-    async with contextlib.aclosing(session.stream(Load(model=session.model, force=True))) as events:
+    async with contextlib.aclosing(chat.stream(Load(model=chat.model, force=True))) as events:
         async for _ in events:
             pass
 
 
-def _converse(session: TerminalChat, prompt: str | None) -> None:
-    if prompt:
-        session.answer(prompt)
-    else:
-        session.run()
+def _session(target: Target, given: dict[str, Any]) -> TerminalChat:
+    """A chat by the alias's defaults, with what the command line says over them."""
+    chat = TerminalChat(
+        stream=get_provider(target.provider).stream, model=target.model, options=target.options
+    )
+    chat.become(target)
+    chat.options = options_given(given).over(target.options)
+    chat.stats = given["stats"]
+    if wanted := quantization_given(given):
+        chat.model = replace(chat.model, quantization=wanted)
+    if given["history"]:
+        chat.file = Path(given["history"]).expanduser()
+        chat.history = transcript_load(chat.file)
+        if chat.history and chat.history[0].role == "system":
+            chat.system = chat.history.pop(0).content
+    chat.system = given["system"] or chat.system
+    if given["json_mode"]:
+        chat.format, chat.system = JSON, asking_for_json(chat.system)
+    return chat
 
 
-def _quantized(model: ModelRef, wanted: Quantization | None) -> ModelRef:
-    return replace(model, quantization=wanted) if wanted else model
-
-
-def _options(given: dict[str, Any]) -> Options:
-    """The options of the command line; ``CommandError`` for one that is out of range."""
-    named = {name: given[name] for name in OPTIONS if given[name] is not None}
+def _first_question(prompt: str, path: str | None) -> str:
+    """What the file says, then ``prompt``."""
+    if not path:
+        return prompt
     try:
-        return msgspec.convert({**named, "stop": given["stop"]}, Options)
-    except msgspec.ValidationError as error:
-        raise CommandError(f"An option is out of range: {error}") from error
+        with Path(path).expanduser().open(encoding="utf-8") as file:
+            text = file.read(LONGEST_INPUT + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path} cannot be read as text.") from error
+    if len(text) > LONGEST_INPUT:
+        raise CommandError(f"{path} is too long: at most {LONGEST_INPUT} characters are read.")
+    return f"{text.strip()}\n\n{prompt}".strip()
 
 
 @contextlib.contextmanager

@@ -1,0 +1,92 @@
+"""Modelfiles as they are found, and as we write them ourselves."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aliases.modelfile import modelfile_text
+from aliases.modelfile_reader import modelfile_read
+from aliases.selectors import Target
+from inference.errors import InvalidRequest
+from inference.models import ModelRecord
+from inference.protocol import Message, ModelRef, Options
+
+FOUND = '''# A Modelfile as people write them
+FROM mistralai/Mistral-7B
+TEMPLATE """{{ .System }}
+{{ .Prompt }}"""
+SYSTEM """
+You are Mario.
+Assume the role of Mario."""
+PARAMETER temperature 0.7
+parameter num_ctx 4096
+PARAMETER stop "<|eot_id|>"
+PARAMETER stop User:
+PARAMETER num_gpu 33
+MESSAGE user Is Toronto in Canada?
+MESSAGE assistant yes
+LICENSE MIT
+'''
+
+
+def test_what_people_write_is_understood() -> None:
+    read = modelfile_read(FOUND)
+    assert read.source == "mistralai/Mistral-7B"
+    assert read.settings.system == "\nYou are Mario.\nAssume the role of Mario."
+    assert read.settings.options == Options(temperature=0.7, num_ctx=4096, stop=("<|eot_id|>", "User:"))
+    assert read.settings.messages == (
+        Message(role="user", content="Is Toronto in Canada?"),
+        Message(role="assistant", content="yes"),
+    )
+    assert read.settings.license == "MIT"
+    assert read.left_out == ("TEMPLATE", "PARAMETER num_gpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "FROM"),
+        ("SYSTEM hi", "FROM"),
+        ("FROM a\nnonsense", "Line 2"),
+        ("FROM a\nDANCE now", "Line 2"),
+        ('FROM a\nSYSTEM """never', "never closed"),
+        ("FROM a\nPARAMETER top_p 7", "out of range"),
+        ("FROM a\nPARAMETER top_k many", "out of range"),
+        ("FROM a\nMESSAGE narrator once", "narrator"),
+    ],
+)
+def test_what_is_none_is_refused(text: str, said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        modelfile_read(text)
+
+
+TEXTS = st.text(
+    st.characters(codec="utf-8", exclude_characters='"\r\v\f\x1c\x1d\x1e\x85\u2028\u2029'), max_size=60
+)
+
+
+@given(
+    system=TEXTS.map(str.strip),
+    message=st.text(max_size=40),
+    stops=st.lists(st.text(min_size=1, max_size=9), min_size=1, max_size=3),
+    temperature=st.floats(0, 100, allow_nan=False),
+)
+def test_what_we_write_reads_the_same(
+    system: str, message: str, stops: list[str], temperature: float
+) -> None:
+    options = Options(temperature=temperature, stop=tuple(stops), seed=-3)
+    target = Target(
+        provider="huggingface",
+        model=ModelRef(name="small", path=""),
+        record=ModelRecord(name="org/model"),
+        system=system,
+        options=options,
+        messages=(Message(role="user", content=message),),
+    )
+    read = modelfile_read(modelfile_text(target, "", ""))
+    assert read.source == "org/model"
+    assert (read.settings.system or "") == system
+    assert read.settings.options == options
+    assert read.settings.messages == target.messages
