@@ -1,11 +1,177 @@
-"""Aliases in the admin."""
+"""Aliases in the admin: a form for people, a box to try one, copies, export and import."""
 
-from django.contrib import admin
+from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import URLPattern, path, reverse
+from unfold.admin import ModelAdmin
+from unfold.decorators import action
+from unfold.widgets import UnfoldAdminFileFieldWidget
+
+from aliases.exchange import LONGEST, aliases_export, aliases_import
+from aliases.forms import PREFIX, AliasForm
 from aliases.models import Alias
+from aliases.selectors import Target, alias_resolve
+from inference.asker import Asker, asking
+from inference.errors import InferenceError
+from inference.protocol import Events, Generate, Message, Text
+from inference.providers.registry import get_provider
+
+COPIED = (
+    "model",
+    "revision",
+    "description",
+    "system",
+    "messages",
+    "options",
+    "json_mode",
+    *("quantization", "keep_alive", "fallbacks", "visibility", "license"),
+)
+LONGEST_PROMPT = 20_000
+
+
+class ImportForm(forms.Form):
+    file = forms.FileField(
+        help_text="An export of aliases, or a registry.json.", widget=UnfoldAdminFileFieldWidget
+    )
+
+
+def _knobs(*names: str) -> tuple[str, ...]:
+    return tuple(PREFIX + name for name in names)
 
 
 @admin.register(Alias)
-class AliasAdmin(admin.ModelAdmin):
-    list_display = ("name", "model", "provider", "quantization", "modified")
+class AliasAdmin(ModelAdmin):
+    form = AliasForm
+    list_display = ("name", "model", "quantization", "visibility", "enabled", "modified")
+    list_filter = ("enabled", "visibility", "quantization", "json_mode")
+    list_per_page = 50
+    show_full_result_count = False
     search_fields = ("name", "model", "description")
+    filter_horizontal = ("users", "groups")
+    actions = ("export",)
+    actions_list = ("import_file",)
+    actions_detail = ("duplicate",)
+    change_form_after_template = "admin/try.html"
+    fieldsets = (
+        ("Name and model", {"fields": (("name", "model"), ("description", "revision"), "enabled")}),
+        ("What it is told", {"fields": ("system", "json_mode", "messages")}),
+        (
+            "How it writes",
+            {
+                "description": "What is left empty is the model's own. A request's own options win.",
+                "fields": (
+                    _knobs("temperature", "seed"),
+                    _knobs("top_k", "top_p"),
+                    _knobs("min_p", "typical_p"),
+                    _knobs("num_predict", "num_ctx"),
+                    "stop",
+                ),
+            },
+        ),
+        (
+            "Repeating itself",
+            {
+                "fields": (
+                    _knobs("repeat_penalty", "repeat_last_n"),
+                    _knobs("presence_penalty", "frequency_penalty"),
+                )
+            },
+        ),
+        ("Loading", {"fields": (("quantization", "keep_alive"), "fallback_names")}),
+        ("For whom", {"fields": ("visibility", "users", "groups", "license")}),
+    )
+
+    class Media:
+        js = (forms.widgets.Script("js/admin/try.js", type="module"),)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What the alias that ``from`` names says, for a copy of it."""
+        initial: dict[str, Any] = dict(super().get_changeform_initial_data(request))
+        source = initial.pop("from", "")
+        alias = Alias.objects.filter(pk=source).first() if str(source).isdigit() else None
+        if alias:
+            initial |= {name: getattr(alias, name) for name in COPIED} | {"name": f"{alias.name}-copy"}
+        return initial
+
+    @action(description="Duplicate", icon="content_copy", permissions=["aliases.add_alias"])
+    def duplicate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The form of a new alias, filled in; nothing is stored yet."""
+        return HttpResponseRedirect(f"{reverse('admin:aliases_alias_add')}?from={object_id}")
+
+    @admin.action(description="Export as JSON", permissions=["view"])
+    def export(self, request: HttpRequest, queryset: QuerySet[Alias]) -> HttpResponse:
+        return HttpResponse(
+            aliases_export(queryset),
+            content_type="application/json",
+            headers={"Content-Disposition": 'attachment; filename="aliases.json"'},
+        )
+
+    @action(
+        description="Import JSON",
+        icon="upload",
+        url_path="import",
+        permissions=["aliases.add_alias", "aliases.change_alias"],
+    )
+    def import_file(self, request: HttpRequest) -> HttpResponse:
+        """Take all aliases of a file, or none and say why."""
+        form = ImportForm(request.POST or None, request.FILES or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                imported = aliases_import(
+                    form.cleaned_data["file"].read(LONGEST + 1).decode("utf-8", "replace")
+                )
+            except InferenceError as error:
+                form.add_error("file", error.message)
+            else:
+                left_out = f" Left out: {', '.join(imported.left_out)}." if imported.left_out else ""
+                messages.success(request, f"Imported {len(imported.names)} aliases.{left_out}")
+                return HttpResponseRedirect(reverse("admin:aliases_alias_changelist"))
+        context = {**self.admin_site.each_context(request), "form": form, "title": "Import aliases"}
+        return render(request, "admin/import.html", context)
+
+    def get_urls(self) -> list[URLPattern]:
+        trial = self.admin_site.admin_view(self.try_it)
+        return [path("<int:pk>/try/", trial, name="aliases_alias_try"), *super().get_urls()]
+
+    def try_it(self, request: HttpRequest, pk: int) -> HttpResponse | StreamingHttpResponse:
+        """Stream the answer of an alias, as plain text."""
+        alias = get_object_or_404(Alias, pk=pk)
+        if not self.has_view_permission(request, alias) or request.method != "POST":
+            return HttpResponse("You may not do that.", status=403, content_type="text/plain")
+        prompt = request.POST.get("prompt", "")[:LONGEST_PROMPT]
+        try:
+            with asking(Asker(source="admin", user=request.user.pk)):
+                target = alias_resolve(alias.name)
+                events = get_provider(target.provider).stream(_question(target, prompt))
+        except InferenceError as error:
+            return HttpResponse(error.message, status=error.status, content_type="text/plain; charset=utf-8")
+        return StreamingHttpResponse(
+            _texts(events),
+            content_type="text/plain; charset=utf-8",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+
+def _question(target: Target, prompt: str) -> Generate:
+    system = (Message(role="system", content=target.system),) if target.system else ()
+    messages = (*system, *target.messages, Message(role="user", content=prompt))
+    return target.fill(Generate(model=target.model, messages=messages))
+
+
+async def _texts(events: Events) -> AsyncIterator[str]:
+    try:
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Text):
+                    yield event.text
+    except InferenceError as error:
+        yield f"\n{error.message}"

@@ -25,6 +25,7 @@ class Conversation(models.Model):
     class Meta:
         ordering = ("-updated",)
         indexes = (models.Index(fields=("user", "-updated")),)
+        permissions = (("read_content", "Can read what others said"),)
 
     def __str__(self) -> str:
         # The title quotes its owner: what logs and the admin print must not.

@@ -1,6 +1,22 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
+from django.db.models.signals import post_migrate
+
+
+class HugWebAdminConfig(admin_apps.AdminConfig):
+    """Django's admin, with our site as its frame."""
+
+    default = False
+    default_site = "hugweb.admin_site.HugWebAdminSite"
 
 
 class HugWebConfig(AppConfig):
+    default = True
     name = "hugweb"
     verbose_name = "HugWeb"
+
+    def ready(self) -> None:
+        from hugweb.groups import groups_create
+
+        # Django makes the permissions after migrating, last for the app that is listed last.
+        post_migrate.connect(groups_create, sender=self)

@@ -50,7 +50,8 @@ ALLOWED_HOSTS = ["*"]
 
 INSTALLED_APPS = [
     "daphne",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "hugweb.apps.HugWebAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -147,6 +148,14 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY
+
+UNFOLD = {
+    "SITE_TITLE": "HugWeb",
+    "SITE_HEADER": "HugWeb",
+    "SITE_URL": "/chat/",
+    "SHOW_HISTORY": True,
+    "STYLES": ["/static/css/admin.css"],
+}
 
 LOGGING = {
     "version": 1,

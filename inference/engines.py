@@ -1,0 +1,39 @@
+"""Asking the engine from pages: what it holds, loading, letting go; each within a short time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from inference.errors import EngineDied, InferenceError
+from inference.protocol import Done, Load, LoadedModel, Loading, ModelRef, Unload
+from inference.providers.registry import get_provider
+
+ANSWER_SECONDS = 1.0
+
+
+async def engine_loaded(provider: str = "huggingface") -> tuple[LoadedModel, ...] | None:
+    """The models in memory; None when the engine gives no answer in time."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await get_provider(provider).loaded()
+    except (InferenceError, TimeoutError):
+        return None
+
+
+async def engine_load(provider: str, model: ModelRef, keep_alive: float | None = None) -> None:
+    """Have ``model`` loaded, and return when that has begun or is done; an error is raised."""
+    events = get_provider(provider).stream(Load(model=model, keep_alive=keep_alive))
+    async with contextlib.aclosing(events):
+        async for event in events:
+            if isinstance(event, Loading | Done):
+                return
+    raise EngineDied
+
+
+async def engine_unload(provider: str, model: ModelRef) -> None:
+    """Let ``model`` go as soon as nobody uses it."""
+    async with contextlib.aclosing(get_provider(provider).stream(Unload(model=model))) as events:
+        async for event in events:
+            if isinstance(event, Done):
+                return
