@@ -56,7 +56,7 @@ class AliasAdmin(ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     search_fields = ("name", "model", "description")
-    filter_horizontal = ("users", "groups")
+    autocomplete_fields = ("users", "groups")
     actions = ("export",)
     actions_list = ("import_file",)
     actions_detail = ("duplicate",)

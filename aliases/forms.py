@@ -110,7 +110,9 @@ class AliasForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
         options = {name: cleaned.get(PREFIX + name) for name in KNOBS}
-        options["stop"] = [line for line in cleaned.get("stop", "").split("\n") if line] or None
+        options["stop"] = [
+            line for line in cleaned.get("stop", "").replace("\r", "").split("\n") if line
+        ] or None
         kept = {name: value for name, value in self.instance.options.items() if name not in options}
         self.instance.options = kept | {name: value for name, value in options.items() if value is not None}
         lines = cleaned.get("fallback_names", "").split("\n")

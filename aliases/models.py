@@ -21,10 +21,15 @@ NAME_HELP = "Letters, digits, '_', '-' and '.', with an optional namespace/ befo
 MAX_FALLBACKS = 8
 
 
+def options_read(stored: object) -> Options:
+    """The options that a JSON object stores, whose keys are texts; ``msgspec.ValidationError``."""
+    return msgspec.convert(stored, Options, str_keys=True)
+
+
 def validate_options(value: object) -> None:
     """Refuse what ``Options`` would refuse."""
     try:
-        msgspec.convert(value, Options)
+        options_read(value)
     except msgspec.ValidationError as error:
         raise ValidationError(str(error)) from error
 

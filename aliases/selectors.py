@@ -12,7 +12,7 @@ from django.contrib.auth.models import Group, User
 from django.db.models import Q, QuerySet
 from msgspec.structs import replace
 
-from aliases.models import Alias
+from aliases.models import Alias, options_read
 from inference.asker import asker
 from inference.durations import duration
 from inference.errors import Forbidden, InvalidRequest, ModelNotFound
@@ -164,7 +164,7 @@ def _with_alias(base: Target, alias: Alias) -> Target:
         provider=alias.provider,
         model=replace(base.model, name=alias.name, quantization=msgspec.convert(quantization, Quantization)),
         system=asking_for_json(system) if alias.json_mode and not base.format else system,
-        options=msgspec.convert(alias.options or {}, Options).over(base.options),
+        options=options_read(alias.options or {}).over(base.options),
         messages=msgspec.convert(alias.messages or (), tuple[Message, ...]) or base.messages,
         format=JSON if alias.json_mode else base.format,
         keep_alive=duration(alias.keep_alive) if alias.keep_alive else base.keep_alive,

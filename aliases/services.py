@@ -85,7 +85,7 @@ def _fill(alias: Alias, target: Target, settings: Settings) -> None:
     source = target.alias or Alias()
     alias.provider = target.provider
     alias.model = target.record.name
-    alias.options = msgspec.to_builtins(settings.options.over(target.options))
+    alias.options = msgspec.to_builtins(settings.options.over(target.options), str_keys=True)
     given_fields = msgspec.json.decode(msgspec.json.encode(settings))
     if settings.messages is None:
         alias.messages = source.messages

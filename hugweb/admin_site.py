@@ -27,6 +27,7 @@ class HugWebAdminSite(UnfoldAdminSite):
     """Everything under ``/admin/``."""
 
     site_title = site_header = "HugWeb"
+    index_title = "Dashboard"
     index_template = "admin/dashboard.html"
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:

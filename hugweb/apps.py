@@ -1,4 +1,4 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.contrib.admin import apps as admin_apps
 from django.db.models.signals import post_migrate
 
@@ -18,5 +18,5 @@ class HugWebConfig(AppConfig):
     def ready(self) -> None:
         from hugweb.groups import groups_create
 
-        # Django makes the permissions after migrating, last for the app that is listed last.
-        post_migrate.connect(groups_create, sender=self)
+        # Django makes permissions after migrating, app by app: this is the last one that has any.
+        post_migrate.connect(groups_create, sender=apps.get_app_config("conversations"))

@@ -27,9 +27,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """A title, the highest value, the first and last day, and a bar for each day."""
+    """A title, the highest value in its unit, the first and last day, and a bar for each day."""
 
     title: str
+    unit: str
     top: int
     first: date
     last: date
@@ -47,7 +48,7 @@ def bar_chart(title: str, unit: str, values: Sequence[tuple[date, int]]) -> Char
         for index, (day, value) in enumerate(values)
         if value
     ]
-    return Chart(title, top, values[0][0], values[-1][0], bars)
+    return Chart(title, unit, top, values[0][0], values[-1][0], bars)
 
 
 def _bar(index: int, step: float, share: float, label: str) -> Bar:

@@ -45,6 +45,12 @@ def test_an_alias_fills_in_what_a_request_does_not_say() -> None:
     )
 
 
+def test_biases_survive_being_stored_as_json() -> None:
+    alias(options={"logit_bias": {"7": -1.5}})
+    assert alias_copy(source="small", destination="other").options == {"logit_bias": {"7": -1.5}}
+    assert filled("other").options.logit_bias == {7: -1.5}
+
+
 def test_a_request_wins_over_its_alias() -> None:
     alias(json_mode=True, keep_alive="1h", options={"stop": ["a"]})
     request = filled(format='{"type":"object"}', keep_alive=0.0, options=Options(stop=("b",)))

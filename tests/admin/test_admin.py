@@ -1,0 +1,252 @@
+"""The admin's pages: what they show, to whom, and with how many queries."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test import AsyncClient, Client
+from django.test.utils import CaptureQueriesContext
+
+from aliases.models import Alias
+from conversations.models import Conversation, Message
+from inference.asker import Asker
+from inference.keys.models import ApiKey
+from inference.keys.selectors import key_authenticate
+from inference.models import ModelRecord
+from inference.protocol import LoadedModel
+from inference.providers.registry import get_provider
+from inference.usage.models import UsageRecord
+from inference.usage.recorder import RECORDER
+from inference.usage.services import usage_write
+from tests.fakes import echo
+from tests.inference.usage.conftest import measured
+from tests.serving import engine_thread
+
+LISTS = (
+    "aliases/alias",
+    "inference/modelrecord",
+    "keys/apikey",
+    "usage/usageday",
+    "usage/usagerecord",
+    "conversations/conversation",
+    "conversations/message",
+    "auth/user",
+    "auth/group",
+)
+FORM = {
+    "name": "small",
+    "model": "org/model",
+    "messages": "[]",
+    "enabled": "on",
+    "quantization": "int8",
+    "visibility": "everyone",
+    "stop": "one\r\n two",
+    "fallback_names": "spare\r\norg/model",
+    "option_temperature": "0.7",
+    "option_num_ctx": "2048",
+    "keep_alive": "5m",
+}
+
+
+@pytest.fixture
+def record(db: None) -> ModelRecord:
+    return ModelRecord.objects.create(
+        name="org/model", source="hub", folder="m", architecture="llama", digest="0", size=10**9
+    )
+
+
+@pytest.fixture
+def engine(tmp_path: Path, settings: Any) -> Any:
+    settings.ENGINE_ADDRESS = f"unix:{tmp_path}/e.sock"
+    get_provider.cache_clear()
+    with engine_thread(tmp_path / "e.sock") as running:
+        yield running
+    get_provider.cache_clear()
+
+
+def many(count: int) -> None:
+    """So many of everything."""
+    for number in range(count):
+        user = User.objects.create_user(f"u{count}-{number}")
+        key = ApiKey.objects.create(user=user, name="k", prefix=f"{count}-{number}", scopes=["read"])
+        Alias.objects.create(name=f"a{count}-{number}", model="org/model")
+        ModelRecord.objects.create(
+            name=f"o/m{count}-{number}", source="hub", folder="m", architecture="x", digest="0"
+        )
+        talk = Conversation.objects.create(user=user, title="A secret title", model="m", model_provider="p")
+        Message.objects.create(conversation=talk, role="user", content="a secret text")
+        usage_write([measured(Asker("page", user.pk, key.pk), model=f"m{number}")])
+
+
+@pytest.mark.parametrize("path", ["", *LISTS])
+def test_no_page_asks_the_database_by_the_row(
+    client: Client, boss: User, engine: Any, path: str, django_assert_num_queries: Any
+) -> None:
+    many(2)
+    address = f"/admin/{path}/" if path else "/admin/"
+    client.get(address)
+    with CaptureQueriesContext(connection) as few:
+        client.get(address)
+    many(20)
+    with django_assert_num_queries(len(few)):
+        assert client.get(address).status_code == 200
+
+
+def test_the_form_of_an_alias_stores_what_it_shows(client: Client, boss: User, record: ModelRecord) -> None:
+    answer = client.post("/admin/aliases/alias/add/", FORM)
+    assert answer.status_code == 302, answer.context["errors"]
+    alias = Alias.objects.get()
+    assert alias.options == {"temperature": 0.7, "num_ctx": 2048, "stop": ["one", " two"]}
+    assert (alias.fallbacks, alias.quantization) == (["spare", "org/model"], "int8")
+    page = client.get(f"/admin/aliases/alias/{alias.pk}/change/").content.decode()
+    assert 'name="option_temperature" value="0.7"' in page
+    assert "one\n two</textarea>" in page
+    Alias.objects.update(options={**alias.options, "logit_bias": {"1": 5.0}})
+    client.post(f"/admin/aliases/alias/{alias.pk}/change/", {**FORM, "option_temperature": "", "stop": ""})
+    alias.refresh_from_db()
+    assert alias.options == {"num_ctx": 2048, "logit_bias": {"1": 5.0}}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"option_temperature": "101"},
+        {"option_temperature": "nan"},
+        {"option_top_k": "1.5"},
+        {"option_num_ctx": "1"},
+        {"stop": "x" * 257},
+        {"stop": "\n".join("abcdefghijklmnopqrstuvwxyz")},
+        {"fallback_names": "not a name"},
+        {"name": "a b"},
+        {"model": "org/elsewhere"},
+        {"keep_alive": "soon"},
+        {"messages": '[{"role": "nobody"}]'},
+    ],
+)
+def test_the_form_refuses_what_the_sampler_would(
+    client: Client, boss: User, record: ModelRecord, wrong: dict[str, str]
+) -> None:
+    answer = client.post("/admin/aliases/alias/add/", {**FORM, **wrong})
+    assert answer.status_code == 200
+    assert not Alias.objects.exists()
+
+
+def test_an_alias_is_duplicated_exported_and_imported(
+    client: Client, boss: User, record: ModelRecord
+) -> None:
+    client.post("/admin/aliases/alias/add/", FORM)
+    alias = Alias.objects.get()
+    copy = client.get(f"/admin/aliases/alias/add/?from={alias.pk}").content.decode()
+    assert 'value="small-copy"' in copy
+    assert 'name="option_temperature" value="0.7"' in copy
+    assert Alias.objects.count() == 1
+    given = {"action": "export", "_selected_action": [alias.pk]}
+    text = client.post("/admin/aliases/alias/", given).content
+    alias.delete()
+    file = SimpleUploadedFile("aliases.json", text)
+    assert client.post("/admin/aliases/alias/import/", {"file": file}).status_code == 302
+    assert Alias.objects.get().options == alias.options
+    wrong = SimpleUploadedFile("aliases.json", b'{"x": {"model": 3}}')
+    page = client.post("/admin/aliases/alias/import/", {"file": wrong})
+    assert (page.status_code, Alias.objects.count()) == (200, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_trying_an_alias_streams_its_answer_and_is_counted(engine: Any) -> None:
+    boss = await User.objects.acreate(username="boss", is_superuser=True, is_staff=True)
+    await ModelRecord.objects.acreate(
+        name="org/model", source="hub", folder="m", architecture="llama", digest="0"
+    )
+    alias = await Alias.objects.acreate(name="small", model="org/model", system="Be brief.")
+    engine.script = echo
+    client = AsyncClient()
+    await client.aforce_login(boss)
+    with RECORDER.running():
+        answer = await client.post(f"/admin/aliases/alias/{alias.pk}/try/", {"prompt": "one two"})
+        text = b"".join([part async for part in answer.streaming_content])
+    assert text == b"one two "
+    assert engine.requests[-1].messages[0].content == "Be brief."
+    row = await UsageRecord.objects.aget()
+    assert (row.source, row.user_id, row.outcome) == ("admin", boss.pk, "done")
+
+
+def test_models_are_loaded_and_let_go(client: Client, boss: User, record: ModelRecord, engine: Any) -> None:
+    for action in ("load", "unload"):
+        given = {"action": action, "_selected_action": [record.pk]}
+        client.post("/admin/inference/modelrecord/", given)
+    assert [type(request).__name__ for request in engine.requests] == ["Load", "Unload"]
+    engine.models = (
+        LoadedModel(
+            name="org/model", state="ready", device="cpu", size=1, context_length=1, expires_in=9, active=0
+        ),
+    )
+    assert "loaded" in client.get("/admin/inference/modelrecord/").content.decode()
+    assert "org/model" in client.get("/admin/live/").content.decode()
+
+
+def test_a_key_is_shown_once_and_revoked(client: Client, boss: User) -> None:
+    given = {"user": boss.pk, "name": "ci", "scopes": ["generate", "manage"], "allowed_models": "a\r\nb"}
+    page = client.post("/admin/keys/apikey/add/", given, follow=True).content.decode()
+    token = page.partition("only time that the key is shown: ")[2][:55].split("<")[0].strip()
+    key = key_authenticate(token)
+    assert (key.scopes, key.allowed_models) == (["generate", "manage"], ["a", "b"])
+    for path in ("", f"{key.pk}/change/"):
+        assert token not in client.get(f"/admin/keys/apikey/{path}").content.decode()
+    client.post("/admin/keys/apikey/", {"action": "revoke", "_selected_action": [key.pk]})
+    key.refresh_from_db()
+    assert key.state == "revoked"
+    given |= {"user": User.objects.create_user("ann").pk, "name": "other"}
+    assert "staff status" in client.post("/admin/keys/apikey/add/", given).content.decode()
+
+
+def test_what_was_said_is_for_those_with_the_permission(client: Client, manager: User) -> None:
+    many(1)
+    talk = Conversation.objects.get()
+    paths = ["/admin/conversations/conversation/", f"/admin/conversations/conversation/{talk.pk}/change/"]
+    client.force_login(manager)
+    for path in (*paths, "/admin/conversations/conversation/?q=secret"):
+        assert "secret t" not in client.get(path).content.decode()
+    assert str(talk.pk) not in client.get("/admin/conversations/conversation/?q=secret").content.decode()
+    manager.user_permissions.add(Permission.objects.get(codename="read_content"))
+    assert "secret title" in client.get(paths[0]).content.decode()
+    assert "secret text" in client.get(paths[1]).content.decode()
+    assert str(talk.pk) in client.get(f"{paths[0]}?q=secret+text").content.decode()
+
+
+def test_the_two_groups_are_there_and_managers_may_manage(client: Client, manager: User) -> None:
+    assert set(Group.objects.values_list("name", flat=True)) == {"users", "managers"}
+    client.force_login(manager)
+    allowed = {path: client.get(f"/admin/{path}/").status_code for path in LISTS}
+    assert allowed["aliases/alias"] == allowed["usage/usageday"] == allowed["keys/apikey"] == 200
+    assert allowed["conversations/message"] == 403
+
+
+def test_usage_on_the_dashboard_needs_its_permission(client: Client, db: None) -> None:
+    usage_write([measured(model="org/secret")])
+    staff = User.objects.create_user("staff", is_staff=True)
+    client.force_login(staff)
+    assert "org/secret" not in client.get("/admin/").content.decode()
+    assert client.get("/admin/usage.csv").status_code == 403
+    staff.user_permissions.add(Permission.objects.get(codename="view_usageday"))
+    assert "org/secret" in client.get("/admin/").content.decode()
+    assert "org/secret" in client.get("/admin/usage.csv").content.decode()
+
+
+def test_the_admin_may_evaluate_but_runs_no_inline_script(client: Client, boss: User) -> None:
+    policy = client.get("/admin/")["Content-Security-Policy"]
+    scripts = next(part for part in policy.split("; ") if part.startswith("script-src"))
+    assert scripts == "script-src 'self' 'unsafe-eval'"
+    assert "unsafe" not in client.get("/chat/")["Content-Security-Policy"]
+
+
+def test_the_export_can_be_read_by_the_command(client: Client, boss: User, record: ModelRecord) -> None:
+    client.post("/admin/aliases/alias/add/", FORM)
+    given = {"action": "export", "_selected_action": list(Alias.objects.values_list("pk", flat=True))}
+    exported = json.loads(client.post("/admin/aliases/alias/", given).content)
+    assert exported["aliases"]["small"]["model"] == "org/model"
