@@ -7,11 +7,12 @@ parameters by transformers' names, flat or under ``parameters``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
+from django.contrib.auth.models import Group, User
 from django.db import transaction
+from django.db.models import QuerySet
 from msgspec import Struct
 
 from aliases.arguments import FLAGS
@@ -48,6 +49,11 @@ class Entry(Struct, kw_only=True):
     visibility: str = "everyone"
     enabled: bool = True
     license: str = ""
+    users: list[str] = []
+    groups: list[str] = []
+
+
+_COLUMNS = tuple(name for name in Entry.__struct_fields__ if name not in {"users", "groups"})
 
 
 class Imported(NamedTuple):
@@ -58,15 +64,21 @@ class Imported(NamedTuple):
 
 
 def alias_described(alias: Alias) -> dict[str, Any]:
-    """Everything that ``alias`` says, but for what is as it would be anyway. Users and groups stay."""
+    """Everything that ``alias`` says, but for what is as it would be anyway."""
     plain = Alias()
-    described = {name: getattr(alias, name) for name in Entry.__struct_fields__}
-    return {name: value for name, value in described.items() if value != getattr(plain, name)}
+    described = {name: getattr(alias, name) for name in _COLUMNS}
+    described = {name: value for name, value in described.items() if value != getattr(plain, name)}
+    members = {
+        "users": sorted(user.get_username() for user in alias.users.all()),
+        "groups": sorted(group.name for group in alias.groups.all()),
+    }
+    return described | {name: names for name, names in members.items() if names}
 
 
-def aliases_export(aliases: Iterable[Alias]) -> str:
+def aliases_export(aliases: QuerySet[Alias]) -> str:
     """``aliases`` as a JSON text."""
-    described = {alias.name: alias_described(alias) for alias in aliases}
+    found = aliases.prefetch_related("users", "groups")
+    described = {alias.name: alias_described(alias) for alias in found}
     return msgspec.json.format(msgspec.json.encode({"aliases": described}), indent=2).decode() + "\n"
 
 
@@ -81,7 +93,7 @@ def aliases_import(text: str) -> Imported:
     for name, entry in entries.items():
         fields, unknown = _understood(entry)
         left_out += (f"{name}: {field}" for field in unknown)
-        _store(name, fields)
+        left_out += _store(name, fields)
     return Imported(tuple(entries), tuple(left_out))
 
 
@@ -130,7 +142,8 @@ def _understood_options(given: dict[str, Any]) -> tuple[dict[str, Any], list[str
     return known, [name for name in given if name not in _OPTION_NAMES]
 
 
-def _store(name: str, fields: dict[str, Any]) -> None:
+def _store(name: str, fields: dict[str, Any]) -> list[str]:
+    """Make or replace an alias; who of those it is for is not here."""
     wanted = canonical_name(name)
     if ModelRecord.objects.filter(name__iexact=wanted).exists():
         raise InvalidRequest(f"'{wanted}' is a model on this machine: an alias cannot have its name.")
@@ -139,7 +152,18 @@ def _store(name: str, fields: dict[str, Any]) -> None:
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"'{wanted}' is no alias: {error}") from error
     alias = Alias.objects.filter(name__iexact=wanted).first() or Alias()
-    for field in Entry.__struct_fields__:
+    for field in _COLUMNS:
         setattr(alias, field, getattr(entry, field))
     alias.name = wanted
     alias_save(alias)
+    return _admit(alias, entry)
+
+
+def _admit(alias: Alias, entry: Entry) -> list[str]:
+    """Let the users and groups of ``entry`` see ``alias``; the names of those that are not here."""
+    users = User.objects.filter(username__in=entry.users)
+    groups = Group.objects.filter(name__in=entry.groups)
+    alias.users.set(users)
+    alias.groups.set(groups)
+    here = {user.get_username() for user in users} | {group.name for group in groups}
+    return [f"{alias.name}: {name}" for name in (*entry.users, *entry.groups) if name not in here]

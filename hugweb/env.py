@@ -118,6 +118,12 @@ SETTINGS = (
     Setting("HUGWEB_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info", "How much is logged."),
     Setting("HUGWEB_DEBUG", boolean, "false", "Django's debug pages. Only taken when listening on loopback."),
     Setting("DATABASE_URL", text, "", "`postgres://…` or `sqlite:///…`. Default `db.sqlite3` in the home."),
+    Setting(
+        "HUGWEB_ALIASES_FILE",
+        path,
+        "",
+        "A JSON file of aliases (as the admin exports them), taken in whenever it changes.",
+    ),
     Setting("ENGINE_ADDRESS", text, "", "`unix:PATH` of an engine that is started elsewhere. Default: own."),
     Setting("OLLAMA_KEEP_ALIVE", duration, "5m", "How long a model stays loaded after its last request."),
     Setting(

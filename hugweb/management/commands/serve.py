@@ -6,7 +6,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 
+from aliases.watch import AliasFile
 from conversations.services import turns_sweep
 from hugweb.database import database_prepare
 from hugweb.listen import CannotListen, bind, listen, url_of
@@ -112,7 +114,7 @@ class Command(BaseCommand):
             DRAIN.watch(TURNS)
             DRAIN.watch(PULLS)
             listen(listener)
-            with RECORDER.running():
+            with RECORDER.running(), _aliases_followed():
                 Server(application, listener, DRAIN, engine, announce).run()
         finally:
             if engine:
@@ -127,3 +129,13 @@ class Command(BaseCommand):
             text += LOGIN.format(address=login_address(owner, url)) if owner else ""
             text += API.format(url=url)
         return lambda: self.stdout.write(text)
+
+
+@contextmanager
+def _aliases_followed() -> Iterator[None]:
+    """The file of aliases is followed inside, if the settings name one."""
+    if settings.ALIASES_FILE is None:
+        yield
+        return
+    with AliasFile(settings.ALIASES_FILE).followed():
+        yield
