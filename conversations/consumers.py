@@ -25,6 +25,7 @@ from conversations.answer import ENDED, Stats
 from conversations.markdown import render_blocks
 from conversations.models import Message
 from conversations.selectors import message_get
+from conversations.sockets import SOCKETS
 from conversations.turn import Turn
 from conversations.turns import TURNS
 from inference.errors import InferenceError
@@ -37,15 +38,25 @@ class ChatConsumer(AsyncWebsocketConsumer):
     """One page's socket. It follows one answer at most."""
 
     following: asyncio.Task[None] | None = None
+    _owner: int | None = None
 
     async def connect(self) -> None:
         # Accepted either way: a browser tells a page no more than 1006 of a socket that was refused.
         await self.accept()
-        if not (await self._user()).is_authenticated:
+        user = await self._user()
+        if not user.is_authenticated:
             await self.close(code=LOGGED_OUT)
+            return
+        self._owner = user.pk
+        SOCKETS.add(user.pk, self._log_out)
 
     async def disconnect(self, code: int) -> None:
+        if self._owner is not None:
+            SOCKETS.discard(self._owner, self._log_out)
         await self._follow(None)
+
+    async def _log_out(self) -> None:
+        await self.close(code=LOGGED_OUT)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         user = await self._user()

@@ -19,7 +19,7 @@ def scope_of(method: str, path: str) -> Scope | None:
             return None
         case ["api", name] if name in _MANAGING:
             return Scope.MANAGE
-        case ["api", name] if name in _READING:
+        case ["api", name] if name in _READING and method == "POST":
             return Scope.READ
     if method in {"GET", "HEAD"}:
         return Scope.READ

@@ -95,6 +95,18 @@ async def test_a_user_who_is_locked_out_is_heard_no_more(
     assert not await Message.objects.aexists()
 
 
+async def test_deactivating_somebody_closes_their_sockets_at_once_and_no_others(
+    connect: Connect, ann: User, bob: User, model: ModelRecord
+) -> None:
+    sockets, other = [await connect(ann), await connect(ann)], await connect(bob)
+    ann.is_active = False
+    await ann.asave()
+    assert [await socket.closing_code() for socket in sockets] == [4401, 4401]
+    bob.first_name = "Bob"
+    await bob.asave()
+    assert await other.receive_nothing()
+
+
 async def test_logging_out_elsewhere_ends_the_socket(connect: Connect, ann: User, model: ModelRecord) -> None:
     socket = await connect(ann)
     await Session.objects.all().adelete()

@@ -9,11 +9,11 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 
-from hugweb.guard import Guard
 from inference.asker import Asker, asker
 from inference.keys.models import ApiKey
 from inference.keys.secrets import token_make
 from inference.keys.services import key_create, key_revoke
+from tests.doors import Door
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,34 +31,6 @@ MANAGING = [
 ]
 READING = [READ, ("POST", "/api/show"), ("GET", "/v1/models"), ("HEAD", "/api/version")]
 ASKING = [ASK, ("POST", "/api/embed"), ("POST", "/v1/chat/completions"), ("POST", "/v1/messages")]
-
-
-class Door:
-    """A guard with nothing behind it that remembers who came through."""
-
-    def __init__(self, settings: Any, host: str) -> None:
-        settings.HOST, settings.ON_LOOPBACK = host, host == "127.0.0.1"
-        self._guard = Guard(self._app)
-        self.who: Asker | None = None
-
-    async def _app(self, scope: Any, receive: Any, send: Any) -> None:
-        self.who = asker()
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-
-    async def ask(self, method: str, path: str, **headers: str) -> tuple[int, str]:
-        raw = [
-            (b"host", b"127.0.0.1"),
-            *((k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()),
-        ]
-        said: list[Any] = []
-
-        async def send(message: Any) -> None:
-            said.append(message)
-
-        self.who = None
-        scope = {"type": "http", "scheme": "http", "path": path, "method": method, "headers": raw}
-        await self._guard(scope, None, send)  # type: ignore[arg-type]
-        return said[0]["status"], b"".join(message.get("body", b"") for message in said).decode()
 
 
 @pytest.fixture
