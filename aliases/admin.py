@@ -102,7 +102,14 @@ class AliasAdmin(ModelAdmin):
             initial |= {name: getattr(alias, name) for name in COPIED} | {"name": f"{alias.name}-copy"}
         return initial
 
-    @action(description="Duplicate", icon="content_copy", permissions=["aliases.add_alias"])
+    def has_make_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        """As to add; unfold asks with an object or without."""
+        return self.has_add_permission(request)
+
+    def has_replace_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return self.has_change_permission(request)
+
+    @action(description="Duplicate", icon="content_copy", permissions=["make"])
     def duplicate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The form of a new alias, filled in; nothing is stored yet."""
         return HttpResponseRedirect(f"{reverse('admin:aliases_alias_add')}?from={object_id}")
@@ -119,7 +126,7 @@ class AliasAdmin(ModelAdmin):
         description="Import JSON",
         icon="upload",
         url_path="import",
-        permissions=["aliases.add_alias", "aliases.change_alias"],
+        permissions=["make", "replace"],
     )
     def import_file(self, request: HttpRequest) -> HttpResponse:
         """Take all aliases of a file, or none and say why."""

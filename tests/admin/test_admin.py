@@ -26,7 +26,7 @@ from inference.usage.recorder import RECORDER
 from inference.usage.services import usage_write
 from tests.fakes import echo
 from tests.inference.usage.conftest import measured
-from tests.serving import engine_thread
+from tests.serving import engine_thread, manage
 
 LISTS = (
     "aliases/alias",
@@ -243,6 +243,12 @@ def test_the_admin_may_evaluate_but_runs_no_inline_script(client: Client, boss: 
     scripts = next(part for part in policy.split("; ") if part.startswith("script-src"))
     assert scripts == "script-src 'self' 'unsafe-eval'"
     assert "unsafe" not in client.get("/chat/")["Content-Security-Policy"]
+
+
+def test_the_checks_need_no_database(tmp_path: Path) -> None:
+    """A first `migrate` or `createsuperuser` makes them before there are any tables."""
+    process = manage("check", home=tmp_path)
+    assert process.wait(60) == 0, process.stdout and process.stdout.read()
 
 
 def test_the_export_can_be_read_by_the_command(client: Client, boss: User, record: ModelRecord) -> None:
