@@ -27,7 +27,10 @@ from tests.doors import Door
 
 SAMPLES = {"uuid": str(uuid4()), "int": "1", "str": "x", "slug": "x", "path": "1"}
 # Every page that somebody who is not logged in may see.
-OPEN = {"", "login/", "login/<str:uid>/<str:token>/", "logout/", "health/live", "health/ready"}
+OPEN = {
+    *("", "login/", "login/<str:uid>/<str:token>/", "logout/"),
+    *("health/live", "health/ready", "health/models"),
+}
 MANAGING = ("pull", "push", "create", "copy", "delete", "blobs")
 REFUSED = {302, 401, 403, 404, 405}
 

@@ -16,14 +16,13 @@ from django.test import AsyncClient
 
 from aliases.models import Alias
 from inference.engine.config import EngineConfig
-from inference.engine.core import Engine
-from inference.engine.handlers import load_handler, text
-from inference.engine.residents import Residents
+from inference.engine.handlers import text
 from inference.engine.sampler import BatchSampler
 from inference.engine.server import EngineServer
 from inference.models import ModelRecord
 from inference.protocol import Options
 from inference.providers.registry import get_provider
+from tests.engine.engines import engine_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MODEL = "mistralai/Mistral-7B-Instruct-v0.3"
@@ -82,9 +81,9 @@ async def sampled(
     settings.ENGINE_ADDRESS = f"unix:{address}"
     get_provider.cache_clear()
     config = EngineConfig(
-        address=str(address), model_roots=(str(models_root),), precision="float32", device="cpu"
+        address=str(address), model_roots=(str(models_root),), cache="", precision="float32", device="cpu"
     )
-    engine = Engine(Residents(load_handler, config), config)
+    engine = engine_of(config)
     async with EngineServer(engine, address):
         yield drawn
     await engine.close()

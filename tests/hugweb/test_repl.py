@@ -129,8 +129,9 @@ def test_history_is_kept_in_a_file_and_gone_on_with(home: Path, engine: FakeEngi
 def test_a_history_that_is_none_is_one_line(home: Path, engine: FakeEngine, tmp_path: Path) -> None:
     (tmp_path / "chat.json").write_text('{"not": "a list"}')
     done = piped(home, engine, "hi", "--history", str(tmp_path / "chat.json"))
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "holds no history" in done.stderr
+    assert done.returncode == 1
+    assert "holds no history" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_an_input_file_is_the_first_question(home: Path, engine: FakeEngine, tmp_path: Path) -> None:
@@ -166,8 +167,8 @@ def test_pictures_go_along(home: Path, engine: FakeEngine, tmp_path: Path) -> No
     picture = tmp_path / "a fox.png"
     picture.write_bytes(b"\x89PNG picture")
     refused = piped(home, engine, "what?", "--image", str(picture))
-    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert "does not support images" in refused.stderr
+    assert refused.returncode == 1
+    assert "does not support images" in refused.stderr.splitlines()[-1]
     run_python(SEES, home)
     piped(home, engine, "what?", "--image", str(picture))
     assert asked(engine).messages[-1].images == (b"\x89PNG picture",)
