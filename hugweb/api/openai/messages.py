@@ -48,27 +48,19 @@ class ChatMessage(Struct, kw_only=True):
     tool_call_id: str | None = None
 
 
-def read_messages(given: Sequence[ChatMessage], system: str) -> tuple[Message, ...]:
-    """``given`` as ours, after ``system`` where they do not begin with a system prompt."""
+def read_messages(given: Sequence[ChatMessage]) -> tuple[Message, ...]:
+    """``given`` as ours."""
     if not given:
         raise InvalidRequest("[] is too short - 'messages'", param="messages")
     check_count(len(given), "messages")
     tools: dict[str, str] = {}
-    messages = tuple(_message(message, number, tools) for number, message in enumerate(given))
-    return with_system(messages, system)
+    return tuple(_message(message, number, tools) for number, message in enumerate(given))
 
 
 def check_count(count: int, param: str) -> None:
     """Refuse more messages than the engine takes."""
     if count > MAX_MESSAGES:
         raise InvalidRequest(f"{count} messages are too many; at most {MAX_MESSAGES} are taken.", param=param)
-
-
-def with_system(messages: tuple[Message, ...], system: str) -> tuple[Message, ...]:
-    """``messages`` after ``system``, unless they bring a system prompt of their own."""
-    if not system or messages[0].role == "system":
-        return messages
-    return (Message(role="system", content=system), *messages)
 
 
 def _message(given: ChatMessage, number: int, tools: dict[str, str]) -> Message:

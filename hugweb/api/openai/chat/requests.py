@@ -16,6 +16,7 @@ from hugweb.api.openai.formats import ResponseFormat, read_format
 from hugweb.api.openai.messages import ChatMessage, read_messages
 from hugweb.api.openai.sampling import GenerationBody, StreamOptions
 from hugweb.api.openai.tools import ToolSpec, read_tools
+from hugweb.api.preface import prefaced
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import MAX_SAMPLES, MAX_TOP_LOGPROBS, Generate
 
@@ -41,25 +42,27 @@ class ChatBody(GenerationBody, kw_only=True):
     def request(self, target: Target) -> Generate:
         """This body as a request to ``target``; refused is what ``target`` cannot do."""
         self._refuse()
-        messages = read_messages(self.messages, target.system)
+        messages = prefaced(read_messages(self.messages), target)
         check_files(target, messages, "messages")
         if self.tools:
             require(target, "tools", "tools", "tools")
         tools = read_tools(self.tools, self.tool_choice)
-        return Generate(
-            model=target.model,
-            messages=messages,
-            options=self.sampling(target, *self._max_tokens()),
-            tools=tools.tools,
-            tool_choice=tools.choice,
-            tool_name=tools.name,
-            parallel_tool_calls=self.parallel_tool_calls,
-            think=self.thinking(target),
-            format=read_format(self.response_format, "response_format"),
-            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
-            samples=self.n,
-            truncate=False,
-            keep_alive=self.seconds_to_stay(),
+        return target.fill(
+            Generate(
+                model=target.model,
+                messages=messages,
+                options=self.sampling(target, *self._max_tokens()),
+                tools=tools.tools,
+                tool_choice=tools.choice,
+                tool_name=tools.name,
+                parallel_tool_calls=self.parallel_tool_calls,
+                think=self.thinking(target),
+                format=read_format(self.response_format, "response_format"),
+                logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+                samples=self.n,
+                truncate=False,
+                keep_alive=self.seconds_to_stay(),
+            )
         )
 
     def _max_tokens(self) -> tuple[str, int | None]:

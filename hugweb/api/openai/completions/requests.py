@@ -46,17 +46,19 @@ class CompletionBody(GenerationBody, kw_only=True):
         return [self._request(target, prompt) for prompt in self._prompts()]
 
     def _request(self, target: Target, prompt: Prompt) -> Generate:
-        return Generate(
-            model=target.model,
-            prompt=prompt if isinstance(prompt, str) else "",
-            context=() if isinstance(prompt, str) else tuple(prompt),
-            suffix=self.suffix,
-            options=self.sampling(target, "max_tokens", self.max_tokens),
-            logprobs=0 if self.logprobs is None and self.samples > self.n else self.logprobs,
-            echo=self.echo,
-            samples=self.samples,
-            truncate=False,
-            keep_alive=self.seconds_to_stay(),
+        return target.fill(
+            Generate(
+                model=target.model,
+                prompt=prompt if isinstance(prompt, str) else "",
+                context=() if isinstance(prompt, str) else tuple(prompt),
+                suffix=self.suffix,
+                options=self.sampling(target, "max_tokens", self.max_tokens),
+                logprobs=0 if self.logprobs is None and self.samples > self.n else self.logprobs,
+                echo=self.echo,
+                samples=self.samples,
+                truncate=False,
+                keep_alive=self.seconds_to_stay(),
+            )
         )
 
     def _check(self) -> None:

@@ -16,10 +16,10 @@ from hugweb.api.body import struct_of
 from hugweb.api.openai.capabilities import check_files, require
 from hugweb.api.openai.formats import ResponseFormat, read_format
 from hugweb.api.openai.frames import Frame, new_id
-from hugweb.api.openai.messages import with_system
 from hugweb.api.openai.responses.items import Item, read_items
 from hugweb.api.openai.sampling import GenerationBody
 from hugweb.api.openai.tools import ToolSpec, read_tools
+from hugweb.api.preface import prefaced
 from inference.errors import Unsupported
 from inference.protocol import MAX_TOP_LOGPROBS, Generate, Message
 
@@ -74,30 +74,32 @@ class ResponseBody(GenerationBody, kw_only=True):
         if self.tools:
             require(target, "tools", "tools", "tools")
         tools = read_tools(self.tools, self.tool_choice)
-        return Generate(
-            model=target.model,
-            messages=messages,
-            options=self.sampling(target, "max_output_tokens", self.max_output_tokens),
-            tools=tools.tools,
-            tool_choice=tools.choice,
-            tool_name=tools.name,
-            parallel_tool_calls=self.parallel_tool_calls,
-            think=self.thinking(target),
-            format=read_format(self.text.format, "text.format"),
-            logprobs=self._logprobs(),
-            truncate=self.truncation == "auto",
-            keep_alive=self.seconds_to_stay(),
+        return target.fill(
+            Generate(
+                model=target.model,
+                messages=messages,
+                options=self.sampling(target, "max_output_tokens", self.max_output_tokens),
+                tools=tools.tools,
+                tool_choice=tools.choice,
+                tool_name=tools.name,
+                parallel_tool_calls=self.parallel_tool_calls,
+                think=self.thinking(target),
+                format=read_format(self.text.format, "text.format"),
+                logprobs=self._logprobs(),
+                truncate=self.truncation == "auto",
+                keep_alive=self.seconds_to_stay(),
+            )
         )
 
     def _messages(self, target: Target, items: list[Frame], history: Sequence[Frame]) -> tuple[Message, ...]:
         new = struct_of({"input": items}, Items).input
         messages = read_items(msgspec.convert(history, list[Item]), new)
         if not self.instructions:
-            return with_system(messages, target.system)
+            return prefaced(messages, target)
         if messages[0].role != "system":
-            return with_system(messages, self.instructions)
+            return prefaced(messages, target, self.instructions)
         both = f"{self.instructions}\n\n{messages[0].content}"
-        return (Message(role="system", content=both), *messages[1:])
+        return prefaced((Message(role="system", content=both), *messages[1:]), target)
 
     def _logprobs(self) -> int | None:
         return (self.top_logprobs or 0) if LOGPROBS in self.include or self.top_logprobs else None
