@@ -174,4 +174,4 @@ def _with_alias(base: Target, alias: Alias) -> Target:
 
 def asking_for_json(system: str) -> str:
     """``system`` that asks for JSON: a model that is not told fills the form it is held to with anything."""
-    return f"{system}\n\n{JSON_ONLY}".strip()
+    return system if system.endswith(JSON_ONLY) else f"{system}\n\n{JSON_ONLY}".strip()

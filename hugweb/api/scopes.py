@@ -19,6 +19,9 @@ def scope_of(method: str, path: str) -> Scope | None:
             return None
         case ["api", name] if name in _MANAGING:
             return Scope.MANAGE
+        case ["v1", "responses"]:
+            # What somebody was answered is theirs: to read and to delete it takes what asking takes.
+            return Scope.GENERATE
         case ["api", name] if name in _READING and method == "POST":
             return Scope.READ
     if method in {"GET", "HEAD"}:

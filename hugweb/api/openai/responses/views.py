@@ -20,6 +20,7 @@ from hugweb.api.openai.responses.response import new_response
 from hugweb.api.openai.stored.selectors import response_get, response_history
 from hugweb.api.openai.stored.services import response_delete, response_store
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
+from inference.asker import asker
 from inference.errors import EngineDied, InvalidRequest
 from inference.protocol import Done
 from inference.providers.registry import get_provider
@@ -86,8 +87,8 @@ def _limit(given: str) -> int:
 
 
 def _owner() -> int | None:
-    """Whose responses these are: of whoever is at this machine."""
-    return None
+    """Whose responses these are: the key's user's, or of whoever is at this machine."""
+    return asker().user
 
 
 async def _history(body: ResponseBody) -> tuple[str, list[Frame]]:
@@ -98,9 +99,11 @@ async def _history(body: ResponseBody) -> tuple[str, list[Frame]]:
 
 
 def _keeper(body: ResponseBody, thread: str, items: list[Frame]) -> Keep:
+    owner = _owner()
+
     async def keep(response: Frame) -> None:
         if body.store:
-            await sync_to_async(response_store)(owner=_owner(), thread=thread, items=items, response=response)
+            await sync_to_async(response_store)(owner=owner, thread=thread, items=items, response=response)
 
     return keep
 
