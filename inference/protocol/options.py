@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from inference.protocol.limits import MAX_BIASES, MAX_STOPS
 
-TokenId = Annotated[int, Meta(ge=0)]
+TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
 StopString = Annotated[str, Meta(min_length=1, max_length=256)]
 

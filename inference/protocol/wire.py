@@ -23,8 +23,11 @@ _encoder = msgpack.Encoder()
 
 
 def frame(message: Request | Event) -> bytes:
-    """``message`` as it goes over the wire."""
-    body = _encoder.encode(message)
+    """``message`` as it goes over the wire. ``InvalidRequest`` for numbers of more than 64 bits."""
+    try:
+        body = _encoder.encode(message)
+    except OverflowError as error:
+        raise InvalidRequest("A number in the request is too large.") from error
     if len(body) > MAX_FRAME:
         raise TooLarge(f"The request is {len(body)} bytes long; at most {MAX_FRAME} are taken.")
     return len(body).to_bytes(LENGTH_BYTES, "big") + body

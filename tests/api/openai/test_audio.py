@@ -11,6 +11,7 @@ from tests.api.openai.conftest import ABLE, MODEL, Stage
 WAV = ("a.wav", b"RIFF")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_model_that_hears_writes_down_what_is_said(stage: Stage) -> None:
     stage.answer(Text(text=" Hello "), Text(text="there.\n"), Done(reason="stop"))
     answer = stage.client.audio.transcriptions.create(

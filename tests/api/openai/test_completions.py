@@ -153,6 +153,8 @@ def test_a_suffix_reaches_models_that_fill_in(stage: Stage) -> None:
         ({"prompt": ["a", 1]}, "prompt"),
         ({"prompt": [-1]}, "prompt[0]"),
         ({"prompt": [1.5]}, "prompt[0]"),
+        ({"prompt": [2**64]}, "prompt[0]"),
+        ({"prompt": "x", "max_tokens": 2**70}, None),
         ({"prompt": ["x"] * 129}, "prompt"),
         ({"prompt": "x", "n": 3, "best_of": 2}, "best_of"),
         ({"prompt": "x", "best_of": 2, "stream": True}, "best_of"),
@@ -163,7 +165,7 @@ def test_a_suffix_reaches_models_that_fill_in(stage: Stage) -> None:
         ({"prompt": "x", "echo": "yes"}, "echo"),
     ],
 )
-def test_what_is_wrong_is_a_400_that_names_the_field(stage: Stage, body: Any, param: str) -> None:
+def test_what_is_wrong_is_a_400_that_names_the_field(stage: Stage, body: Any, param: str | None) -> None:
     status, text = stage.post("/v1/completions", {"model": MODEL, **body})
     assert (status, json.loads(text)["error"]["param"]) == (400, param)
     assert stage.engine.requests == []

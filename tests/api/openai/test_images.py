@@ -102,6 +102,7 @@ def test_edits_as_json(stage: Stage, images: Any) -> None:
     assert (asked.images, asked.strength, asked.mask) == ((PNG,), 0.5, mask(alpha=False))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_variations(stage: Stage) -> None:
     answer = stage.client.images.create_variation(model=PICTURES, image=PNG, n=2)
     assert len(decoded(answer)) == 2

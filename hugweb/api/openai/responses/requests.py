@@ -43,7 +43,7 @@ class ResponseBody(GenerationBody, kw_only=True):
 
     input: str | list[dict[str, Any]] = ""
     instructions: str | None = None
-    max_output_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_output_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     tools: list[ToolSpec] = []
     tool_choice: Any = "auto"
     parallel_tool_calls: bool = True

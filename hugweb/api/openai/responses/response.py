@@ -34,7 +34,7 @@ def new_response(body: ResponseBody, asked: Generate) -> Frame:
         "store": body.store,
         "temperature": asked.options.temperature,
         "text": {"format": _format(body)},
-        "tool_choice": body.tool_choice,
+        "tool_choice": _choice(asked),
         "tools": [_tool(tool) for tool in asked.tools],
         "top_logprobs": body.top_logprobs,
         "top_p": asked.options.top_p,
@@ -42,6 +42,10 @@ def new_response(body: ResponseBody, asked: Generate) -> Frame:
         "usage": None,
         "user": body.user,
     }
+
+
+def _choice(asked: Generate) -> Frame | str:
+    return {"type": "function", "name": asked.tool_name} if asked.tool_name else asked.tool_choice
 
 
 def _format(body: ResponseBody) -> Frame:
