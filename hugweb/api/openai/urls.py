@@ -23,6 +23,7 @@ urlpatterns = [
     path("audio/translations", audio.translations),
     path("audio/speech", audio.speech),
     path("responses", responses.responses),
+    path("responses/input_tokens", responses.input_tokens),
     path("responses/<str:id>", responses.response),
     path("responses/<str:id>/input_items", responses.input_items),
     path("moderations", moderations.moderations),

@@ -127,6 +127,9 @@ def test_a_thread_of_responses(client: openai.OpenAI) -> None:
         max_tokens=8,
     )
     assert second.output_text == whole.choices[0].message.content
+    counted = client.responses.input_tokens.count(model=MODEL, input="Hello!")
+    assert first.usage
+    assert counted.input_tokens == first.usage.input_tokens
 
 
 def test_several_answers_from_one_prompt(client: openai.OpenAI) -> None:

@@ -17,6 +17,7 @@ from inference.protocol import (
     Generate,
     Logprob,
     Message,
+    Rendered,
     Text,
     Thought,
     Tool,
@@ -294,6 +295,17 @@ def test_what_is_not_to_be_kept_is_not(stage: Stage) -> None:
     answer = stage.client.responses.create(model=MODEL, input="one", store=False)
     with pytest.raises(openai.NotFoundError):
         stage.client.responses.retrieve(answer.id)
+
+
+def test_tokens_are_counted_before_they_are_read(stage: Stage) -> None:
+    stage.answer(Rendered(text="…", tokens=42), Done(reason="stop"))
+    counted = stage.client.responses.input_tokens.count(
+        model=MODEL, input="one two", instructions="Be brief."
+    )
+    assert counted.input_tokens == 42
+    asked = stage.asked(Generate)
+    assert asked.render_only
+    assert [message.content for message in asked.messages] == ["Be brief.", "one two"]
 
 
 def test_an_alias_speaks_first(stage: Stage) -> None:

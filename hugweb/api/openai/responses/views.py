@@ -8,10 +8,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 import msgspec
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
+from msgspec.structs import replace
 
 from hugweb.api.body import parse
 from hugweb.api.endpoint import endpoint
-from hugweb.api.generation import Answer, begin
+from hugweb.api.generation import Answer, begin, fold
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.frames import Frame
 from hugweb.api.openai.responses.events import ENDS, ResponseEvents, encoded
@@ -22,7 +23,7 @@ from hugweb.api.openai.stored.services import response_delete, response_store
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
 from inference.asker import asker
 from inference.errors import EngineDied, InvalidRequest
-from inference.protocol import Done
+from inference.protocol import Done, Rendered
 from inference.providers.registry import get_provider
 
 MAX_LISTED = 100
@@ -49,6 +50,20 @@ async def responses(request: HttpRequest) -> HttpResponseBase:
         EVENT_STREAM,
         lambda error: map(encoded, events.failed(error)),
     )
+
+
+@endpoint("POST")
+async def input_tokens(request: HttpRequest) -> HttpResponseBase:
+    """How many tokens a response would read. The model is loaded for its tokenizer, and generates nothing."""
+    body = parse(request.body, ResponseBody)
+    target = await resolve(body.model, "completion", "responses")
+    _, history = await _history(body)
+    asked = replace(body.request(target, body.items(), history), render_only=True)
+    folded = await fold(await begin(get_provider(target.provider).stream(asked)))
+    for result in folded.results:
+        if isinstance(result, Rendered):
+            return json_response({"object": "response.input_tokens", "input_tokens": result.tokens})
+    raise EngineDied
 
 
 @endpoint("GET", "HEAD", "DELETE")
