@@ -23,6 +23,10 @@ STREAMING: dict[str, tuple[dict[str, Any], Event]] = {
     "/api/chat": (CHAT, Text(text="one ")),
     "/api/generate": (PROMPT, Text(text="one ")),
     "/v1/messages": (CHAT, Text(text="one ")),
+    "/v1/chat/completions": (CHAT, Text(text="one ")),
+    "/v1/completions": (PROMPT, Text(text="one ")),
+    "/v1/responses": ({"model": MODEL, "input": "x"}, Text(text="one ")),
+    "/v1/images/generations": ({"model": "test/image", "prompt": "x"}, Drawing(done=1, total=2)),
 }
 WHOLE: dict[str, dict[str, Any]] = {
     "/api/embed": {"model": "test/embedder", "input": "x"},
@@ -32,6 +36,8 @@ WHOLE: dict[str, dict[str, Any]] = {
     "/api/rerank": {"model": "test/reranker", "query": "x", "documents": ["y"]},
     "/v1/rerank": {"model": "test/reranker", "query": "x", "documents": ["y"]},
     "/v1/messages/count_tokens": CHAT,
+    "/v1/embeddings": {"model": "test/embedder", "input": "x"},
+    "/v1/responses/input_tokens": {"model": MODEL, "input": "x"},
 }
 
 

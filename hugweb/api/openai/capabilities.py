@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from asgiref.sync import sync_to_async
-
-from aliases.selectors import Target, alias_resolve
-from inference.errors import InvalidRequest, Unsupported
+from aliases.selectors import Target
+from hugweb.api import asking
+from inference.errors import Unsupported
 from inference.protocol import Message
 
 
 async def resolve(model: str, capability: str, doing: str) -> Target:
     """The target of ``model``, which has ``capability``; ``doing`` says what for, as in "chat"."""
-    if not model:
-        raise InvalidRequest("model is required", param="model")
-    target = await sync_to_async(alias_resolve)(model)
+    target = await asking.resolve(model)
     require(target, capability, doing, "model")
     return target
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from hugweb.api.openai.parts import Content, read_content
+from hugweb.api.pairing import results_paired
 from inference.errors import InvalidRequest
 from inference.protocol import MAX_CALLS, MAX_MESSAGES, Message, Role, ToolCall
 
@@ -53,8 +54,7 @@ def read_messages(given: Sequence[ChatMessage]) -> tuple[Message, ...]:
     if not given:
         raise InvalidRequest("[] is too short - 'messages'", param="messages")
     check_count(len(given), "messages")
-    tools: dict[str, str] = {}
-    return tuple(_message(message, number, tools) for number, message in enumerate(given))
+    return results_paired(_message(message, number) for number, message in enumerate(given))
 
 
 def check_count(count: int, param: str) -> None:
@@ -63,8 +63,7 @@ def check_count(count: int, param: str) -> None:
         raise InvalidRequest(f"{count} messages are too many; at most {MAX_MESSAGES} are taken.", param=param)
 
 
-def _message(given: ChatMessage, number: int, tools: dict[str, str]) -> Message:
-    """``tools`` are the names of the tools called so far, by the ids of their calls."""
+def _message(given: ChatMessage, number: int) -> Message:
     place = f"messages[{number}]"
     role = _ROLES.get(given.role)
     if role is None:
@@ -72,18 +71,15 @@ def _message(given: ChatMessage, number: int, tools: dict[str, str]) -> Message:
     if given.content is None and role != "assistant":
         raise InvalidRequest("A message needs content.", param=f"{place}.content")
     contents = read_content(given.content, f"{place}.content")
-    calls = _calls(given.tool_calls or (), place)
-    tools |= {call.id: call.name for call in calls}
-    call_id = given.tool_call_id or ""
     return Message(
         role=role,
         content=contents.text,
         images=tuple(contents.images),
         audios=tuple(contents.audios),
         thinking=given.reasoning_content or given.reasoning or "",
-        tool_calls=calls,
-        tool_call_id=call_id,
-        tool_name=(given.name or tools.get(call_id, "")) if role == "tool" else "",
+        tool_calls=_calls(given.tool_calls or (), place),
+        tool_call_id=given.tool_call_id or "",
+        tool_name=(given.name or "") if role == "tool" else "",
     )
 
 

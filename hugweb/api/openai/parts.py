@@ -14,6 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from hugweb.api.media import is_image, is_sound
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import MAX_IMAGES
 
@@ -69,10 +70,10 @@ def read_content(content: Content, param: str) -> Contents:
     return contents
 
 
-def data_url(url: str, param: str) -> bytes:
-    """The file inside of a ``data:`` URL."""
+def image_of(url: str, param: str) -> bytes:
+    """The image inside of a ``data:`` URL."""
     if match := _DATA_URL.match(url):
-        return base64_bytes(url[match.end() :], param)
+        return checked_image(base64_bytes(url[match.end() :], param), param)
     if url.startswith(("http://", "https://")):
         raise Unsupported(
             "image URLs are not currently supported, please use base64 encoded data instead"
@@ -80,6 +81,13 @@ def data_url(url: str, param: str) -> bytes:
             param=param,
         )
     raise InvalidRequest("invalid image input: a data URL (data:image/png;base64,…) is needed", param=param)
+
+
+def checked_image(file: bytes, param: str) -> bytes:
+    """``file``, if it looks like an image."""
+    if not is_image(file):
+        raise InvalidRequest("Images must be PNG, JPEG, WebP, GIF or BMP files.", param=param)
+    return file
 
 
 def base64_bytes(text: str, param: str) -> bytes:
@@ -100,7 +108,7 @@ def _image(given: Any, place: str) -> bytes:
         given, place = given.get("url"), f"{place}.url"
     if not isinstance(given, str):
         raise InvalidRequest("An image needs a URL.", param=place)
-    return data_url(given, place)
+    return image_of(given, place)
 
 
 def _audio(given: Any, place: str) -> bytes:
@@ -108,4 +116,7 @@ def _audio(given: Any, place: str) -> bytes:
     data = given.get("data") if isinstance(given, dict) else None
     if not isinstance(data, str):
         raise InvalidRequest("Audio needs data, as base64.", param=place)
-    return base64_bytes(data, place)
+    sound = base64_bytes(data, place)
+    if not is_sound(sound):
+        raise InvalidRequest("Sounds must be WAV, MP3, FLAC or Ogg files.", param=place)
+    return sound

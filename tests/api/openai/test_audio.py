@@ -8,18 +8,19 @@ import pytest
 from inference.protocol import Done, Generate, Text
 from tests.api.openai.conftest import ABLE, MODEL, Stage
 
-WAV = ("a.wav", b"RIFF")
+SOUND = b"RIFF\x00\x00\x00\x00WAVE"
+WAV = ("a.wav", SOUND)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_model_that_hears_writes_down_what_is_said(stage: Stage) -> None:
-    stage.answer(Text(text=" Hello "), Text(text="there.\n"), Done(reason="stop"))
+    stage.plays(Text(text=" Hello "), Text(text="there.\n"), Done(reason="stop"))
     answer = stage.client.audio.transcriptions.create(
         model=ABLE, file=WAV, language="en", prompt="A greeting."
     )
     assert answer.text == "Hello there."
     (message,) = stage.asked(Generate).messages
-    assert (message.audios, message.role) == ((b"RIFF",), "user")
+    assert (message.audios, message.role) == ((SOUND,), "user")
     assert message.content.endswith("The language is en. A greeting.")
     assert stage.asked(Generate).options.temperature == 0
     text = stage.client.audio.transcriptions.create(model=ABLE, file=WAV, response_format="text")

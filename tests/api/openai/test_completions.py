@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from inference.errors import Busy, InferenceError
 from inference.protocol import Done, Event, Failed, Generate, Logprob, Request, Text, Usage
-from tests.api.openai.conftest import ABLE, ALIAS, MODEL, Stage, endless
+from tests.api.openai.conftest import ABLE, ALIAS, MODEL, Stage
 
 
 async def by_prompt(request: Request) -> AsyncIterator[Event]:
@@ -98,7 +99,7 @@ def test_prompts_of_tokens(stage: Stage, prompt: Any, texts: list[str]) -> None:
 
 
 def test_echo_and_logprobs_in_their_older_shape(stage: Stage) -> None:
-    stage.answer(
+    stage.plays(
         Text(text="Hé", logprobs=(token("H", None), token("é", -1.0, token("é", -1.0), token("a", -2.0)))),
         Text(text="llo", logprobs=(token("llo", -3.0, token("x", -0.5)),)),
         Done(reason="stop"),
@@ -120,7 +121,7 @@ def test_echo_and_logprobs_in_their_older_shape(stage: Stage) -> None:
 
 
 def test_the_best_of_several(stage: Stage) -> None:
-    stage.answer(
+    stage.plays(
         Text(text="worst", sample=0, logprobs=(token("worst", -9.0),)),
         Text(text="best", sample=1, logprobs=(token("be", -1.0), token("st", -1.0), token("", -1.0))),
         Text(text="good", sample=2, logprobs=(token("good", -1.5),)),
@@ -166,22 +167,26 @@ def test_a_suffix_reaches_models_that_fill_in(stage: Stage) -> None:
     ],
 )
 def test_what_is_wrong_is_a_400_that_names_the_field(stage: Stage, body: Any, param: str | None) -> None:
-    status, text = stage.post("/v1/completions", {"model": MODEL, **body})
+    status, _, text = stage.post("/v1/completions", {"model": MODEL, **body})
     assert (status, json.loads(text)["error"]["param"]) == (400, param)
     assert stage.engine.requests == []
 
 
 def test_errors_before_and_after_the_first_text(stage: Stage) -> None:
-    stage.answer(Failed.of(Busy()))
+    stage.plays(Failed.of(Busy()))
     with pytest.raises(openai.InternalServerError) as error:
         stage.client.completions.create(model=MODEL, prompt=["a", "b"], stream=True)
     assert error.value.status_code == 503
-    stage.answer(Text(text="a"), Failed.of(InferenceError("It broke.")))
+    stage.plays(Text(text="a"), Failed.of(InferenceError("It broke.")))
     with pytest.raises(openai.APIError, match="It broke"):
         list(stage.client.completions.create(model=MODEL, prompt="a", stream=True))
 
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_frees_every_slot(stage: Stage, stream: bool) -> None:
-    stage.engine.script = endless(Text(text="one "))
+    async def script(request: Request) -> AsyncIterator[Event]:
+        yield Text(text="one ")
+        await asyncio.Event().wait()
+
+    stage.engine.script = script
     stage.leave("/v1/completions", {"model": MODEL, "prompt": ["a", "b", "c"], "stream": stream}, 3)

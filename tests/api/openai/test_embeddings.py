@@ -12,7 +12,7 @@ import pytest
 
 from inference.errors import ContextOverflow
 from inference.protocol import Detokenize, Done, Embed, Embedded, Event, Failed, Request, Text, Usage
-from tests.api.openai.conftest import ABLE, ALIAS, MODEL, PICTURES, VECTORS, Stage
+from tests.api.openai.conftest import ALIAS, MODEL, NAMES, VECTORS, Stage
 
 
 async def embedding(request: Request) -> AsyncIterator[Event]:
@@ -45,7 +45,7 @@ def test_texts_become_vectors(stage: Stage, encoding: Any) -> None:
 
 
 def test_base64_is_little_endian_float32(stage: Stage) -> None:
-    status, text = stage.post(
+    status, _, text = stage.post(
         "/v1/embeddings", {"model": VECTORS, "input": "abc", "encoding_format": "base64"}
     )
     assert status == 200
@@ -85,7 +85,7 @@ def test_tokens_become_the_text_that_they_stand_for(stage: Stage, given: Any, te
     ],
 )
 def test_what_is_wrong_is_a_400_that_names_the_field(stage: Stage, body: Any, param: str) -> None:
-    status, text = stage.post("/v1/embeddings", {"model": VECTORS, **body})
+    status, _, text = stage.post("/v1/embeddings", {"model": VECTORS, **body})
     assert (status, json.loads(text)["error"]["param"]) == (400, param)
     assert stage.engine.requests == []
 
@@ -96,7 +96,7 @@ def test_a_model_for_text_has_no_vectors(stage: Stage) -> None:
 
 
 def test_a_text_that_is_too_long(stage: Stage) -> None:
-    stage.answer(Failed.of(ContextOverflow("It is too long.")))
+    stage.plays(Failed.of(ContextOverflow("It is too long.")))
     with pytest.raises(openai.BadRequestError) as error:
         stage.client.embeddings.create(model=VECTORS, input="a")
     assert error.value.code == "context_length_exceeded"
@@ -104,7 +104,7 @@ def test_a_text_that_is_too_long(stage: Stage) -> None:
 
 def test_models_and_aliases_are_listed(stage: Stage) -> None:
     listed = list(stage.client.models.list())
-    assert {model.id for model in listed} == {MODEL, ABLE, VECTORS, PICTURES, ALIAS}
+    assert {model.id for model in listed} == NAMES
     assert {model.id: model.owned_by for model in listed}[ALIAS] == "library"
     assert all(model.object == "model" and model.created > 1e9 for model in listed)
 
@@ -112,7 +112,7 @@ def test_models_and_aliases_are_listed(stage: Stage) -> None:
 @pytest.mark.parametrize("name", [MODEL, ALIAS, f"{MODEL}:latest"])
 def test_one_model_is_found_by_any_of_its_names(stage: Stage, name: str) -> None:
     assert stage.client.models.retrieve(name).id == name
-    status, text = stage.request("GET", f"/v1/models/{name}")
+    status, _, text = stage.request("GET", f"/v1/models/{name}")
     assert (status, json.loads(text)["id"]) == (200, name)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from inference.errors import InferenceError
 from inference.protocol import Done, Draw, Drawing, Failed, Picture
-from tests.api.openai.conftest import MODEL, PICTURES, Stage, endless
+from tests.api.openai.conftest import MODEL, PICTURES, Stage
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_URL = "data:image/png;base64," + base64.b64encode(PNG).decode()
@@ -28,7 +28,7 @@ TWO = (
 
 @pytest.fixture(autouse=True)
 def _drawing(stage: Stage) -> None:
-    stage.answer(*TWO)
+    stage.plays(*TWO)
 
 
 def mask(alpha: bool) -> bytes:
@@ -71,7 +71,7 @@ def test_a_stream_has_an_event_for_each_picture(stage: Stage) -> None:
     events = list(stage.client.images.generate(model=PICTURES, prompt="a cat", n=2, stream=True))
     assert [event.type for event in events] == ["image_generation.completed"] * 2
     assert [base64.b64decode(event.b64_json) for event in events] == [PNG + b"1", PNG + b"2"]
-    stage.answer(Drawing(done=1, total=2), Failed.of(InferenceError("It broke.")))
+    stage.plays(Drawing(done=1, total=2), Failed.of(InferenceError("It broke.")))
     with pytest.raises(openai.APIError, match="It broke"):
         list(stage.client.images.generate(model=PICTURES, prompt="a cat", stream=True))
 
@@ -94,7 +94,7 @@ def test_edits_as_the_client_sends_them(stage: Stage) -> None:
 )
 def test_edits_as_json(stage: Stage, images: Any) -> None:
     url = "data:image/png;base64," + base64.b64encode(mask(alpha=False)).decode()
-    status, text = stage.post(
+    status, _, text = stage.post(
         "/v1/images/edits", {"model": PICTURES, "prompt": "a hat", "strength": 0.5, "mask": url, **images}
     )
     assert (status, len(json.loads(text)["data"])) == (200, 2)
@@ -128,7 +128,7 @@ def test_variations(stage: Stage) -> None:
     ],
 )
 def test_what_is_wrong_is_a_400_that_names_the_field(stage: Stage, body: Any, param: str) -> None:
-    status, text = stage.post("/v1/images/generations", {"model": PICTURES, "prompt": "a cat", **body})
+    status, _, text = stage.post("/v1/images/generations", {"model": PICTURES, "prompt": "a cat", **body})
     assert (status, json.loads(text)["error"]["param"]) == (400, param)
     assert stage.engine.requests == []
 
@@ -145,7 +145,7 @@ def test_what_is_wrong_is_a_400_that_names_the_field(stage: Stage, body: Any, pa
     ],
 )
 def test_wrong_edits(stage: Stage, body: Any, param: str) -> None:
-    status, text = stage.post("/v1/images/edits", {"model": PICTURES, "prompt": "a hat", **body})
+    status, _, text = stage.post("/v1/images/edits", {"model": PICTURES, "prompt": "a hat", **body})
     assert (status, json.loads(text)["error"]["param"]) == (400, param)
     assert stage.engine.requests == []
 
@@ -159,10 +159,7 @@ def test_a_form_with_a_wrong_field(stage: Stage, n: Any) -> None:
 
 def test_a_broken_form_is_a_400(stage: Stage) -> None:
     for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
-        status, text = stage.request("POST", "/v1/images/edits", b"--x\r\nnonsense", {"Content-Type": kind})
+        status, _, text = stage.request(
+            "POST", "/v1/images/edits", b"--x\r\nnonsense", {"Content-Type": kind}
+        )
         assert (status, json.loads(text)["error"]["type"]) == (400, "invalid_request_error")
-
-
-def test_a_client_that_leaves_cancels(stage: Stage) -> None:
-    stage.engine.script = endless(Drawing(done=1, total=50))
-    stage.leave("/v1/images/generations", {"model": PICTURES, "prompt": "a cat"})

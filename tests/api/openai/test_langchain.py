@@ -35,7 +35,7 @@ def chat(stage: Stage) -> Iterator[ChatOpenAI]:
 
 
 def test_a_conversation(stage: Stage, chat: ChatOpenAI) -> None:
-    stage.answer(Text(text="Yes", tokens=2), Done(reason="stop", usage=USAGE))
+    stage.plays(Text(text="Yes", tokens=2), Done(reason="stop", usage=USAGE))
     answer = chat.invoke(
         [SystemMessage("Be brief."), HumanMessage("Is it?"), AIMessage("No."), HumanMessage("Sure?")]
     )
@@ -51,7 +51,7 @@ def test_a_conversation(stage: Stage, chat: ChatOpenAI) -> None:
 
 
 def test_a_stream(stage: Stage, chat: ChatOpenAI) -> None:
-    stage.answer(Text(text="Y"), Text(text="es"), Done(reason="stop", usage=USAGE))
+    stage.plays(Text(text="Y"), Text(text="es"), Done(reason="stop", usage=USAGE))
     whole: Any = None
     for chunk in chat.stream("x", stream_usage=True):
         whole = chunk if whole is None else whole + chunk
@@ -72,7 +72,7 @@ def test_tools_there_and_back(stage: Stage, chat: ChatOpenAI) -> None:
 
         city: str
 
-    stage.answer(
+    stage.plays(
         Called(call=ToolCall(name="Weather", arguments={"city": "Köln"}, id="call_1")), Done(reason="stop")
     )
     answer = chat.bind_tools([Weather], tool_choice="any").invoke("Köln?")
@@ -92,13 +92,13 @@ def test_structured_answers(stage: Stage, chat: ChatOpenAI) -> None:
     class Answer(BaseModel):
         number: int
 
-    stage.answer(Text(text='{"number":'), Text(text="42}"), Done(reason="stop"))
+    stage.plays(Text(text='{"number":'), Text(text="42}"), Done(reason="stop"))
     assert chat.with_structured_output(Answer).invoke("x") == Answer(number=42)
     assert '"number"' in stage.asked(Generate).format
 
 
 def test_the_responses_api(stage: Stage, chat: ChatOpenAI) -> None:
-    stage.answer(Text(text="Y"), Text(text="es"), Done(reason="stop", usage=USAGE))
+    stage.plays(Text(text="Y"), Text(text="es"), Done(reason="stop", usage=USAGE))
     model = ChatOpenAI(model=ABLE, base_url=stage.base, api_key="-", use_responses_api=True)
     assert model.invoke("x").text == "Yes"
     assert "".join(chunk.text for chunk in model.stream("x")) == "Yes"

@@ -24,7 +24,7 @@ from inference.protocol import (
     ToolCall,
     Usage,
 )
-from tests.api.openai.conftest import ABLE, ALIAS, MODEL, Stage, endless
+from tests.api.openai.conftest import ABLE, ALIAS, MODEL, Stage
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_URL = "data:image/png;base64," + base64.b64encode(PNG).decode()
@@ -57,7 +57,7 @@ def test_an_answer_in_one_piece(stage: Stage) -> None:
 
 def test_a_stream_has_its_events_in_order(stage: Stage) -> None:
     usage = Usage(prompt=9, cached=4, completion=6)
-    stage.answer(
+    stage.plays(
         Thought(text="Hm", tokens=2),
         Thought(text="…"),
         Text(text="Y"),
@@ -109,7 +109,7 @@ def test_a_stream_has_its_events_in_order(stage: Stage) -> None:
 
 
 def test_the_wire_names_each_event(stage: Stage) -> None:
-    status, text = stage.post("/v1/responses", {"model": MODEL, "input": "one", "stream": True})
+    status, _, text = stage.post("/v1/responses", {"model": MODEL, "input": "one", "stream": True})
     assert status == 200
     for block in text.decode().strip().split("\n\n"):
         name, data = block.split("\n")
@@ -117,7 +117,7 @@ def test_the_wire_names_each_event(stage: Stage) -> None:
 
 
 def test_the_clients_own_collector_takes_the_stream(stage: Stage) -> None:
-    stage.answer(Text(text="Y"), Text(text="es"), CALLED, Done(reason="stop"))
+    stage.plays(Text(text="Y"), Text(text="es"), CALLED, Done(reason="stop"))
     with stage.client.responses.stream(model=ABLE, input="x", tools=[WEATHER]) as stream:
         said = [event.delta for event in stream if event.type == "response.output_text.delta"]
         final = stream.get_final_response()
@@ -135,7 +135,7 @@ async def test_the_asynchronous_client(stage: Stage) -> None:
 
 
 def test_an_answer_that_is_cut_says_so(stage: Stage) -> None:
-    stage.answer(Text(text="Yes"), Done(reason="length"))
+    stage.plays(Text(text="Yes"), Done(reason="length"))
     answer = stage.client.responses.create(model=MODEL, input="x", max_output_tokens=1)
     assert answer.status == "incomplete"
     assert answer.incomplete_details
@@ -147,7 +147,7 @@ def test_an_answer_that_is_cut_says_so(stage: Stage) -> None:
 
 
 def test_an_empty_answer_is_a_message_with_nothing_in_it(stage: Stage) -> None:
-    stage.answer(Done(reason="stop"))
+    stage.plays(Done(reason="stop"))
     answer = stage.client.responses.create(model=MODEL, input="x")
     assert (answer.output_text, [item.type for item in answer.output]) == ("", ["message"])
 
@@ -227,7 +227,7 @@ def test_options_tools_and_formats_reach_the_engine_and_are_told_back(stage: Sta
 
 def test_logprobs(stage: Stage) -> None:
     one = Logprob(token=1, text="Y", raw=b"Y", logprob=-0.5)
-    stage.answer(Text(text="Y", logprobs=(one,)), Done(reason="stop"))
+    stage.plays(Text(text="Y", logprobs=(one,)), Done(reason="stop"))
     answer: Any = stage.client.responses.create(
         model=MODEL, input="x", top_logprobs=2, include=["message.output_text.logprobs"]
     )
@@ -236,11 +236,11 @@ def test_logprobs(stage: Stage) -> None:
 
 
 def test_a_thread_goes_on_from_what_is_kept(stage: Stage) -> None:
-    stage.answer(Thought(text="Hm"), CALLED, Done(reason="stop"))
+    stage.plays(Thought(text="Hm"), CALLED, Done(reason="stop"))
     first = stage.client.responses.create(
         model=ABLE, input="Köln?", tools=[WEATHER], instructions="Gone later."
     )
-    stage.answer(Text(text="It rains."), Done(reason="stop"))
+    stage.plays(Text(text="It rains."), Done(reason="stop"))
     output: Any = [{"type": "function_call_output", "call_id": "call_1", "output": "Rain."}]
     events = list(
         stage.client.responses.create(
@@ -298,7 +298,7 @@ def test_what_is_not_to_be_kept_is_not(stage: Stage) -> None:
 
 
 def test_tokens_are_counted_before_they_are_read(stage: Stage) -> None:
-    stage.answer(Rendered(text="…", tokens=42), Done(reason="stop"))
+    stage.plays(Rendered(text="…", tokens=42), Done(reason="stop"))
     counted = stage.client.responses.input_tokens.count(
         model=MODEL, input="one two", instructions="Be brief."
     )
@@ -347,18 +347,18 @@ def test_an_alias_speaks_first(stage: Stage) -> None:
     ],
 )
 def test_what_is_wrong_is_a_400_that_names_the_field(stage: Stage, body: Any, param: str) -> None:
-    status, text = stage.post("/v1/responses", {"model": ABLE, "input": "x", **body})
+    status, _, text = stage.post("/v1/responses", {"model": ABLE, "input": "x", **body})
     error = json.loads(text)["error"]
     assert (status, error["type"], error["param"]) == (400, "invalid_request_error", param)
     assert stage.engine.requests == []
 
 
 def test_errors_before_the_first_text_and_in_mid_stream(stage: Stage) -> None:
-    stage.answer(Failed.of(Busy()))
+    stage.plays(Failed.of(Busy()))
     with pytest.raises(openai.InternalServerError) as refused:
         stage.client.responses.create(model=MODEL, input="x", stream=True)
     assert refused.value.status_code == 503
-    stage.answer(Text(text="one "), Failed.of(InferenceError("It broke.")))
+    stage.plays(Text(text="one "), Failed.of(InferenceError("It broke.")))
     seen: list[Any] = []
     with pytest.raises(openai.APIError, match=r"^It broke\.$"):
         for event in stage.client.responses.create(model=MODEL, input="x", stream=True):
@@ -368,9 +368,3 @@ def test_errors_before_the_first_text_and_in_mid_stream(stage: Stage) -> None:
     assert seen[-1].response.output[0].status == "incomplete"
     with pytest.raises(openai.NotFoundError):
         stage.client.responses.retrieve(seen[0].response.id)
-
-
-@pytest.mark.parametrize("stream", [True, False])
-def test_a_client_that_leaves_cancels(stage: Stage, stream: bool) -> None:
-    stage.engine.script = endless(Text(text="one "))
-    stage.leave("/v1/responses", {"model": MODEL, "input": "x", "stream": stream})

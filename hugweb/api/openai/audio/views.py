@@ -11,14 +11,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from msgspec import Meta, Struct
 
 from aliases.selectors import Target
+from hugweb.api.asking import ask
 from hugweb.api.endpoint import endpoint
-from hugweb.api.generation import begin, fold
+from hugweb.api.media import is_sound
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.forms import Files, read_form
 from hugweb.api.responses import json_response
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import Generate, Message, Options
-from inference.providers.registry import get_provider
 
 LARGEST_FILE = 25 * 2**20
 
@@ -62,8 +62,7 @@ async def _respond(target: Target, asked: Generate, body: TranscriptionBody) -> 
         raise Unsupported("Transcriptions are not streamed.", param="stream")
     if body.response_format not in {"json", "text"}:
         raise Unsupported("response_format is json or text.", param="response_format")
-    folded = await fold(await begin(get_provider(target.provider).stream(asked)))
-    text = folded.sample.text.strip()
+    text = (await ask(target, asked)).sample.text.strip()
     if body.response_format == "text":
         return HttpResponse(text + "\n", content_type="text/plain; charset=utf-8")
     return json_response({"text": text})
@@ -87,6 +86,8 @@ def _sound(files: Files) -> bytes:
     sound = (files.get("file") or [b""])[0]
     if not sound:
         raise InvalidRequest("file is required", param="file")
+    if not is_sound(sound):
+        raise InvalidRequest("Sounds must be WAV, MP3, FLAC or Ogg files.", param="file")
     if len(sound) > LARGEST_FILE:
         raise InvalidRequest(f"At most {LARGEST_FILE >> 20} MB of sound are taken.", param="file")
     return sound

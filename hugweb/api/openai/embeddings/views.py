@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import array
 import asyncio
 import base64
-import sys
 
-import msgspec
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from aliases.selectors import Target
+from hugweb.api.asking import ask
 from hugweb.api.body import parse
 from hugweb.api.endpoint import endpoint
-from hugweb.api.generation import Folded, begin, fold
+from hugweb.api.generation import Folded
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.embeddings.requests import EmbeddingBody, Tokens
-from hugweb.api.openai.frames import Frame
 from hugweb.api.responses import json_response
-from inference.errors import EngineDied
+from hugweb.api.vectors import vectors_read
 from inference.protocol import Detokenize, Embed, Embedded
-from inference.providers.registry import get_provider
 
 FLOAT_BYTES = 4
 
@@ -40,48 +36,33 @@ async def embeddings(request: HttpRequest) -> HttpResponseBase:
         truncate=False,
         keep_alive=body.seconds_to_stay(),
     )
-    folded = await fold(await begin(get_provider(target.provider).stream(asked)))
+    return await asyncio.to_thread(_written, body, await ask(target, asked))
+
+
+async def _text(target: Target, tokens: Tokens, keep_alive: float | None) -> str:
+    asked = Detokenize(model=target.model, tokens=tokens, keep_alive=keep_alive)
+    return (await ask(target, asked)).sample.text
+
+
+def _written(body: EmbeddingBody, folded: Folded) -> HttpResponse:
+    """In a thread: thousands of vectors take longer than the event loop may stand still."""
+    embedded = folded.result(Embedded)
+    vectors = _base64(embedded) if body.encoding_format == "base64" else vectors_read(embedded)
     tokens = folded.done.usage.prompt
     return json_response(
         {
             "object": "list",
-            "data": await asyncio.to_thread(_data, _embedded(folded), body.encoding_format),
+            "data": [
+                {"object": "embedding", "index": index, "embedding": vector}
+                for index, vector in enumerate(vectors)
+            ],
             "model": body.model,
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
     )
 
 
-async def _text(target: Target, tokens: Tokens, keep_alive: float | None) -> str:
-    asked = Detokenize(model=target.model, tokens=tokens, keep_alive=keep_alive)
-    folded = await fold(await begin(get_provider(target.provider).stream(asked)))
-    return folded.sample.text
-
-
-def _embedded(folded: Folded) -> Embedded:
-    for result in folded.results:
-        if isinstance(result, Embedded):
-            return result
-    raise EngineDied
-
-
-def _data(embedded: Embedded, encoding: str) -> list[Frame]:
+def _base64(embedded: Embedded) -> list[str]:
     size = embedded.width * FLOAT_BYTES
-    vectors = [embedded.vectors[start : start + size] for start in range(0, len(embedded.vectors), size)]
-    write = _base64 if encoding == "base64" else _floats
-    return [
-        {"object": "embedding", "index": index, "embedding": write(vector)}
-        for index, vector in enumerate(vectors)
-    ]
-
-
-def _base64(vector: bytes) -> str:
-    return base64.b64encode(vector).decode()
-
-
-def _floats(vector: bytes) -> msgspec.Raw:
-    """JSON already, since writing thousands of vectors takes longer than the event loop may stand."""
-    floats = array.array("f", vector)
-    if sys.byteorder == "big":
-        floats.byteswap()
-    return msgspec.Raw(msgspec.json.encode(floats.tolist()))
+    starts = range(0, len(embedded.vectors), size or 1)
+    return [base64.b64encode(embedded.vectors[start : start + size]).decode() for start in starts]

@@ -15,7 +15,7 @@ from aliases.selectors import Target
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.openai.forms import Files
 from hugweb.api.openai.images.masks import painted_white
-from hugweb.api.openai.parts import data_url
+from hugweb.api.openai.parts import checked_image, image_of
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import MAX_IMAGES, MAX_SAMPLES, Draw
 
@@ -97,8 +97,9 @@ class EditBody(ImageBody, kw_only=True):
         """What is to be edited, one picture at least."""
         given = self.image if isinstance(self.image, list) else [self.image] if self.image else []
         urls = [*given, *self.images]
-        pictures = files.get("image") or [_picture(one, "image") for one in urls]
-        if not pictures or not all(pictures):
+        uploads = [checked_image(file, "image") for file in files.get("image", ())]
+        pictures = uploads or [_picture(one, "image") for one in urls]
+        if not pictures:
             raise InvalidRequest("image is required", param="image")
         if len(pictures) > MAX_IMAGES:
             raise InvalidRequest(f"At most {MAX_IMAGES} images are taken.", param="image")
@@ -115,4 +116,4 @@ def _picture(given: Any, param: str) -> bytes:
     url = given.get("image_url") if isinstance(given, dict) else given
     if not isinstance(url, str):
         raise InvalidRequest("An image is a data URL (data:image/png;base64,…).", param=param)
-    return data_url(url, param)
+    return image_of(url, param)

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from hugweb.api.openai.messages import check_count, read_arguments
 from hugweb.api.openai.parts import Content, Part, read_content
+from hugweb.api.pairing import results_paired
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import MAX_CALLS, Message, Role, ToolCall
 
@@ -60,7 +61,6 @@ class _Reader:
     """Reads items one after the other; ``param`` is where they stand in the request, for errors."""
 
     messages: list[Message] = field(default_factory=list)
-    tools: dict[str, str] = field(default_factory=dict)
     turn: _Turn | None = None
 
     def read(self, item: Item, param: str) -> None:
@@ -92,7 +92,6 @@ class _Reader:
         if not item.name:
             raise InvalidRequest("A call needs the name of its function.", param=f"{param}.name")
         arguments = read_arguments(item.arguments, f"{param}.arguments")
-        self.tools[item.call_id] = item.name
         calls = self._current().calls
         if len(calls) == MAX_CALLS:
             raise InvalidRequest(f"At most {MAX_CALLS} calls are taken.", param=param)
@@ -107,7 +106,6 @@ class _Reader:
                 content=contents.text,
                 images=tuple(contents.images),
                 tool_call_id=item.call_id,
-                tool_name=self.tools.get(item.call_id, ""),
             )
         )
 
@@ -138,7 +136,7 @@ def read_items(history: Sequence[Item], new: Sequence[Item]) -> tuple[Message, .
     if not reader.messages:
         raise InvalidRequest("input is required", param="input")
     check_count(len(reader.messages), "input")
-    return tuple(reader.messages)
+    return results_paired(reader.messages)
 
 
 def _thought(item: Item) -> str:

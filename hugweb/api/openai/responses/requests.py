@@ -74,32 +74,28 @@ class ResponseBody(GenerationBody, kw_only=True):
         if self.tools:
             require(target, "tools", "tools", "tools")
         tools = read_tools(self.tools, self.tool_choice)
-        return target.fill(
-            Generate(
-                model=target.model,
-                messages=messages,
-                options=self.sampling(target, "max_output_tokens", self.max_output_tokens),
-                tools=tools.tools,
-                tool_choice=tools.choice,
-                tool_name=tools.name,
-                parallel_tool_calls=self.parallel_tool_calls,
-                think=self.thinking(target),
-                format=read_format(self.text.format, "text.format"),
-                logprobs=self._logprobs(),
-                truncate=self.truncation == "auto",
-                keep_alive=self.seconds_to_stay(),
-            )
+        return Generate(
+            model=target.model,
+            messages=messages,
+            options=self.sampling(target, "max_output_tokens", self.max_output_tokens),
+            tools=tools.tools,
+            tool_choice=tools.choice,
+            tool_name=tools.name,
+            parallel_tool_calls=self.parallel_tool_calls,
+            think=self.thinking(target),
+            format=read_format(self.text.format, "text.format"),
+            logprobs=self._logprobs(),
+            truncate=self.truncation == "auto",
+            keep_alive=self.seconds_to_stay(),
         )
 
     def _messages(self, target: Target, items: list[Frame], history: Sequence[Frame]) -> tuple[Message, ...]:
         new = struct_of({"input": items}, Items).input
         messages = read_items(msgspec.convert(history, list[Item]), new)
-        if not self.instructions:
-            return prefaced(messages, target)
-        if messages[0].role != "system":
-            return prefaced(messages, target, self.instructions)
-        both = f"{self.instructions}\n\n{messages[0].content}"
-        return prefaced((Message(role="system", content=both), *messages[1:]), target)
+        if self.instructions and messages[0].role == "system":
+            both = f"{self.instructions}\n\n{messages[0].content}"
+            messages = (Message(role="system", content=both), *messages[1:])
+        return prefaced(messages, target, self.instructions or "")
 
     def _logprobs(self) -> int | None:
         return (self.top_logprobs or 0) if LOGPROBS in self.include or self.top_logprobs else None

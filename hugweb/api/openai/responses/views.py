@@ -10,9 +10,10 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 from msgspec.structs import replace
 
+from hugweb.api.asking import ask
 from hugweb.api.body import parse
 from hugweb.api.endpoint import endpoint
-from hugweb.api.generation import Answer, begin, fold
+from hugweb.api.generation import Answer, begin
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.frames import Frame
 from hugweb.api.openai.responses.events import ENDS, ResponseEvents, encoded
@@ -59,11 +60,8 @@ async def input_tokens(request: HttpRequest) -> HttpResponseBase:
     target = await resolve(body.model, "completion", "responses")
     _, history = await _history(body)
     asked = replace(body.request(target, body.items(), history), render_only=True)
-    folded = await fold(await begin(get_provider(target.provider).stream(asked)))
-    for result in folded.results:
-        if isinstance(result, Rendered):
-            return json_response({"object": "response.input_tokens", "input_tokens": result.tokens})
-    raise EngineDied
+    rendered = (await ask(target, asked)).result(Rendered)
+    return json_response({"object": "response.input_tokens", "input_tokens": rendered.tokens})
 
 
 @endpoint("GET", "HEAD", "DELETE")
