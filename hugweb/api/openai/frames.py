@@ -15,6 +15,7 @@ from inference.protocol import Logprob, Usage
 Frame = dict[str, Any]
 
 DONE = b"data: [DONE]\n\n"
+IMPOSSIBLE = -9999.0
 FINGERPRINT = "fp_hugweb"
 
 
@@ -67,4 +68,9 @@ def logprobs_frame(logprobs: Iterable[Logprob]) -> list[Frame]:
 
 
 def _logprob(logprob: Logprob) -> Frame:
-    return {"token": logprob.text, "logprob": logprob.logprob or 0.0, "bytes": list(logprob.raw)}
+    return {"token": logprob.text, "logprob": finite(logprob.logprob), "bytes": list(logprob.raw)}
+
+
+def finite(logprob: float | None) -> float:
+    """JSON has no infinity: a token that could not be chosen has OpenAI's word for that."""
+    return 0.0 if logprob is None else max(logprob, IMPOSSIBLE)

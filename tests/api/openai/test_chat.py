@@ -154,7 +154,7 @@ def test_several_answers(stage: Stage) -> None:
 def test_logprobs(stage: Stage) -> None:
     top = (
         Logprob(token=1, text="Y", raw=b"Y", logprob=-0.5),
-        Logprob(token=2, text="�", raw=b"\xc3", logprob=-1.5),
+        Logprob(token=2, text="�", raw=b"\xc3", logprob=float("-inf")),
     )
     stage.plays(
         Text(text="Y", logprobs=(Logprob(token=1, text="Y", raw=b"Y", logprob=-0.5, top=top),)),
@@ -166,7 +166,7 @@ def test_logprobs(stage: Stage) -> None:
     assert logprobs.content
     (token,) = logprobs.content
     assert (token.token, token.bytes, token.logprob) == ("Y", [89], -0.5)
-    assert [(other.bytes, other.logprob) for other in token.top_logprobs] == [([89], -0.5), ([0xC3], -1.5)]
+    assert [(other.bytes, other.logprob) for other in token.top_logprobs] == [([89], -0.5), ([0xC3], -9999)]
     assert stage.asked(Generate).logprobs == 2
     chunks = list(stage.client.chat.completions.create(**ask, stream=True))
     seen = [chunk.choices[0].logprobs for chunk in chunks]

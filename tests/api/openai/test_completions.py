@@ -101,7 +101,7 @@ def test_prompts_of_tokens(stage: Stage, prompt: Any, texts: list[str]) -> None:
 def test_echo_and_logprobs_in_their_older_shape(stage: Stage) -> None:
     stage.plays(
         Text(text="Hé", logprobs=(token("H", None), token("é", -1.0, token("é", -1.0), token("a", -2.0)))),
-        Text(text="llo", logprobs=(token("llo", -3.0, token("x", -0.5)),)),
+        Text(text="llo", logprobs=(token("llo", -3.0, token("x", float("-inf"))),)),
         Done(reason="stop"),
     )
     ask: Any = {"model": MODEL, "prompt": "Hé", "echo": True, "logprobs": 2}
@@ -110,7 +110,7 @@ def test_echo_and_logprobs_in_their_older_shape(stage: Stage) -> None:
     assert logprobs.to_dict() == {
         "tokens": ["H", "é", "llo"],
         "token_logprobs": [None, -1.0, -3.0],
-        "top_logprobs": [None, {"é": -1.0, "a": -2.0}, {"llo": -3.0, "x": -0.5}],
+        "top_logprobs": [None, {"é": -1.0, "a": -2.0}, {"llo": -3.0, "x": -9999.0}],
         "text_offset": [0, 1, 2],
     }
     asked = stage.asked(Generate)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hugweb.api.generation import Content, Folded, Sample, reason_of
-from hugweb.api.openai.frames import DONE, Frame, Head, data_frame, new_id, usage_frame
+from hugweb.api.openai.frames import DONE, Frame, Head, data_frame, finite, new_id, usage_frame
 from inference.protocol import Done, Logprob, Text
 
 KIND = "text_completion"
@@ -60,7 +60,7 @@ def legacy_logprobs(logprobs: Sequence[Logprob], offset: int) -> Frame:
         offset += len(one.text)
     return {
         "tokens": [one.text for one in logprobs],
-        "token_logprobs": [one.logprob for one in logprobs],
+        "token_logprobs": [None if one.logprob is None else finite(one.logprob) for one in logprobs],
         "top_logprobs": [_top(one) for one in logprobs],
         "text_offset": offsets,
     }
@@ -69,8 +69,7 @@ def legacy_logprobs(logprobs: Sequence[Logprob], offset: int) -> Frame:
 def _top(one: Logprob) -> dict[str, float] | None:
     if one.logprob is None:
         return None
-    others = {other.text: other.logprob for other in one.top if other.logprob is not None}
-    return {one.text: one.logprob} | others
+    return {other.text: finite(other.logprob) for other in (one, *one.top)}
 
 
 @dataclass

@@ -33,7 +33,8 @@ class StoredResponse(models.Model):
 
     class Meta:
         ordering = ("-created",)
-        indexes = (models.Index(fields=("owner", "-created")),)
+        # All that is needed to see what is beyond the bounds, without reading what is kept.
+        indexes = (models.Index(fields=("owner", "-created", "size", "id"), name="responses_bounds"),)
 
     def __str__(self) -> str:
         return self.id
