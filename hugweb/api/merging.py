@@ -6,8 +6,7 @@ OpenAI's completions take a list of prompts; the engine takes one a request, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
@@ -40,13 +39,10 @@ async def merge(streams: Sequence[Events], samples: int) -> Events:
         await _close(list(waiting), streams)
 
 
-def _next(stream: Events) -> Coroutine[Any, Any, Event]:
-    async def following() -> Event:
-        async for event in stream:
-            return event
-        raise EngineDied
-
-    return following()
+async def _next(stream: Events) -> Event:
+    async for event in stream:
+        return event
+    raise EngineDied
 
 
 async def _close(tasks: list[asyncio.Task[Event]], streams: Sequence[Events]) -> None:

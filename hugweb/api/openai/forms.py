@@ -12,17 +12,12 @@ from hugweb.api.body import Body, parse, struct_of
 Files = dict[str, list[bytes]]
 
 
-def is_form(request: HttpRequest) -> bool:
-    """Whether the body is a form rather than JSON."""
-    return request.content_type == "multipart/form-data"
-
-
 async def read_form(request: HttpRequest, kind: type[Body]) -> tuple[Body, Files]:
     """The fields of a form as a ``kind``, its numbers read from text, and its files by name.
 
     JSON is taken as well; it has no files. ``name[]``, as lists are sent, is ``name``.
     """
-    if not is_form(request):
+    if request.content_type != "multipart/form-data":
         return parse(request.body, kind), {}
     fields, files = await sync_to_async(_parts)(request)
     return struct_of(fields, kind, strict=False), files

@@ -90,10 +90,8 @@ class GenerationBody(Struct, kw_only=True):
 
     def thinking(self, target: Target) -> Think:
         """Whether to think; a wish for effort is dropped where the model cannot think at all."""
-        effort = self.reasoning_effort or self.reasoning.effort
-        think = self.think if effort is None else _effort(effort)
-        if isinstance(think, str):
-            think = _effort(think)
+        wanted = self.reasoning_effort or self.reasoning.effort or self.think
+        think = _effort(wanted) if isinstance(wanted, str) else wanted
         if "thinking" in target.record.capabilities:
             return think
         if self.think:

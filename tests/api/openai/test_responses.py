@@ -365,6 +365,7 @@ def test_errors_before_the_first_text_and_in_mid_stream(stage: Stage) -> None:
             seen.append(event)
     assert (seen[-1].type, seen[-1].response.status) == ("response.failed", "failed")
     assert seen[-1].response.error.message == "It broke."
-    assert seen[-1].response.output[0].status == "incomplete"
+    (message,) = seen[-1].response.output
+    assert (message.status, message.content[0].text) == ("incomplete", "one ")
     with pytest.raises(openai.NotFoundError):
         stage.client.responses.retrieve(seen[0].response.id)

@@ -90,8 +90,7 @@ class ResponseEvents:
         yield from item.add(piece)
 
     def _called(self, piece: Called) -> Iterator[Frame]:
-        item = CallItem(len(self._output))
-        item.name(piece.call)
+        item = CallItem(len(self._output), piece.call)
         yield from self._begin(item)
         yield from item.add(piece)
 

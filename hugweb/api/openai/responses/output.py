@@ -26,6 +26,7 @@ class OutputItem(ABC):
     def __init__(self, index: int) -> None:
         self.index = index
         self.id = new_id(self.prefix)
+        self._opened = False
 
     @abstractmethod
     def item(self, status: str) -> Frame:
@@ -46,6 +47,7 @@ class OutputItem(ABC):
             "output_index": self.index,
             "item": self.item(IN_PROGRESS),
         }
+        self._opened = True
         yield from self.open()
 
     def end(self, status: str) -> Iterator[Frame]:
@@ -66,7 +68,6 @@ class MessageItem(OutputItem):
         super().__init__(index)
         self._text = ""
         self._logprobs: list[Logprob] = []
-        self._parts: list[Frame] = []
 
     def item(self, status: str) -> Frame:
         return {
@@ -74,12 +75,11 @@ class MessageItem(OutputItem):
             "id": self.id,
             "status": status,
             "role": "assistant",
-            "content": [*self._parts],
+            "content": [self._part()] if self._opened else [],
         }
 
     def open(self) -> Iterator[Frame]:
         yield self._event("response.content_part.added", content_index=0, part=self._part())
-        self._parts = [self._part()]
 
     def add(self, piece: Text) -> Iterator[Frame]:
         """The events of one more piece."""
@@ -94,7 +94,6 @@ class MessageItem(OutputItem):
 
     def close(self) -> Iterator[Frame]:
         part = self._part()
-        self._parts = [part]
         yield self._event(
             "response.output_text.done", content_index=0, text=self._text, logprobs=part["logprobs"]
         )
@@ -117,10 +116,10 @@ class ReasoningItem(OutputItem):
     def __init__(self, index: int) -> None:
         super().__init__(index)
         self._text = ""
-        self._summary: list[Frame] = []
 
     def item(self, status: str) -> Frame:
-        return {"type": "reasoning", "id": self.id, "summary": [*self._summary], "status": status}
+        summary = [self._part()] if self._opened else []
+        return {"type": "reasoning", "id": self.id, "summary": summary, "status": status}
 
     def open(self) -> Iterator[Frame]:
         yield self._event("response.reasoning_summary_part.added", summary_index=0, part=self._part())
@@ -131,7 +130,6 @@ class ReasoningItem(OutputItem):
         yield self._event("response.reasoning_summary_text.delta", summary_index=0, delta=piece.text)
 
     def close(self) -> Iterator[Frame]:
-        self._summary = [self._part()]
         yield self._event("response.reasoning_summary_text.done", summary_index=0, text=self._text)
         yield self._event("response.reasoning_summary_part.done", summary_index=0, part=self._part())
 
@@ -144,9 +142,9 @@ class CallItem(OutputItem):
 
     prefix = "fc_"
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, call: ToolCall) -> None:
         super().__init__(index)
-        self._call_id = self._name = self._arguments = ""
+        self._name, self._call_id, self._arguments = call.name, call.id or new_id("call_"), ""
 
     def item(self, status: str) -> Frame:
         return {
@@ -160,10 +158,6 @@ class CallItem(OutputItem):
 
     def open(self) -> Iterator[Frame]:
         yield from ()
-
-    def name(self, call: ToolCall) -> None:
-        """Say which tool it is, before the item begins."""
-        self._name, self._call_id = call.name, call.id or new_id("call_")
 
     def add(self, piece: Called) -> Iterator[Frame]:
         """The events of its arguments."""
