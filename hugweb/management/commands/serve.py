@@ -34,7 +34,7 @@ from inference.usage.recorder import RECORDER
 
 READY = "\nHugWeb is ready. Ctrl-C stops it.\n\n  Chat    {url}/chat/\n"
 LOGIN = "  Log in  {address}\n          This address works once. Every start prints a new one.\n"
-API = "  API     {url} (Ollama's)\n"
+API = "  API     {url} (Ollama's), {url}/v1 (OpenAI's)\n"
 
 
 class Command(BaseCommand):
