@@ -11,8 +11,9 @@ from tests.api.stage import Stage
 from tests.serving import MODEL
 
 
-def llm(stage: Stage, tmp_path: Path, *arguments: str) -> str:
-    environment = {**os.environ, "OLLAMA_HOST": stage.server.url, "LLM_USER_PATH": str(tmp_path)}
+def llm(url: str, tmp_path: Path, *arguments: str) -> str:
+    """What the command prints, with a home of its own, of the server at ``url``."""
+    environment = {**os.environ, "OLLAMA_HOST": url, "LLM_USER_PATH": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-m", "llm", *arguments],
         env=environment,
@@ -26,12 +27,22 @@ def llm(stage: Stage, tmp_path: Path, *arguments: str) -> str:
 
 
 def test_lists_and_chats(stage: Stage, tmp_path: Path) -> None:
-    assert MODEL in llm(stage, tmp_path, "ollama", "models")
-    assert MODEL in llm(stage, tmp_path, "models")
-    assert llm(stage, tmp_path, "-m", f"ollama/{MODEL}:latest", "one two three").split() == [
+    assert MODEL in llm(stage.server.url, tmp_path, "ollama", "models")
+    assert MODEL in llm(stage.server.url, tmp_path, "models")
+    assert llm(stage.server.url, tmp_path, "-m", f"ollama/{MODEL}:latest", "one two three").split() == [
         "one",
         "two",
         "three",
     ]
-    whole = llm(stage, tmp_path, "--no-stream", "-m", f"ollama/{MODEL}:latest", "-o", "top_k", "3", "one two")
+    whole = llm(
+        stage.server.url,
+        tmp_path,
+        "--no-stream",
+        "-m",
+        f"ollama/{MODEL}:latest",
+        "-o",
+        "top_k",
+        "3",
+        "one two",
+    )
     assert whole.split() == ["one", "two"]

@@ -361,3 +361,7 @@ def test_wrong_methods_and_paths(stage: Stage) -> None:
     for method, path, status in (("GET", "/v1/messages", 405), ("POST", "/v1/messages/zzz", 404)):
         answered, _, body = stage.request(method, path)
         assert (answered, json.loads(body)["type"]) == (status, "error")
+
+
+def test_the_client_lists_models_where_openais_does(client: anthropic.Anthropic) -> None:
+    assert MODEL in [model.id for model in client.models.list()]

@@ -18,6 +18,7 @@ import ollama
 import pytest
 from jsonschema import validate
 
+from tests.clients.test_llm import llm
 from tests.engine.test_tools import tiny_caller
 from tests.serving import PROJECT, Server, environment
 
@@ -247,3 +248,9 @@ def test_anthropics_tools_and_thoughts(server: Server) -> None:
         extra_body={"temperature": 0},
     )
     assert [block.type for block in thought.content] == ["thinking"]
+
+
+def test_the_llm_command_chats(server: Server, client: ollama.Client, tmp_path: Path) -> None:
+    options = ("-o", "temperature", "0", "-o", "num_predict", "16")
+    said = llm(server.url, tmp_path, "-m", f"ollama/{PLAIN}:latest", *options, "Hello!")
+    assert said.strip() == (client.chat(PLAIN, HELLO, options=GREEDY).message.content or "").strip()
