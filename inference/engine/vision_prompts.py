@@ -24,6 +24,8 @@ from inference.protocol import Generate, Message, Think, Tool
 
 Inputs = Mapping[str, Any]
 PROBE = "probe"
+# How often texts are searched for marks that are left over from overlapping ones.
+MOST_OVERLAPS = 3
 
 
 class Processed(list[int]):
@@ -45,10 +47,9 @@ class ChatProcessor:
         self.tokenizer.chat_template = self._template
         self._in_parts = self._takes_parts()
         added = self.tokenizer.added_tokens_decoder.values()
-        marks = {token.content for token in added if token.special and len(token.content) > 1}
-        marks |= {
-            mark for name in ("image_token", "audio_token", "video_token") if (mark := self._mark(name))
-        }
+        marks = {token.content.strip() for token in added if token.special}
+        marks |= {self._mark(name) for name in ("image_token", "audio_token", "video_token")}
+        marks = {mark for mark in marks if len(mark) > 1}
         self._control = re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or "(?!)")
 
     @property
@@ -113,7 +114,7 @@ class ChatProcessor:
             text = self._processor.apply_chat_template(chat) if self._template else ""
         except REFUSALS:
             return False
-        return PROBE in text and "type" not in text
+        return PROBE in text and not any(mark in text for mark in ("'type'", '"type"'))
 
     def _harmless(self, value: Any) -> Any:
         """``value`` with every control token in its texts taken apart."""
@@ -123,7 +124,8 @@ class ChatProcessor:
             return [self._harmless(part) for part in value]
         if not isinstance(value, str):
             return value
-        while self._control.search(value):
+        # More than once, since marks can overlap.
+        for _ in range(MOST_OVERLAPS):
             value = self._control.sub(lambda found: f"{found[0][0]} {found[0][1:]}", value)
         return value
 
