@@ -12,6 +12,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
+from hugweb.database import database_prepare
 from inference.errors import InferenceError
 from inference.keys.models import ApiKey, Scope
 from inference.keys.selectors import key_get, key_list
@@ -47,6 +48,7 @@ class Command(BaseCommand):
             action.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, action: str, **given: Any) -> None:
+        database_prepare(self.stderr.write)
         try:
             {"create": self._create, "list": self._list, "revoke": self._revoke}[action](given)
         except InferenceError as error:

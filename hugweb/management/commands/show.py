@@ -13,6 +13,7 @@ from rich.table import Table
 from aliases.exchange import alias_described
 from aliases.modelfile import modelfile_text
 from aliases.selectors import Target, alias_resolve
+from hugweb.database import database_prepare
 from inference.errors import InferenceError
 from inference.store.contents import template_of
 
@@ -28,6 +29,7 @@ class Command(BaseCommand):
         form.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, name: str, modelfile: bool, **given: Any) -> None:
+        database_prepare(self.stderr.write)
         try:
             target = alias_resolve(name)
         except InferenceError as error:

@@ -12,6 +12,7 @@ from aliases.arguments import arguments_add, options_given, quantization_given
 from aliases.exchange import aliases_import
 from aliases.modelfile_reader import modelfile_read
 from aliases.services import Settings, alias_create
+from hugweb.database import database_prepare
 from inference.errors import InferenceError, ModelNotFound
 
 LARGEST_FILE = 16 * 2**20
@@ -35,6 +36,7 @@ class Command(BaseCommand):
         arguments_add(parser)
 
     def handle(self, *args: Any, **given: Any) -> None:
+        database_prepare(self.stderr.write)
         try:
             if given["registry"]:
                 self._import(given["registry"])

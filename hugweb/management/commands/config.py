@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from aliases.backups import backup_list, backup_make, backup_restore, configuration_check
 from aliases.exchange import Imported
+from hugweb.database import database_prepare
 from inference.errors import InferenceError
 
 
@@ -28,6 +29,7 @@ class Command(BaseCommand):
         validate.add_argument("file", help="an export, or a registry.json")
 
     def handle(self, *args: Any, action: str, **given: Any) -> None:
+        database_prepare(self.stderr.write)
         actions = {
             "backup": self._backup,
             "list": self._list,

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from aliases.services import alias_delete
+from hugweb.database import database_prepare
 from inference.errors import InferenceError, ModelNotFound
 from inference.models import ModelRecord
 
@@ -19,6 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("names", nargs="+", metavar="NAME", help="an alias")
 
     def handle(self, *args: Any, names: list[str], **given: Any) -> None:
+        database_prepare(self.stderr.write)
         for name in names:
             try:
                 alias_delete(name=name)
