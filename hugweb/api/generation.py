@@ -11,6 +11,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections
+
 from hugweb.metrics import count_tokens
 from inference.errors import EngineDied
 from inference.protocol import (

@@ -74,19 +74,21 @@ class ResponseBody(GenerationBody, kw_only=True):
         if self.tools:
             require(target, "tools", "tools", "tools")
         tools = read_tools(self.tools, self.tool_choice)
-        return Generate(
-            model=target.model,
-            messages=messages,
-            options=self.sampling(target, "max_output_tokens", self.max_output_tokens),
-            tools=tools.tools,
-            tool_choice=tools.choice,
-            tool_name=tools.name,
-            parallel_tool_calls=self.parallel_tool_calls,
-            think=self.thinking(target),
-            format=read_format(self.text.format, "text.format"),
-            logprobs=self._logprobs(),
-            truncate=self.truncation == "auto",
-            keep_alive=self.seconds_to_stay(),
+        return target.fill(
+            Generate(
+                model=target.model,
+                messages=messages,
+                options=self.sampling(target, "max_output_tokens", self.max_output_tokens),
+                tools=tools.tools,
+                tool_choice=tools.choice,
+                tool_name=tools.name,
+                parallel_tool_calls=self.parallel_tool_calls,
+                think=self.thinking(target),
+                format=read_format(self.text.format, "text.format"),
+                logprobs=self._logprobs(),
+                truncate=self.truncation == "auto",
+                keep_alive=self.seconds_to_stay(),
+            )
         )
 
     def _messages(self, target: Target, items: list[Frame], history: Sequence[Frame]) -> tuple[Message, ...]:
