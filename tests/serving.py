@@ -45,11 +45,13 @@ FILL_HOME = f"""
 import django; django.setup()
 from django.core.management import call_command
 from inference.models import ModelRecord
+from inference.store.refresh import models_refresh
 call_command("migrate", verbosity=0)
 ModelRecord.objects.create(
     name={MODEL!r}, source="store", folder="test/model", architecture="llama", capabilities=["completion"],
     parameters=135_000_000, dtype="bfloat16", size=270_000_000, digest="0" * 64, context_length=2048,
 )
+models_refresh(print)
 """
 
 
@@ -165,10 +167,11 @@ def environment(home: Path, env: Mapping[str, str] | None = None) -> dict[str, s
 
 
 def fill_home(home: Path) -> None:
-    """A migrated database with a record of ``MODEL``, unless the home has a database."""
+    """A database that is up to date, with a record of ``MODEL``, unless the home has one."""
     if not (home / "db.sqlite3").exists():
         home.mkdir(parents=True, exist_ok=True)
-        shutil.copy(_filled_home() / "db.sqlite3", home)
+        for name in ("db.sqlite3", "described"):
+            shutil.copy(_filled_home() / name, home)
 
 
 @functools.cache
