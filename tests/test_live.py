@@ -254,28 +254,32 @@ def test_stopping_leaves_nothing_behind(home: Path, tmp_path: Path) -> None:
             raise AssertionError("the engine is still there")
 
 
-def test_the_bench_measures_the_server(server: Server, home: Path, client: ollama.Client) -> None:
-    port = server.url.rpartition(":")[2]
+def test_the_bench_measures_a_server_of_its_own(home: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "manage.py", "bench", MODEL, "--json"],
+        [sys.executable, "manage.py", "bench", MODEL, "--json", "--tokens", "4", "--runs", "1"],
         cwd=PROJECT,
-        env=environment(home, {"HUGWEB_PORT": port}),
+        env=environment(home, {}),
         capture_output=True,
         text=True,
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
-    assert {"model.generate, one stream", "web: added per token", "first token of turn 10"} <= set(figures)
+    rows = json.loads(done.stdout)
+    assert rows[0]["who"] == "model.generate"
+    assert {"vllm serve", "llama-server"} <= {
+        row["who"] for row in rows if row["what"] == "not installed here"
+    }
+    ours = {row["what"]: row for row in rows if row["who"].startswith("HugWeb")}
+    assert ours["one stream"]["ratio"] > 0
+    assert ours["16 streams, prompts included"]["value"] > 0
+    assert ours["memory, nothing loaded"]["value"] < ours["memory, loaded"]["value"]
 
 
-def test_the_bench_needs_a_server(tmp_path: Path) -> None:
+def test_the_bench_of_a_model_that_is_not_here(tmp_path: Path) -> None:
     fill_home(tmp_path / "home")
-    done = hugweb(tmp_path / "home", "bench", "test/model")
+    done = hugweb(tmp_path / "home", "bench", "test/other")
     assert done.returncode == 1
-    assert done.stderr.strip().splitlines() == [
-        "CommandError: No server is running in this home. Start it with `make serve`."
-    ]
+    assert done.stderr.strip().splitlines() == ["CommandError: model 'test/other' not found"]
 
 
 COLOUR = {

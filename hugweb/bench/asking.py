@@ -15,8 +15,6 @@ import httpx2
 
 # About 200 tokens in most vocabularies.
 STORY = "Once upon a time there was a fox who lived at the edge of a wood and knew every path in it. " * 9
-TOKENS = 128
-RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -33,42 +31,53 @@ class Answer:
         return (self.tokens - 1) / max(self.writing, 1e-9)
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured: tokens of an answer, and runs of which the median counts."""
+
+    tokens: int = 128
+    runs: int = 3
+
+
 class Asker:
     """Asks the server at ``url`` for ``model``; ``api`` is the path of Ollama's or OpenAI's chat."""
 
-    def __init__(self, client: httpx2.AsyncClient, url: str, model: str, api: str) -> None:
+    def __init__(self, client: httpx2.AsyncClient, url: str, model: str, api: str, effort: Effort) -> None:
         self._client = client
+        self._effort = effort
         self._url = f"{url}{api}"
         self._model = model
         self._ollama = api.startswith("/api/")
 
-    async def ask(self, messages: list[dict[str, str]], tokens: int = TOKENS) -> Answer:
+    async def ask(self, messages: list[dict[str, str]], tokens: int = 0) -> Answer:
         """The answer to ``messages``, greedy, as many tokens as are wanted where the server can do that."""
         started = time.perf_counter()
         moments: list[float] = []
         counted = 0
-        async for frame in self._frames(self._body(messages, tokens)):
+        async for frame in self._frames(self._body(messages, tokens or self._effort.tokens)):
             if "error" in frame:
                 raise RuntimeError(f"{self._url} answered: {frame['error']}")
             if self._text(frame):
                 moments.append(time.perf_counter())
             counted = self._count(frame) or counted
+        # Tokens may be none that can be shown.
+        moments = moments or [time.perf_counter()]
         return Answer(moments[0] - started, moments[-1] - moments[0], counted or len(moments))
 
-    async def ask_story(self, tokens: int = TOKENS) -> Answer:
+    async def ask_story(self, tokens: int = 0) -> Answer:
         """A prompt that was never read before: it differs from its first token on."""
         return await self.ask([{"role": "user", "content": f"{time.perf_counter_ns()} {STORY}"}], tokens)
 
     async def alone(self) -> Answer:
         """One stream; the run of median speed."""
-        answers = [await self.ask_story() for _ in range(RUNS)]
-        return sorted(answers, key=lambda answer: answer.speed)[RUNS // 2]
+        answers = [await self.ask_story() for _ in range(self._effort.runs)]
+        return sorted(answers, key=lambda answer: answer.speed)[len(answers) // 2]
 
     async def together(self, count: int) -> tuple[float, float]:
         """``count`` streams at once: total tokens a second, prompts included, and the median time to the
         first token; medians over the runs."""
         runs = []
-        for _ in range(RUNS):
+        for _ in range(self._effort.runs):
             started = time.perf_counter()
             answers = await asyncio.gather(*(self.ask_story() for _ in range(count)))
             seconds = time.perf_counter() - started
@@ -121,11 +130,11 @@ class Asker:
 
 
 @contextlib.asynccontextmanager
-async def asking(url: str, model: str, api: str) -> AsyncIterator[Asker]:
+async def asking(url: str, model: str, api: str, effort: Effort) -> AsyncIterator[Asker]:
     """An ``Asker`` whose connections stay open between questions, as those of real clients do."""
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx2.AsyncClient(timeout=600, limits=limits) as client:
-        yield Asker(client, url, model, api)
+        yield Asker(client, url, model, api, effort)
 
 
 def _median_first(answers: list[Answer]) -> float:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from django.conf import settings
 
 from aliases.selectors import Target
-from hugweb.bench.asking import RUNS, STORY, TOKENS, Answer, asking
+from hugweb.bench.asking import STORY, Answer, Effort, asking
 from hugweb.bench.servers import OPENAI, PEERS, Running, free_port, hugweb, pin, running
 from inference.client import EngineClient
 from inference.protocol import Done, Generate, Message, Options, Text
@@ -43,6 +43,7 @@ class Bench:
 
     target: Target
     threads: int
+    effort: Effort
 
     def run(self) -> Iterator[Row]:
         """All measures, as they come."""
@@ -86,7 +87,7 @@ class Bench:
         """What ``model.generate`` achieves in a bare process."""
         command = [sys.executable, "-m", "inference.engine.baseline"]
         process = subprocess.Popen(  # noqa: S603
-            [*command, self.target.model.path, STORY, str(TOKENS)],
+            [*command, self.target.model.path, STORY, str(self.effort.tokens)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -104,39 +105,39 @@ class Bench:
         return {"OMP_NUM_THREADS": str(self.threads), "HF_HUB_OFFLINE": "1", "OLLAMA_NUM_PARALLEL": "16"}
 
     async def _cold(self, server: Running) -> float:
-        async with asking(server.url, self.target.model.name, OLLAMA) as asker:
+        async with asking(server.url, self.target.model.name, OLLAMA, self.effort) as asker:
             asked = time.perf_counter()
             answer = await asker.ask([{"role": "user", "content": "Hello"}], tokens=2)
             return asked - server.started + answer.first
 
     async def _alone(self, server: Running) -> tuple[Answer, Answer]:
         """One stream over HTTP, and one straight from the engine."""
-        async with asking(server.url, self.target.model.name, OLLAMA) as asker:
+        async with asking(server.url, self.target.model.name, OLLAMA, self.effort) as asker:
             await asker.ask_story()
             return await asker.alone(), await self._at_the_engine(server)
 
     async def _streams(self, url: str, model: str) -> list[tuple[int, float, float]]:
-        async with asking(url, model, OPENAI) as asker:
+        async with asking(url, model, OPENAI, self.effort) as asker:
             await asker.ask_story(tokens=8)
             return [(count, *(await asker.together(count))) for count in STREAMS]
 
     async def _turns(self, server: Running) -> tuple[float, float]:
         # About 200 tokens a turn, fewer where the context is short.
         length = min(len(STORY), self.target.record.context_length // TURNS * 2)
-        async with asking(server.url, self.target.model.name, OLLAMA) as asker:
+        async with asking(server.url, self.target.model.name, OLLAMA, self.effort) as asker:
             return await asker.turns(TURNS, STORY[:length])
 
     async def _at_the_engine(self, server: Running) -> Answer:
         assert server.home is not None
         client = EngineClient(str(server.home / "run" / "engine.sock"))
-        answers = [await self._over_socket(client) for _ in range(RUNS)]
-        return sorted(answers, key=lambda answer: answer.speed)[RUNS // 2]
+        answers = [await self._over_socket(client) for _ in range(self.effort.runs)]
+        return sorted(answers, key=lambda answer: answer.speed)[len(answers) // 2]
 
     async def _over_socket(self, client: EngineClient) -> Answer:
         request = Generate(
             model=self.target.model,
             messages=(Message(role="user", content=f"{time.perf_counter_ns()} {STORY}"),),
-            options=Options(temperature=0, num_predict=TOKENS, ignore_eos=True),
+            options=Options(temperature=0, num_predict=self.effort.tokens, ignore_eos=True),
         )
         started, moments, tokens = time.perf_counter(), [], 0
         async for event in client.stream(request):
@@ -144,6 +145,7 @@ class Bench:
                 moments.append(time.perf_counter())
             elif isinstance(event, Done):
                 tokens = event.usage.completion
+        moments = moments or [time.perf_counter()]
         return Answer(moments[0] - started, moments[-1] - moments[0], tokens)
 
 

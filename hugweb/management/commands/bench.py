@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aliases.selectors import alias_resolve
+from hugweb.bench.asking import Effort
 from hugweb.bench.measures import Bench, Row, as_json
 from hugweb.starter import ALIAS
 from inference.errors import InferenceError
@@ -22,13 +23,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("model", nargs="?", default=ALIAS, help="an alias or a model's id")
         parser.add_argument("--threads", type=int, default=1, help="threads of each server (1)")
+        parser.add_argument("--tokens", type=int, default=128, help="tokens of an answer (128)")
+        parser.add_argument("--runs", type=int, default=3, help="runs of which the median counts (3)")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **given: Any) -> None:
         progress = Console(stderr=True)
         rows: list[Row] = []
         try:
-            for row in Bench(alias_resolve(given["model"]), given["threads"]).run():
+            effort = Effort(given["tokens"], given["runs"])
+            for row in Bench(alias_resolve(given["model"]), given["threads"], effort).run():
                 rows.append(row)
                 progress.print(f"[dim]{row.who}: {row.what}[/dim]")
         except (InferenceError, RuntimeError) as error:
