@@ -7,11 +7,11 @@ from datetime import datetime
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 
-from aliases.models import Alias
-from aliases.selectors import alias_resolve
+from aliases.selectors import alias_models, alias_resolve, aliases_visible
 from hugweb.api.endpoint import endpoint
 from hugweb.api.openai.frames import Frame
 from hugweb.api.responses import json_response
+from inference.asker import asker
 from inference.models import ModelRecord
 
 OWNER = "library"
@@ -30,11 +30,13 @@ async def model(request: HttpRequest, name: str) -> HttpResponseBase:
 
 
 def _models() -> list[Frame]:
-    """Newest first."""
+    """Those that whoever asks may see, newest first."""
     records = {record.name.lower(): record for record in ModelRecord.objects.all()}
     named = [(record.name, record.modified) for record in records.values()]
-    for alias in Alias.objects.all():
-        if record := records.get(alias.model.lower()):
+    aliases = aliases_visible(asker().user)
+    models = alias_models(aliases)
+    for alias in aliases:
+        if record := records.get(models[alias.name.lower()]):
             named.append((alias.name, max(alias.modified, record.modified)))
     named.sort(key=lambda one: one[1], reverse=True)
     return [_model(name, modified) for name, modified in named]
