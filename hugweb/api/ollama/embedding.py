@@ -19,7 +19,7 @@ from hugweb.api.ollama.requests import parse
 from hugweb.api.options import parse_options
 from hugweb.api.responses import json_response
 from hugweb.api.vectors import vectors_read
-from inference.errors import InvalidRequest, ModelNotFound, Unsupported
+from inference.errors import ContextOverflow, InvalidRequest, ModelNotFound, Unsupported
 from inference.protocol import Embed, Embedded, Load
 
 
@@ -55,7 +55,10 @@ async def embed(request: HttpRequest) -> HttpResponseBase:
     if not texts:
         await ask(target, Load(model=target.model, keep_alive=keep_alive))
         return json_response({"model": body.model, "embeddings": []})
-    folded = await ask(target, _embed_request(target, body, texts, keep_alive))
+    try:
+        folded = await ask(target, _embed_request(target, body, texts, keep_alive))
+    except ContextOverflow as error:
+        raise ContextOverflow("the input length exceeds the context length") from error
     return await asyncio.to_thread(_embeddings, body.model, folded)
 
 

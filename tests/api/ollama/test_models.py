@@ -149,7 +149,7 @@ def test_numbers_that_json_lacks_are_an_error(stage: Stage) -> None:
 
 
 def test_a_text_that_is_too_long_is_the_clients_mistake(stage: Stage, client: ollama.Client) -> None:
-    stage.plays(Failed.of(ContextOverflow("the input length exceeds the context length")))
+    stage.plays(Failed.of(ContextOverflow("It is too long. Shorten it.")))
     with pytest.raises(ollama.ResponseError) as error:
         client.embed("test/embedder", "x" * 100, truncate=False)
     assert (error.value.status_code, error.value.error) == (
