@@ -156,6 +156,7 @@ UNFOLD = {
     "SITE_URL": "/chat/",
     "SHOW_HISTORY": True,
     "STYLES": ["/static/css/admin.css"],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/icon.svg"}],
 }
 
 LOGGING = {
