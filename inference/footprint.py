@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.errors import LoadFailed
+from inference.pipelines import PIPELINE, pipeline_weights
 from inference.protocol import Quantization
 
 # Bytes of a number, by its name in safetensors files; other formats are of one byte.
@@ -96,9 +97,9 @@ class Estimate:
 
 def anatomy_read(folder: Path) -> Anatomy:
     """The anatomy of the model in ``folder``; ``LoadFailed`` if its files are missing or damaged."""
-    files = tuple(folder.glob("*.safetensors"))
+    drawn = (folder / PIPELINE).exists()
     # Pipelines have a folder for each of their models.
-    files = files or tuple(folder.glob("*/*.safetensors"))
+    files = pipeline_weights(folder) if drawn else tuple(folder.glob("*.safetensors"))
     try:
         headers = [_header(file) for file in files]
         names = {name for header in headers for name in header}

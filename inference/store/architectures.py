@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from inference.pipelines import Pipeline, pipeline_of
 from inference.store.auto_classes import (
     CAUSAL,
     CONFIGS,
@@ -42,11 +43,18 @@ VISION = Kind("vision", ("completion", "vision"), runs=True)
 OMNI = Kind("vision and audio", ("completion", "vision", "audio"), runs=True)
 EMBEDDING = Kind("embedding", ("embedding",), runs=True)
 RERANKING = Kind("reranking", ("rerank",), runs=True)
+DRAWING = Kind("image generation", ("image",), runs=True)
+EDITING = Kind("image editing", ("image", "image_edit"), runs=True)
+DRAWING_AND_EDITING = Kind("image generation and editing", ("image", "image_edit"), runs=True)
+PIPELINE_OTHER = Kind("image pipeline")
 OTHER = Kind("unknown")
 
 
 def model_type_read(config: dict[str, Any]) -> str:
-    """The configuration's ``model_type``; ``ModelRefused`` for one that transformers cannot load."""
+    """The configuration's ``model_type``, or the family of a pipeline; ``ModelRefused`` for one that neither
+    transformers nor diffusers can load."""
+    if "_class_name" in config:
+        return pipeline_read(config).family
     model_type = config.get("model_type")
     if isinstance(model_type, str) and model_type in model_types(CONFIGS):
         return model_type
@@ -62,8 +70,18 @@ def model_type_read(config: dict[str, Any]) -> str:
     )
 
 
+def pipeline_read(index: dict[str, Any]) -> Pipeline:
+    """The pipeline with this ``model_index.json``; ``ModelRefused`` for one that cannot be loaded safely."""
+    try:
+        return pipeline_of(index)
+    except ValueError as error:
+        raise ModelRefused(f"{error} Choose another model.") from error
+
+
 def kind_detect(config: dict[str, Any], files: Collection[str]) -> Kind:
     """The kind of the model with this configuration and these files."""
+    if "_class_name" in config:
+        return _pipeline_kind(pipeline_read(config))
     model_type, classes = config["model_type"], config.get("architectures")
     if _ends(classes, RANKING_CLASSES):
         return RERANKING if _labels(config) == 1 else OTHER
@@ -91,3 +109,11 @@ def _labels(config: dict[str, Any]) -> int:
     """How many classes a classifier knows; a reranker has one, its score."""
     labels = config.get("id2label")
     return len(labels) if isinstance(labels, dict) else 2
+
+
+def _pipeline_kind(pipeline: Pipeline) -> Kind:
+    if not pipeline.classes:
+        return PIPELINE_OTHER
+    if "text" not in pipeline.classes:
+        return EDITING
+    return DRAWING_AND_EDITING if len(pipeline.classes) > 1 else DRAWING

@@ -9,11 +9,11 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from inference.pipelines import PIPELINE
 from inference.store.errors import ModelRefused
 from inference.store.listing import Listing
 
 MAIN = "config.json"
-PIPELINE = "model_index.json"
 LARGEST = 4 * 2**20
 DEEPEST = 32
 # Each has made a library run code that a model brought along.
@@ -28,11 +28,11 @@ FORBIDDEN = frozenset(
 
 
 def config_require(listing: Listing) -> None:
-    """``ModelRefused`` unless there is a main configuration."""
-    if PIPELINE in listing.files and MAIN not in listing.files:
-        raise ModelRefused(f"There is a {PIPELINE} but no {MAIN}: image pipelines cannot be taken in yet.")
-    if MAIN not in listing.files:
-        raise ModelRefused(f"{MAIN} is missing. Give the folder or repository of a whole transformers model.")
+    """``ModelRefused`` unless there is a main configuration, of a pipeline or of a single model."""
+    if not {PIPELINE, MAIN}.intersection(listing.files):
+        raise ModelRefused(
+            f"{MAIN} is missing. Give the folder or repository of a whole model of transformers or diffusers."
+        )
 
 
 def config_read(listing: Listing) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def config_read(listing: Listing) -> dict[str, Any]:
     configs = {name: object_read(listing.path(name), name) for name in listing.files if _is_config(name)}
     for name, config in configs.items():
         _refuse_forbidden(config, name)
-    return configs[MAIN]
+    return configs[PIPELINE if PIPELINE in configs else MAIN]
 
 
 def object_read(path: Path, name: str, largest: int = LARGEST) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from inference.pipelines import PIPELINE, weights_of
 from inference.store.errors import ModelRefused
 
 SUFFIXES = (".safetensors", ".json", ".txt", ".model", ".jinja", ".tiktoken", ".spm")
@@ -43,7 +44,11 @@ class Listing:
 def names_sort(names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names that are taken and those that are left out; hidden files are in neither."""
     shown = sorted(name for name in names if not _is_hidden(name))
-    return tuple(filter(_is_taken, shown)), tuple(name for name in shown if not _is_taken(name))
+    taken = set(filter(_is_taken, shown))
+    if PIPELINE in taken:
+        # Beside its parts there often is all of it in one file, and each part in several formats.
+        taken -= {name for name in taken if name.endswith(".safetensors")} - weights_of(taken)
+    return tuple(name for name in shown if name in taken), tuple(name for name in shown if name not in taken)
 
 
 def folder_list(folder: Path) -> Listing:
