@@ -15,6 +15,7 @@ from inference.engine.config import EngineConfig
 from inference.engine.handlers.base import ModelHandler
 from inference.engine.kernels.making import KERNELS
 from inference.errors import LoadFailed, Unsupported
+from inference.pipelines import PIPELINE
 from inference.protocol import ModelRef
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ HANDLERS = {
     "vision": "inference.engine.handlers.vision",
     "embedding": "inference.engine.handlers.embedding",
     "reranking": "inference.engine.handlers.reranking",
+    "image": "inference.engine.handlers.image",
 }
 # transformers imports itself piece by piece; the first model of any kind needs most of them.
 LIBRARIES = (HANDLERS["text"], "transformers.models.llama.modeling_llama")
@@ -34,6 +36,8 @@ ENCODER_CLASSES = ("Model", "ForMaskedLM", "EncoderModel")
 
 def detect_task(folder: Path, config: dict[str, Any]) -> str | None:
     """The task of a model from its files; ``None`` for a kind that no handler runs."""
+    if (folder / PIPELINE).exists():
+        return "image"
     architectures = config.get("architectures")
     architecture = str(architectures[0]) if isinstance(architectures, list) and architectures else ""
     if architecture.endswith("ForSequenceClassification"):
@@ -55,7 +59,8 @@ def load_handler(model: ModelRef, config: EngineConfig) -> ModelHandler:
     """Load ``model``. Blocks, so it runs in the loader's thread."""
     folder = _allowed_folder(model, config)
     try:
-        description = json.loads((folder / "config.json").read_bytes())
+        main = PIPELINE if (folder / PIPELINE).exists() else "config.json"
+        description = json.loads((folder / main).read_bytes())
     except (OSError, ValueError) as error:
         raise LoadFailed(
             f"The files of {model.name} are missing or damaged. Pull the model again."
