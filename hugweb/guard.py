@@ -2,8 +2,8 @@
 
 Refuses requests for a foreign host, from a foreign page, with a key that opens nothing, and, where
 the server can be reached from other machines, API requests without a key. Says who asks to
-everything behind it. Knows nothing of sessions: whoever passes here on a page's path still has to
-be logged in.
+everything behind it. Knows nothing of sessions: whoever passes here on a page's path, or on one of
+our own API with a session's cookie, still has to be logged in.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from inference.asker import Asker, asking
 from inference.errors import Forbidden, InferenceError, InvalidRequest
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+SESSION = f"{settings.SESSION_COOKIE_NAME}="
 
 
 class Guard:
@@ -40,6 +41,7 @@ class Guard:
             return
         if foreign:
             send = _adding(send, answer_headers(foreign))
+            scope = _without_cookies(scope)
             if scope["method"] == "OPTIONS":
                 await respond(_adding(send, preflight_headers()), HttpResponse(status=204))
                 return
@@ -81,7 +83,13 @@ class Guard:
         dialect = dialect_of(scope["path"]) if scope["type"] == "http" else None
         if dialect is None or (scope["path"] == "/" and wants_page(",".join(_values(scope, b"accept")))):
             return Asker(source="page")
-        return await admit(scope, dialect, required=not self._on_loopback)
+        has_login = dialect == "rest" and any(SESSION in cookies for cookies in _values(scope, b"cookie"))
+        return await admit(scope, dialect, required=not (self._on_loopback or has_login))
+
+
+def _without_cookies(scope: Scope) -> Scope:
+    """``scope`` of a foreign page, which acts with a key of its own and never as whoever is logged in."""
+    return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"cookie"]}
 
 
 def _is_plain_client(scope: Scope) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import environ
 
-from hugweb import env
+from hugweb import __version__, env
 from hugweb.home import ensure_folder, secret_key
 
 try:
@@ -58,6 +58,9 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "hugweb",
     "hugweb.api.openai.stored",
     "inference",
@@ -149,6 +152,34 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["hugweb.api.rest.access.Entered"],
+    "DEFAULT_PERMISSION_CLASSES": ["hugweb.api.rest.access.Access"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["hugweb.api.rest.bodies.Json"],
+    "DEFAULT_PAGINATION_CLASS": "hugweb.api.rest.paging.Pages",
+    "DEFAULT_FILTER_BACKENDS": ["hugweb.api.rest.filters.Filters"],
+    "DEFAULT_SCHEMA_CLASS": "hugweb.api.rest.schema.Schema",
+    "EXCEPTION_HANDLER": "hugweb.api.rest.failures.answer",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "HugWeb",
+    "DESCRIPTION": "Aliases, conversations, models, providers, usage and keys of this HugWeb.",
+    "VERSION": __version__,
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/rest/",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "ENFORCE_NON_BLANK_FIELDS": True,
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "key": {"type": "http", "scheme": "bearer"},
+            "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE_NAME},
+        }
+    },
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
 
 UNFOLD = {
     "SITE_TITLE": "HugWeb",

@@ -12,6 +12,7 @@ urlpatterns = [
     path("v1/", include("hugweb.api.openai.urls")),
     path("v1/", include("hugweb.api.anthropic.urls")),
     path("", include("hugweb.api.extras.urls")),
+    path("rest/", include("hugweb.api.rest.urls")),
     path("", include("conversations.urls")),
     path("", include("inference.usage.urls")),
     path("admin/", admin.site.urls),
@@ -22,7 +23,7 @@ urlpatterns = [
     path("health/ready", health.ready),
     path("health/models", health.models),
     path("metrics", health.metrics),
-    re_path(r"^(?:api|v1)(?:/|$)", fallback.unknown),
+    re_path(r"^(?:api|v1|rest)(?:/|$)", fallback.unknown),
 ]
 
 handler400 = fallback.bad_request

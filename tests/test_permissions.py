@@ -118,7 +118,11 @@ def scope_expected(path: str, method: str) -> str:
     """The scope that a request needs, told another way than the door tells it."""
     if path.startswith("/v1/responses"):
         return "generate"
-    if any(part in path.split("/") for part in MANAGING) or method == "DELETE":
+    parts = path.split("/")
+    if parts[1] in {"rest", "graphql"} and method != "GET":
+        owned = {"conversations", "messages"} & set(parts)
+        return "generate" if owned else "read" if parts[1] == "graphql" else "manage"
+    if any(part in parts for part in MANAGING) or method == "DELETE":
         return "manage"
     return "read" if (method, path) == ("POST", "/api/show") or method == "GET" else "generate"
 

@@ -27,7 +27,11 @@ NO_KEY = (
     " `manage.py apikey create` makes one."
 )
 # Where each dialect's own clients put their key, besides Authorization.
-_HEADERS: dict[Dialect, bytes] = {"anthropic": b"x-api-key", "openai": b"api-key"}
+_HEADERS: dict[Dialect, bytes] = {
+    "anthropic": b"x-api-key",
+    "openai": b"api-key",
+    "rest": b"x-api-key",
+}
 
 
 async def admit(scope: Scope, dialect: Dialect, *, required: bool) -> Asker:

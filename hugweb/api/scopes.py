@@ -10,6 +10,8 @@ from inference.keys.models import Scope
 
 _MANAGING = {"pull", "push", "create", "copy", "delete", "blobs"}
 _READING = {"show"}
+# What belongs to whoever asks, and what everybody shares; all else of our own API is only read.
+_OWN = {"conversations", "messages"}
 
 
 def scope_of(method: str, path: str) -> Scope | None:
@@ -24,6 +26,10 @@ def scope_of(method: str, path: str) -> Scope | None:
             return Scope.GENERATE
         case ["api", name] if name in _READING and method == "POST":
             return Scope.READ
+        case ["graphql"]:
+            return Scope.READ
+        case ["rest", name] if method not in {"GET", "HEAD", "OPTIONS"}:
+            return Scope.GENERATE if name in _OWN else Scope.MANAGE
     if method in {"GET", "HEAD"}:
         return Scope.READ
     return Scope.GENERATE if method == "POST" else Scope.MANAGE

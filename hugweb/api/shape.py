@@ -15,7 +15,7 @@ from django.http import HttpResponse, JsonResponse
 from hugweb.asgi_types import Send
 from inference.errors import InferenceError
 
-Dialect = Literal["ollama", "openai", "anthropic"]
+Dialect = Literal["ollama", "openai", "anthropic", "rest"]
 
 RETRY_SECONDS = "2"
 
@@ -48,6 +48,10 @@ def dialect_of(path: str) -> Dialect | None:
             return "openai"
         case ["api", *_] | [""]:
             return "ollama"
+        case ["rest", "docs"]:
+            return None
+        case ["rest", *_] | ["graphql"] | ["stream-message"]:
+            return "rest"
     return None
 
 
@@ -66,6 +70,8 @@ def error_body(path: str, error: InferenceError) -> dict[str, Any]:
         case "anthropic":
             detail = {"type": _type_of(error, _ANTHROPIC_TYPES), "message": error.message}
             return {"type": "error", "error": detail, "request_id": f"req_{secrets.token_hex(12)}"}
+        case "rest":
+            return {"error": {"code": error.code, "message": error.message, "param": error.param}}
     return {"error": error.message}
 
 
@@ -95,7 +101,7 @@ def error_frame(path: str, error: InferenceError) -> bytes:
     match dialect_of(path):
         case "openai":
             return b"data: " + body + b"\n\n"
-        case "anthropic":
+        case "anthropic" | "rest":
             return b"event: error\ndata: " + body + b"\n\n"
     return body + b"\n"
 

@@ -1,0 +1,147 @@
+"""``/rest/aliases/``: the names that models are asked by."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from aliases.models import NAME_HELP, Alias, validate_keep_alive, validate_options
+from aliases.selectors import alias_find, aliases_visible, canonical_name
+from aliases.services import LONGEST_LICENSE, LONGEST_SYSTEM, Settings, alias_create, alias_delete, alias_save
+from hugweb.api.body import struct_of
+from inference.asker import asker
+from inference.errors import InvalidRequest
+from inference.protocol import MAX_MESSAGES, Options
+
+# What a client may write of a name; the model's own checks say the rest.
+_PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
+_NAME = rf"^(?:{_PART}/)?{_PART}(?::{_PART})?$"
+_SCHEMAS = msgspec.json.schema_components((Options,), ref_template="#/{name}")[1]
+
+
+@extend_schema_field(_SCHEMAS["Options"])
+class OptionsField(serializers.JSONField):
+    """Ollama's options."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            validate_options(data)
+        except ValidationError as error:
+            raise serializers.ValidationError(error.messages) from error
+        return data
+
+
+class AliasMessageSerializer(serializers.Serializer[Any]):
+    """A message that stands before those of every chat."""
+
+    role = serializers.ChoiceField(choices=("system", "user", "assistant"))
+    content = serializers.CharField(max_length=LONGEST_SYSTEM, trim_whitespace=False)
+
+
+def _keep_alive(text: str) -> None:
+    if text:
+        validate_keep_alive(text)
+
+
+class AliasSerializer(serializers.ModelSerializer[Alias]):
+    """An alias. ``model`` is a model's id or another alias; ``keep_alive`` a duration such as 5m."""
+
+    options = OptionsField(required=False)
+    messages = serializers.ListField(child=AliasMessageSerializer(), required=False, max_length=MAX_MESSAGES)
+    system = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_SYSTEM)
+    license = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_LICENSE)
+    keep_alive = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=32,
+        validators=[_keep_alive],
+    )
+    fallbacks = serializers.ListField(
+        child=serializers.RegexField(_NAME, max_length=242), required=False, max_length=8
+    )
+
+    class Meta:
+        model = Alias
+        fields: tuple[str, ...] = (
+            *("id", "name", "provider", "model", "revision", "description", "system", "messages", "options"),
+            *("quantization", "json_mode", "keep_alive", "fallbacks", "visibility", "enabled", "license"),
+            *("created", "modified"),
+        )
+        read_only_fields: tuple[str, ...] = ("id", "name", "provider", "created", "modified")
+
+
+class NewAliasSerializer(AliasSerializer):
+    """An alias to be made: what is left out is as ``model`` has it."""
+
+    name = serializers.RegexField(_NAME, max_length=242, help_text=NAME_HELP)
+
+    class Meta(AliasSerializer.Meta):
+        fields = (
+            *("name", "model", "description", "system", "messages", "options", "quantization"),
+            *("json_mode", "keep_alive", "fallbacks", "license"),
+        )
+        read_only_fields = ()
+
+
+class AliasFilters(serializers.Serializer[Any]):
+    name = serializers.CharField(required=False, max_length=242, source="name__icontains")
+    model = serializers.CharField(required=False, max_length=200, source="model__iexact")
+    enabled = serializers.BooleanField(required=False)
+
+
+@extend_schema_view(
+    list=extend_schema(summary="The aliases that you may ask for"),
+    retrieve=extend_schema(summary="One alias"),
+    partial_update=extend_schema(summary="Change an alias"),
+    destroy=extend_schema(summary="Delete an alias; its model stays"),
+)
+class AliasViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, viewsets.GenericViewSet[Alias]
+):
+    queryset = Alias.objects.all()
+    serializer_class = AliasSerializer
+    filters = AliasFilters
+    lookup_value_converter = "int"
+    http_method_names = ("get", "head", "options", "post", "patch", "delete")
+    permissions: ClassVar = {
+        "create": "aliases.add_alias",
+        "partial_update": "aliases.change_alias",
+        "destroy": "aliases.delete_alias",
+    }
+
+    def get_queryset(self) -> QuerySet[Alias]:
+        """What whoever asks may ask for; those who manage aliases see those that are off, too."""
+        user = self.request.user
+        if not user.is_authenticated or (user.is_staff and user.has_perm("aliases.view_alias")):
+            return Alias.objects.all()
+        return aliases_visible(asker().user)
+
+    @extend_schema(summary="Make an alias", request=NewAliasSerializer, responses={201: AliasSerializer})
+    def create(self, request: Request) -> Response:
+        body = NewAliasSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        given = dict(body.validated_data)
+        name, source = given.pop("name"), given.pop("model")
+        if alias_find(canonical_name(name)):
+            raise InvalidRequest(f"There is an alias '{name}' already. Change that one.", param="name")
+        made = alias_create(name=name, source=source, settings=struct_of(given, Settings))
+        return Response(AliasSerializer(made).data, status=status.HTTP_201_CREATED)
+
+    def partial_update(self, request: Request, pk: int) -> Response:
+        alias = self.get_object()
+        body = AliasSerializer(alias, data=request.data, partial=True)
+        body.is_valid(raise_exception=True)
+        for name, value in body.validated_data.items():
+            setattr(alias, name, value)
+        alias_save(alias)
+        return Response(AliasSerializer(alias).data)
+
+    def perform_destroy(self, instance: Alias) -> None:
+        alias_delete(name=instance.name)

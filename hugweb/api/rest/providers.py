@@ -1,0 +1,69 @@
+"""``/rest/providers/``: who answers requests for models, and what each has in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from inference.engines import engine_loaded
+from inference.errors import NotFound
+from inference.protocol import LoadedModel
+from inference.providers.registry import PROVIDERS
+
+
+class LoadedSerializer(serializers.Serializer[Any]):
+    """A model in memory: ``size`` in bytes, ``expires_in`` seconds, negative for never."""
+
+    name = serializers.CharField()
+    state = serializers.CharField()
+    device = serializers.CharField()
+    quantization = serializers.CharField()
+    size = serializers.IntegerField()
+    context_length = serializers.IntegerField()
+    expires_in = serializers.FloatField()
+    active = serializers.IntegerField()
+
+
+class ProviderSerializer(serializers.Serializer[Any]):
+    """A provider, and whether it answers."""
+
+    name = serializers.CharField()
+    healthy = serializers.BooleanField()
+    loaded = LoadedSerializer(many=True)
+
+
+Found = tuple[LoadedModel, ...] | None
+
+
+class ProviderViewSet(viewsets.GenericViewSet[Any]):
+    serializer_class = ProviderSerializer
+    filter_backends = ()
+    lookup_field = "name"
+    lookup_value_converter = "str"
+
+    @extend_schema(summary="All providers", responses=ProviderSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        found = async_to_sync(_asked)(*PROVIDERS)
+        page = self.paginate_queryset([_entry(name, found[name]) for name in PROVIDERS])
+        return self.get_paginated_response(page)
+
+    @extend_schema(summary="One provider")
+    def retrieve(self, request: Request, name: str) -> Response:
+        if name not in PROVIDERS:
+            raise NotFound(f"There is no such provider. Known: {', '.join(PROVIDERS)}.")
+        return Response(_entry(name, async_to_sync(_asked)(name)[name]))
+
+
+async def _asked(*names: str) -> dict[str, Found]:
+    """What each has in memory; None for one that gives no answer in time."""
+    return dict(zip(names, await asyncio.gather(*map(engine_loaded, names)), strict=True))
+
+
+def _entry(name: str, loaded: Found) -> dict[str, Any]:
+    return ProviderSerializer({"name": name, "healthy": loaded is not None, "loaded": loaded or ()}).data
