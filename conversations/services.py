@@ -20,7 +20,7 @@ from conversations.selectors import conversation_get, history_for_model
 from inference import protocol
 from inference.asker import owner_of
 from inference.errors import Busy, InvalidRequest, NotFound
-from inference.protocol import Generate, Timings, Usage
+from inference.protocol import Generate, Options, Timings, Usage
 
 LONGEST_TITLE = 60
 STOPPED_SERVER = "The server was stopped while this was being written."
@@ -37,8 +37,12 @@ class OpenedTurn:
     request: Generate
 
 
-def turn_open(*, user: User, conversation: UUID | None, text: str, model: str) -> OpenedTurn:
+def turn_open(
+    *, user: User, conversation: UUID | None, text: str, model: str, options: Options = Options()
+) -> OpenedTurn:
     """Store ``text`` and an empty answer, in a new conversation if there is none.
+
+    ``options`` are this answer's alone, and win over the alias's.
 
     ``Busy`` while another answer is being written in the same conversation.
     """
@@ -62,7 +66,7 @@ def turn_open(*, user: User, conversation: UUID | None, text: str, model: str) -
         talk.active_leaf = answer
         talk.model, talk.model_provider, talk.updated = target.model.name, target.provider, timezone.now()
         talk.save()
-        return OpenedTurn(talk, question, answer, target.provider, _request(target, talk))
+        return OpenedTurn(talk, question, answer, target.provider, _request(target, talk, options))
 
 
 def _conversation_lock(user: User, conversation: UUID | None, text: str) -> Conversation:
@@ -77,11 +81,16 @@ def _conversation_lock(user: User, conversation: UUID | None, text: str) -> Conv
     return talk
 
 
-def _request(target: Target, conversation: Conversation) -> Generate:
+def _request(target: Target, conversation: Conversation, options: Options) -> Generate:
     system = [protocol.Message(role="system", content=target.system)] if target.system else []
     first = (*system, *target.messages)
     said = history_for_model(conversation=conversation)[len(first) - protocol.MAX_MESSAGES :]
-    asked = Generate(model=target.model, messages=(*first, *said), owner=owner_of(conversation.user_id))
+    asked = Generate(
+        model=target.model,
+        messages=(*first, *said),
+        options=options,
+        owner=owner_of(conversation.user_id),
+    )
     return target.fill(asked)
 
 

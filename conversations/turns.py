@@ -6,6 +6,7 @@ Owners only: somebody else's turn is not there. Lives on the server's event loop
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 from channels.db import database_sync_to_async
@@ -14,8 +15,9 @@ from django.contrib.auth.models import User
 from conversations.selectors import message_get
 from conversations.services import STOPPED_SERVER, turn_open
 from conversations.turn import Turn
-from inference.asker import Asker, asking
+from inference.asker import asker, asking
 from inference.errors import Draining
+from inference.protocol import Options
 
 
 class TurnRegistry:
@@ -25,17 +27,21 @@ class TurnRegistry:
         self.draining = False
         self._turns: dict[UUID, Turn] = {}
 
-    async def start(self, *, user: User, conversation: UUID | None, text: str, model: str) -> Turn:
+    async def start(
+        self, *, user: User, conversation: UUID | None, text: str, model: str, options: Options = Options()
+    ) -> Turn:
         """Ask ``model`` to answer ``text``. The turn starts even if the caller goes away meanwhile."""
         if self.draining:
             raise Draining
-        with asking(Asker(source="page", user=user.pk)):
-            starting = asyncio.create_task(self._start(user, conversation, text, model))
+        with asking(replace(asker(), user=user.pk)):
+            starting = asyncio.create_task(self._start(user, conversation, text, model, options))
         return await asyncio.shield(starting)
 
-    async def _start(self, user: User, conversation: UUID | None, text: str, model: str) -> Turn:
+    async def _start(
+        self, user: User, conversation: UUID | None, text: str, model: str, options: Options
+    ) -> Turn:
         opened = await database_sync_to_async(turn_open)(
-            user=user, conversation=conversation, text=text, model=model
+            user=user, conversation=conversation, text=text, model=model, options=options
         )
         turn = self._turns[opened.answer.pk] = Turn(opened, user_id=user.pk)
         turn.task.add_done_callback(lambda _: self._turns.pop(opened.answer.pk, None))

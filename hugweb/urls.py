@@ -5,6 +5,8 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path, re_path
 
 from hugweb import fallback, health, owner
+from hugweb.api.graphql.views import graphql
+from hugweb.api.streaming import stream_message
 
 urlpatterns = [
     path("", fallback.root),
@@ -13,6 +15,8 @@ urlpatterns = [
     path("v1/", include("hugweb.api.anthropic.urls")),
     path("", include("hugweb.api.extras.urls")),
     path("rest/", include("hugweb.api.rest.urls")),
+    path("graphql", graphql),
+    path("stream-message", stream_message),
     path("", include("conversations.urls")),
     path("", include("inference.usage.urls")),
     path("admin/", admin.site.urls),

@@ -7,7 +7,7 @@ what belongs to everybody, as Ollama's API is; what belongs to somebody needs to
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rest_framework.views import APIView
 
 STRANGER = Unauthorized("Log in, or send a key: `Authorization: Bearer …`.")
-View = Callable[..., Awaitable[HttpResponseBase]]
+View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
 
 def entered(view: Callable[..., Any]) -> View:

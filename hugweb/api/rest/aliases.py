@@ -12,7 +12,7 @@ from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from aliases.models import NAME_HELP, Alias, validate_keep_alive, validate_options
+from aliases.models import NAME_HELP, Alias, validate_options
 from aliases.selectors import alias_find, aliases_visible, canonical_name
 from aliases.services import LONGEST_LICENSE, LONGEST_SYSTEM, Settings, alias_create, alias_delete, alias_save
 from hugweb.api.body import struct_of
@@ -23,19 +23,38 @@ from inference.protocol import MAX_MESSAGES, Options
 # What a client may write of a name; the model's own checks say the rest.
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
 _NAME = rf"^(?:{_PART}/)?{_PART}(?::{_PART})?$"
-_SCHEMAS = msgspec.json.schema_components((Options,), ref_template="#/{name}")[1]
+_DURATION = r"^(?:-?(?:[0-9]{1,9}|(?:[0-9]{1,4}(?:\.[0-9]{1,3})?(?:ms|s|m|h)){1,6}))?$"
+_LARGEST = 2**63 - 1
 
 
-@extend_schema_field(_SCHEMAS["Options"])
+def _options_schema() -> dict[str, Any]:
+    """The schema of ``Options``, with the limits of whole numbers that msgspec knows but does not tell."""
+    schema: dict[str, Any] = msgspec.json.schema_components((Options,), ref_template="#/{name}")[1]["Options"]
+    for each in schema["properties"].values():
+        for kind in each["anyOf"]:
+            if kind["type"] == "integer":
+                kind.setdefault("minimum", -_LARGEST - 1)
+                kind.setdefault("maximum", _LARGEST)
+    return {**schema, "description": "Ollama's options; what is left out is as the model says."}
+
+
+@extend_schema_field(_options_schema())
 class OptionsField(serializers.JSONField):
     """Ollama's options."""
 
     def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            # To JSON Schema 1.0 is an integer.
+            data = {name: int(value) if _is_whole(value) else value for name, value in data.items()}
         try:
             validate_options(data)
         except ValidationError as error:
             raise serializers.ValidationError(error.messages) from error
         return data
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, float) and value.is_integer()
 
 
 class AliasMessageSerializer(serializers.Serializer[Any]):
@@ -45,11 +64,6 @@ class AliasMessageSerializer(serializers.Serializer[Any]):
     content = serializers.CharField(max_length=LONGEST_SYSTEM, trim_whitespace=False)
 
 
-def _keep_alive(text: str) -> None:
-    if text:
-        validate_keep_alive(text)
-
-
 class AliasSerializer(serializers.ModelSerializer[Alias]):
     """An alias. ``model`` is a model's id or another alias; ``keep_alive`` a duration such as 5m."""
 
@@ -57,11 +71,11 @@ class AliasSerializer(serializers.ModelSerializer[Alias]):
     messages = serializers.ListField(child=AliasMessageSerializer(), required=False, max_length=MAX_MESSAGES)
     system = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_SYSTEM)
     license = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_LICENSE)
-    keep_alive = serializers.CharField(
+    keep_alive = serializers.RegexField(
+        _DURATION,
         required=False,
         allow_blank=True,
         max_length=32,
-        validators=[_keep_alive],
     )
     fallbacks = serializers.ListField(
         child=serializers.RegexField(_NAME, max_length=242), required=False, max_length=8
@@ -81,6 +95,7 @@ class NewAliasSerializer(AliasSerializer):
     """An alias to be made: what is left out is as ``model`` has it."""
 
     name = serializers.RegexField(_NAME, max_length=242, help_text=NAME_HELP)
+    model = serializers.RegexField(_NAME, max_length=200, help_text="A model's id, or another alias.")
 
     class Meta(AliasSerializer.Meta):
         fields = (

@@ -106,7 +106,7 @@ class ModelViewSet(
         return Response(_pull(order.key, state), status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(summary="What is being pulled", responses=PullSerializer(many=True), filters=False)
-    @action(detail=False, pagination_class=None, filter_backends=[])
+    @action(detail=False, pagination_class=None, filters=None)
     def pulls(self, request: Request) -> Response:
         return Response([_pull(key, state) for key, state in PULLS.current().items()])
 

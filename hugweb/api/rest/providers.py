@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -53,7 +53,10 @@ class ProviderViewSet(viewsets.GenericViewSet[Any]):
         page = self.paginate_queryset([_entry(name, found[name]) for name in PROVIDERS])
         return self.get_paginated_response(page)
 
-    @extend_schema(summary="One provider")
+    @extend_schema(
+        summary="One provider",
+        parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH, enum=tuple(PROVIDERS))],
+    )
     def retrieve(self, request: Request, name: str) -> Response:
         if name not in PROVIDERS:
             raise NotFound(f"There is no such provider. Known: {', '.join(PROVIDERS)}.")

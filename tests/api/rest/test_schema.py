@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import hypothesis
@@ -29,6 +30,8 @@ def test_every_operation_keeps_to_its_description(people: People, mode: Generati
     described = json.loads(people.stage.request("GET", "/rest/schema/?format=json")[2])
     schema = schemathesis.openapi.from_dict(described)
     schema.config.base_url = people.stage.server.url
+    # What a description cannot say: text holds no NUL.
+    schema.config.generation.update(allow_x00=False)
     seen = set()
     for result in schema.get_all_operations():
         operation = result.ok()
@@ -41,8 +44,7 @@ def test_every_operation_keeps_to_its_description(people: People, mode: Generati
         def holds(case: schemathesis.Case) -> None:
             case.call_and_validate(headers={"Authorization": f"Bearer {people.known['boss']}"})
 
-        try:
+        # Of an operation without parameters there is nothing that does not fit it.
+        with contextlib.suppress(hypothesis.errors.Unsatisfiable):
             holds()
-        except BaseException as e:
-            print("#####", operation.label, e)
     assert len(seen) >= 15

@@ -1,0 +1,49 @@
+"""``POST /graphql``: JSON over HTTP, and nothing else.
+
+Strawberry takes half a second to import, so the first query does that, in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import cache
+from typing import Annotated, Any
+
+from django.http import HttpRequest, HttpResponseBase
+from msgspec import Meta, Struct, field
+
+from hugweb.api.body import parse
+from hugweb.api.endpoint import endpoint
+from hugweb.api.rest.access import entered
+from inference.errors import InvalidRequest
+
+LONGEST = 20_000
+
+
+class QueryBody(Struct, kw_only=True):
+    """``POST /graphql``, by GraphQL over HTTP."""
+
+    query: Annotated[str, Meta(max_length=LONGEST)]
+    variables: dict[str, Any] | None = None
+    operation_name: str | None = field(name="operationName", default=None)
+
+
+@entered
+@endpoint("POST")
+async def graphql(request: HttpRequest) -> HttpResponseBase:
+    parse(request.body, QueryBody)
+    view = await asyncio.to_thread(_view)
+    response: HttpResponseBase = await view(request)
+    if response.status_code == 400 and response["Content-Type"].startswith("text/"):
+        raise InvalidRequest("Send a JSON object with a `query`, as `application/json`.")
+    return response
+
+
+@cache
+def _view() -> Callable[..., Any]:
+    from strawberry.django.views import AsyncGraphQLView
+
+    from hugweb.api.graphql.schema import schema
+
+    return AsyncGraphQLView.as_view(schema=schema, graphql_ide=None, allow_queries_via_get=False)

@@ -1,0 +1,144 @@
+"""``/stream-message``: one message of a conversation and its answer, as server-sent events.
+
+Whoever provides the model, the events are the same. Both are stored as those of the chat page are,
+so a page that is open shows them too; but the answer ends when its client leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterator
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponseBase
+from msgspec import Meta, Struct
+
+from aliases.selectors import alias_resolve
+from conversations.answer import ENDED, Phase
+from conversations.selectors import conversation_get, model_choices, model_preferred
+from conversations.turn import Turn
+from conversations.turns import TURNS
+from conversations.wire import LONGEST_TEXT
+from hugweb.api.body import parse
+from hugweb.api.endpoint import endpoint
+from hugweb.api.responses import EVENT_STREAM, stream_response
+from hugweb.api.rest.access import entered, user_of
+from inference.errors import InvalidRequest
+from inference.models import ModelRecord
+from inference.protocol import Options
+
+Event = tuple[str, dict[str, Any]]
+
+
+class MessageBody(Struct, kw_only=True):
+    """``POST /stream-message``: what to say, and where; without a conversation in a new one.
+
+    Without a model it is the conversation's, or the one that was asked last.
+    """
+
+    message: Annotated[str, Meta(max_length=LONGEST_TEXT)]
+    model: Annotated[str, Meta(max_length=242)] = ""
+    conversation: UUID | None = None
+    options: Options = Options()
+
+
+@entered
+@endpoint("POST")
+async def stream_message(request: HttpRequest) -> HttpResponseBase:
+    user, body = user_of(request), parse(request.body, MessageBody)
+    model = body.model or await sync_to_async(_model_of)(user, body.conversation)
+    record = (await sync_to_async(alias_resolve)(model)).record
+    turn = await _started(user, body, model)
+    return stream_response(request, _events(turn, record), _frame, EVENT_STREAM)
+
+
+def _model_of(user: User, conversation: UUID | None) -> str:
+    if conversation:
+        return conversation_get(user=user, conversation_id=conversation).model
+    if preferred := model_preferred(user=user, choices=model_choices(user=user)):
+        return preferred
+    raise InvalidRequest("model is required", param="model")
+
+
+async def _started(user: User, body: MessageBody, model: str) -> Turn:
+    """The turn, which is stopped if its client leaves while it starts."""
+    starting = asyncio.ensure_future(
+        TURNS.start(
+            user=user, conversation=body.conversation, text=body.message, model=model, options=body.options
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(_stop_started)
+        raise
+
+
+def _stop_started(starting: asyncio.Future[Turn]) -> None:
+    if not starting.cancelled() and not starting.exception():
+        starting.result().stop()
+
+
+async def _events(turn: Turn, record: ModelRecord) -> AsyncGenerator[Event, None]:
+    """What happens to the answer, up to its end; an error is raised."""
+    with contextlib.ExitStack() as leaving:
+        leaving.callback(turn.stop)
+        yield "started", _started_data(turn)
+        version, sent, phase = 0, 0, turn.live.phase
+        while not turn.live.ended:
+            await turn.live.changed(since=version)
+            version = turn.live.version
+            if turn.live.phase not in (phase, ENDED):
+                phase = turn.live.phase
+                yield "progress", _progress(phase)
+            if content := turn.text[sent:]:
+                sent += len(content)
+                yield "message", {"content": content}
+    if turn.ending.error:
+        raise turn.ending.error
+    yield "done", _done_data(turn, record)
+
+
+def _frame(event: Event) -> Iterator[bytes]:
+    name, data = event
+    yield b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(data) + b"\n\n"
+
+
+def _started_data(turn: Turn) -> dict[str, Any]:
+    opened = turn.opened
+    return {
+        "conversation": opened.conversation.pk,
+        "message": opened.answer.pk,
+        "provider": opened.provider,
+        "model": opened.answer.model,
+    }
+
+
+def _progress(phase: Phase) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.to_builtins(phase)
+    return {"phase": told.pop("name"), **told}
+
+
+def _done_data(turn: Turn, record: ModelRecord) -> dict[str, Any]:
+    message = turn.message
+    return {
+        **_started_data(turn),
+        "status": message.status,
+        "metadata": {
+            "tokenCount": message.completion_tokens,
+            "promptTokenCount": message.prompt_tokens,
+            "processingTime": message.total_ns / 1e6,
+            "finishReason": message.finish_reason,
+            "modelProvider": turn.opened.provider,
+            "capabilities": {
+                "supportsVision": "vision" in record.capabilities,
+                "supportsStreaming": True,
+                "maxContextLength": record.context_length or None,
+            },
+        },
+    }
