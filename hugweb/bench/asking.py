@@ -33,10 +33,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: tokens of an answer, and runs of which the median counts."""
+    """How much is measured: tokens of an answer, and runs of which the median counts.
+
+    Where a server cannot be told to ``ignore_eos``, answers may be shorter; what came is counted.
+    """
 
     tokens: int = 128
     runs: int = 3
+    ignore_eos: bool = True
 
 
 class Asker:
@@ -99,16 +103,14 @@ class Asker:
         body: dict[str, Any] = {"model": self._model, "messages": messages, "stream": True}
         if self._ollama:
             return body | {"options": {"temperature": 0, "num_predict": tokens, "ignore_eos": True}}
-        return body | {
-            "temperature": 0,
-            "max_tokens": tokens,
-            "ignore_eos": True,
-            "stream_options": {"include_usage": True},
-        }
+        more = {"ignore_eos": True} if self._effort.ignore_eos else {}
+        usage = {"stream_options": {"include_usage": True}}
+        return body | {"temperature": 0, "max_tokens": tokens} | usage | more
 
     async def _frames(self, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The frames of an answer: lines of JSON, or OpenAI's events."""
         async with self._client.stream("POST", self._url, json=body) as response:
+            response.raise_for_status()
             async for line in response.aiter_lines():
                 line = line.removeprefix("data:").strip()
                 if line.startswith("{"):

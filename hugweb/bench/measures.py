@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from django.conf import settings
 
@@ -58,7 +58,9 @@ class Bench:
             port = free_port()
             command = peer.command(self.target.model.path, port)
             with running(command, port, peer.ready, self._environment()) as server:
-                for count, total, first in asyncio.run(self._streams(server.url, self.target.model.path)):
+                effort = replace(self.effort, ignore_eos=peer.ignore_eos)
+                measured = self._streams(server.url, self.target.model.path, effort)
+                for count, total, first in asyncio.run(measured):
                     peers[count] = max(peers.get(count, 0), total)
                     yield from _stream_rows(peer.name, count, total, first)
                 yield Row(peer.name, "memory, loaded", server.memory() / MEGABYTE, "MB")
@@ -75,7 +77,9 @@ class Bench:
         per_token = one.writing / one.tokens - engine.writing / engine.tokens
         yield Row(name, "the web adds to each token", per_token * 1000, "ms")
         yield Row(name, "the web adds to the first token", (one.first - engine.first) * 1000, "ms")
-        for count, total, first in asyncio.run(self._streams(server.url, self.target.model.name)):
+        for count, total, first in asyncio.run(
+            self._streams(server.url, self.target.model.name, self.effort)
+        ):
             yield from _stream_rows(name, count, total, first, peers.get(count))
         known, unread = asyncio.run(self._turns(server))
         yield Row(
@@ -116,8 +120,8 @@ class Bench:
             await asker.ask_story()
             return await asker.alone(), await self._at_the_engine(server)
 
-    async def _streams(self, url: str, model: str) -> list[tuple[int, float, float]]:
-        async with asking(url, model, OPENAI, self.effort) as asker:
+    async def _streams(self, url: str, model: str, effort: Effort) -> list[tuple[int, float, float]]:
+        async with asking(url, model, OPENAI, effort) as asker:
             await asker.ask_story(tokens=8)
             return [(count, *(await asker.together(count))) for count in STREAMS]
 

@@ -33,7 +33,8 @@ class Peer:
     name: str
     installed: Callable[[], bool]
     command: Callable[[str, int], list[str]]
-    ready: str
+    ready: str = "/health"
+    ignore_eos: bool = True
 
 
 def _has(*modules: str) -> bool:
@@ -54,13 +55,12 @@ PEERS = (
             *(_tool("transformers"), "serve", folder, "--continuous-batching", "--host", "127.0.0.1"),
             *("--port", str(port), "--device", "cpu", "--dtype", "bfloat16"),
         ],
-        "/health",
+        ignore_eos=False,
     ),
     Peer(
         "vllm serve",
         lambda: bool(_tool("vllm")),
         lambda folder, port: [_tool("vllm"), "serve", folder, "--port", str(port), "--max-model-len", "4096"],
-        "/health",
     ),
     Peer(
         "llama-server",
@@ -69,7 +69,6 @@ PEERS = (
             *(_tool("llama-server"), "-m", str(next(Path(folder).glob("*.gguf"))), "-np", "16"),
             *("-c", "16384", "--port", str(port)),
         ],
-        "/health",
     ),
 )
 

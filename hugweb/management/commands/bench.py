@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+import httpx2
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +36,7 @@ class Command(BaseCommand):
             for row in Bench(alias_resolve(given["model"]), given["threads"], effort).run():
                 rows.append(row)
                 progress.print(f"[dim]{row.who}: {row.what}[/dim]")
-        except (InferenceError, RuntimeError) as error:
+        except (InferenceError, RuntimeError, httpx2.HTTPError) as error:
             raise CommandError(str(error)) from error
         if given["json"]:
             self.stdout.write(as_json(rows))
