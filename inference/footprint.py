@@ -37,6 +37,10 @@ CHUNK, ROWS = 256, 8
 PER_ENTRY = 700
 # What the first passes take for themselves: compiled kernels, threads.
 PASSES = 12 * 10**6
+# Pipelines that do not say: widths of the decoder, pixels of a latent picture's side.
+USUAL_WIDTHS, USUAL_SAMPLE = (128, 256, 512, 512), 128
+# Numbers for each pixel and for each channel of the decoder's last layers, measured with Stable Diffusion's.
+PER_WIDTH = 12
 LARGEST_CONFIG = 4 * 2**20
 LARGEST_HEADER = 100 * 2**20
 
@@ -48,7 +52,7 @@ class Anatomy:
     ``embedding``: of the table of words; ``tied``: the last layer uses the same table. ``cached``: keys
     and values of one token. ``active``: what one token needs in the widest layer. ``context``: tokens,
     0 where the configuration does not tell. ``lean``: of the families that have a pass of their own;
-    ``writes``: text. ``fixed``: the files are quantized already.
+    ``writes``: text. ``fixed``: the files are quantized already. ``picture``: what drawing one works with.
     """
 
     numbers: int
@@ -63,6 +67,7 @@ class Anatomy:
     lean: bool = False
     writes: bool = False
     fixed: bool = False
+    picture: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,9 +108,23 @@ def anatomy_read(folder: Path) -> Anatomy:
     try:
         headers = [_header(file) for file in files]
         names = {name for header in headers for name in header}
-        return anatomy_of(config_read(folder), _counts(headers), names)
+        anatomy = anatomy_of(config_read(folder), _counts(headers), names)
+        return replace(anatomy, picture=picture_numbers(folder)) if drawn else anatomy
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise LoadFailed("The model's files are missing or damaged. Pull the model again.") from error
+
+
+def picture_numbers(folder: Path) -> int:
+    """Numbers that the pipeline in ``folder`` works with while it decodes a picture of its own size, which
+    takes more than its steps; 0 for what is no pipeline. ``ValueError`` for a broken configuration."""
+    if not (folder / PIPELINE).exists():
+        return 0
+    decoder = config_read(folder / "vae")
+    blocks = decoder.get("block_out_channels")
+    widths = blocks if isinstance(blocks, list) and blocks else USUAL_WIDTHS
+    denoiser = config_read(folder / "unet") or config_read(folder / "transformer")
+    side = _whole(denoiser, "sample_size", default=USUAL_SAMPLE) * 2 ** (len(widths) - 1)
+    return int(side**2 * _whole({"width": widths[0]}, "width", default=USUAL_WIDTHS[0]) * PER_WIDTH)
 
 
 def config_read(folder: Path) -> dict[str, Any]:
@@ -158,6 +177,7 @@ def estimate(
         return None
     tokens = min(USEFUL_CONTEXT, anatomy.context or USEFUL_CONTEXT, context or USEFUL_CONTEXT)
     working = CHUNK * anatomy.active * 4 + ROWS * anatomy.vocabulary * 4 * 3
+    working += anatomy.picture * number_size
     return Estimate(
         weights=_weights(anatomy, number_size, quantization),
         tokenizer=anatomy.vocabulary * PER_ENTRY + PASSES,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import logging
 import math
 import secrets
 from collections.abc import Callable, Mapping
@@ -48,6 +49,8 @@ AUTO: dict[Task, Any] = {
     "image": diffusers.AutoPipelineForImage2Image,
     "inpaint": diffusers.AutoPipelineForInpainting,
 }
+
+logger = logging.getLogger(__name__)
 
 Show = Callable[[Drawing | Picture], None]
 
@@ -128,7 +131,12 @@ class Painter:
         """The pipeline for ``task``; all share their parts."""
         name = self._described.classes[task]
         if name not in self._pipelines:
-            self._pipelines[name] = AUTO[task].from_pipe(self._main)
+            try:
+                self._pipelines[name] = AUTO[task].from_pipe(self._main)
+            except ValueError as error:
+                # Of this family some can and some cannot.
+                logger.warning("No %s of %s.", name, type(self._main).__name__, exc_info=True)
+                raise Unsupported(LACKING[task]) from error
             self._pipelines[name].set_progress_bar_config(disable=True)
         return self._pipelines[name]
 
@@ -249,7 +257,8 @@ class Painter:
         """Of what sides are multiples: pixels of a latent, times latents of a patch."""
         processor = getattr(self._main, "image_processor", None)
         scale = getattr(getattr(processor, "config", None), "vae_scale_factor", 2 * SCALE)
-        return int(scale) * int(getattr(self._main, "patch_size", 1) or 1)
+        # Many pipelines refuse what is no multiple of 8, whatever their parts would take.
+        return math.lcm(SCALE, int(scale) * int(getattr(self._main, "patch_size", 1) or 1))
 
 
 @dataclass(frozen=True)

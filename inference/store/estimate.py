@@ -6,9 +6,17 @@ when the model was loaded counts for more than the estimate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from inference.footprint import LADDER, Anatomy, Estimate, anatomy_of, config_read, estimate
+from inference.footprint import (
+    LADDER,
+    Anatomy,
+    Estimate,
+    anatomy_of,
+    config_read,
+    estimate,
+    picture_numbers,
+)
 from inference.machine import Machine
 from inference.models import ModelRecord
 from inference.protocol import Quantization
@@ -61,10 +69,11 @@ def record_fit(record: ModelRecord, machine: Machine, *, freeable: int = 0) -> F
 def record_anatomy(record: ModelRecord) -> Anatomy:
     """What takes memory, from the row and the model's configuration."""
     try:
-        config = config_read(record.path)
+        config, picture = config_read(record.path), picture_numbers(record.path)
     except (OSError, ValueError):
-        config = {}
-    return anatomy_of(config, {record.dtype.upper(): record.parameters})
+        config, picture = {}, 0
+    anatomy = anatomy_of(config, {record.dtype.upper(): record.parameters})
+    return replace(anatomy, picture=picture)
 
 
 def _ways(anatomy: Anatomy, machine: Machine, measured: int) -> dict[Quantization, Estimate]:

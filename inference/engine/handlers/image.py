@@ -71,7 +71,11 @@ class ImageHandler(ModelHandler):
 
     def __init__(self, pipeline: Any, described: Pipeline, config: EngineConfig) -> None:
         self.device = pipeline.device.type
-        self.size = _bytes(pipeline)
+        weights = _weights(pipeline)
+        self.size = sum(weight.nbytes for weight in weights)
+        # What is used as it lies in its file would be read when it is needed, and not be measured.
+        for weight in weights:
+            weight.sum()
         self._painter = Painter(pipeline, described)
         self._jobs = Jobs(max_queue=config.max_queue)
 
@@ -100,8 +104,7 @@ class ImageHandler(ModelHandler):
             torch.cuda.empty_cache()
 
 
-def _bytes(pipeline: Any) -> int:
-    """Bytes of the weights of all parts, each counted once."""
+def _weights(pipeline: Any) -> set[torch.Tensor]:
+    """The weights of all parts, each once."""
     parts = (part for part in pipeline.components.values() if isinstance(part, torch.nn.Module))
-    weights = {weight for part in parts for weight in (*part.parameters(), *part.buffers())}
-    return sum(weight.nbytes for weight in weights)
+    return {weight for part in parts for weight in (*part.parameters(), *part.buffers())}

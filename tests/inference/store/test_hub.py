@@ -12,8 +12,17 @@ from typing import Any
 
 import pytest
 
-from tests.inference.store.builders import NOWHERE, ROOT, environment, migrated, rows, safetensors
+from tests.inference.store.builders import (
+    NOWHERE,
+    ROOT,
+    environment,
+    migrated,
+    names_below,
+    rows,
+    safetensors,
+)
 from tests.inference.store.stub_hub import COMMIT, Repo, StubHub, repo_of
+from tests.tiny_pipelines import make_tiny_sd
 
 PULLS = """
 import json, sys, time, django
@@ -108,6 +117,29 @@ def test_what_is_in_the_cache_is_not_fetched_again_and_serves_without_the_hub(
     assert missing["code"] == "hub_error"
     (after,) = rows(other_home, "model_metadata")
     assert (after["digest"], after["folder"]) == (before["digest"], before["folder"])
+
+
+def test_an_image_pipeline_is_fetched_with_its_parts_and_nothing_twice(
+    home: Path, hub: StubHub, tmp_path: Path
+) -> None:
+    folder = make_tiny_sd(tmp_path / "sd")
+    files = {name: (folder / name).read_bytes() for name in names_below(folder)}
+    again = {
+        "sd.safetensors": b"x",
+        "unet/diffusion_pytorch_model.fp16.safetensors": b"x",
+        "unet/x.bin": b"x",
+    }
+    foreign = json.dumps({"_class_name": ["mine", "Mine"]}).encode()
+    hub.repos["org/painter"] = Repo(files | again)
+    hub.repos["org/foreign"] = Repo(files | {"model_index.json": foreign})
+    taken, refused = pull(home, ("org/painter", None), ("org/foreign", None), HF_ENDPOINT=hub.endpoint)
+    assert taken["left_out"] == sorted(again)
+    (row,) = rows(home, "model_metadata")
+    assert (row["kind"], row["architecture"]) == ("image generation and editing", "stable-diffusion")
+    assert names_below(Path(row["folder"])) == set(files)
+    assert refused["code"] == "model_refused"
+    # What is small is checked before any weight is fetched: these were fetched once, for the first.
+    assert hub.fetched.count("unet/diffusion_pytorch_model.safetensors") == 1
 
 
 def test_every_no_of_the_hub_has_its_own_message(home: Path, hub: StubHub, llama: Path) -> None:

@@ -13,6 +13,7 @@ from inference.footprint import anatomy_read
 from inference.models import ModelRecord
 from inference.store.architectures import DRAWING_AND_EDITING, EDITING, PIPELINE_OTHER, kind_detect
 from inference.store.errors import ModelRefused
+from inference.store.estimate import record_anatomy
 from inference.store.services import model_take_folder
 from tests.inference.store.builders import names_below
 from tests.tiny_pipelines import make_tiny_sd
@@ -56,6 +57,8 @@ def test_a_pipeline_is_taken_in_with_all_its_parts(store: Path, pipeline: Path) 
         names_below(record.path)
     )
     assert anatomy_read(record.path).numbers == record.parameters
+    # 32 × 32 pixels, 8 channels in the decoder's last block.
+    assert anatomy_read(record.path).picture == record_anatomy(record).picture == 32 * 32 * 8 * 12
 
 
 def test_the_same_weights_in_other_formats_are_left_out(store: Path, changed: Path) -> None:
