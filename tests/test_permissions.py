@@ -29,7 +29,7 @@ SAMPLES = {"uuid": str(uuid4()), "int": "1", "str": "x", "slug": "x", "path": "1
 # Every page that somebody who is not logged in may see.
 OPEN = {
     *("", "login/", "login/<str:uid>/<str:token>/", "logout/"),
-    *("health/live", "health/ready", "health/models"),
+    *("health/live", "health/ready", "health/models", "metrics"),
 }
 MANAGING = ("pull", "push", "create", "copy", "delete", "blobs")
 REFUSED = {302, 401, 403, 404, 405}
@@ -119,7 +119,9 @@ def scope_expected(path: str, method: str) -> str:
     if path.startswith("/v1/responses"):
         return "generate"
     parts = path.split("/")
-    if parts[1] in {"rest", "graphql"} and method != "GET":
+    if parts[1] in {"rest", "graphql"}:
+        if method == "GET":
+            return "read"
         owned = {"conversations", "messages"} & set(parts)
         return "generate" if owned else "read" if parts[1] == "graphql" else "manage"
     if any(part in parts for part in MANAGING) or method == "DELETE":
