@@ -40,7 +40,26 @@ class EngineClient:
     silence: float = 300.0
 
     async def stream(self, request: Request) -> Events:
-        """The events of ``request`` up to and with ``Done``; a failure is raised."""
+        """The events of ``request`` up to and with ``Done``; a failure is raised.
+
+        An engine that is dying may still take a connection. One that ends without any event is tried
+        once more, with the engine that comes next.
+        """
+        begun = False
+        try:
+            async with contextlib.aclosing(self._attempt(request)) as events:
+                async for event in events:
+                    begun = True
+                    yield event
+        except EngineDied:
+            if begun:
+                raise
+            async with contextlib.aclosing(self._attempt(request)) as events:
+                async for event in events:
+                    yield event
+
+    async def _attempt(self, request: Request) -> Events:
+        """One connection and its events."""
         reader, writer = await self._connect()
         try:
             await self._send(writer, request)

@@ -82,6 +82,9 @@ class Recorder:
         from inference.usage.services import usage_write
 
         measured = [row for row in rows if row is not None]
+        if not measured:
+            # Not even a look at the database, which somebody may keep locked, holds the end up.
+            return
         for attempt in range(ATTEMPTS):
             close_old_connections()
             try:

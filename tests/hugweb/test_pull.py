@@ -68,9 +68,9 @@ def test_a_folder_is_taken_in_and_its_code_stays_behind(home: Path, llama: Path,
 
 
 def test_a_kind_that_cannot_run_is_taken_and_said(home: Path, llama: Path, tmp_path: Path) -> None:
-    folder = copied(llama, tmp_path / "bert", model_type="bert", architectures=["BertModel"])
-    done = manage(home, "pull", str(folder), "--name", "org/bert")
-    assert (done.returncode, done.stdout) == (0, "org/bert\n")
+    folder = copied(llama, tmp_path / "ears", model_type="wav2vec2", architectures=["Wav2Vec2ForCTC"])
+    done = manage(home, "pull", str(folder), "--name", "org/ears")
+    assert (done.returncode, done.stdout) == (0, "org/ears\n")
     assert "cannot run models of this kind yet" in done.stderr
     assert json.loads(rows(home, "model_metadata")[0]["capabilities"]) == []
 

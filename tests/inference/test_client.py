@@ -67,6 +67,31 @@ async def test_an_engine_that_dies_is_an_error(tmp_path: Path) -> None:
             [event async for event in events]
 
 
+async def test_an_engine_that_dies_as_it_takes_a_request_is_succeeded(tmp_path: Path) -> None:
+    async def script(request: Request) -> AsyncIterator[Event]:
+        if len(engine.requests) == 1:
+            engine.die()
+        yield Text(text="one")
+        yield Done(reason="stop")
+
+    async with FakeEngine(tmp_path / "e.sock", script) as engine:
+        events = EngineClient(engine.address).stream(Generate(model=MODEL, prompt=""))
+        assert [type(event) for event in [event async for event in events]] == [Text, Done]
+        assert len(engine.requests) == 2
+
+
+async def test_an_engine_that_dies_of_a_request_is_asked_twice_at_most(tmp_path: Path) -> None:
+    async def script(request: Request) -> AsyncIterator[Event]:
+        engine.die()
+        yield Text(text="one")
+
+    async with FakeEngine(tmp_path / "e.sock", script) as engine:
+        events = EngineClient(engine.address).stream(Generate(model=MODEL, prompt=""))
+        with pytest.raises(EngineDied):
+            await anext(events)
+        assert len(engine.requests) == 2
+
+
 async def test_nobody_listening_is_an_error_after_the_patience(tmp_path: Path) -> None:
     events = EngineClient(str(tmp_path / "e.sock"), patience=0.1).stream(Load(model=MODEL))
     with pytest.raises(EngineDown):
