@@ -46,8 +46,8 @@ LEFT_OUT = frozenset(
 LIBRARIES = frozenset({"diffusers", "transformers"})
 MOST_PARTS = 32
 _NAME = re.compile(r"[A-Za-z]\w{0,79}")
-# Parts of these classes have no weights.
-_WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Processor", "Scheduler", "Extractor")
+# Parts of these classes have no weights; tokenizers are of `TokenizersBackend` where they say no more.
+_WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Backend", "Processor", "Scheduler", "Extractor")
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,29 @@ from pathlib import Path
 import torch
 from diffusers import (
     AutoencoderKL,
+    AutoencoderKLQwenImage,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
     PNDMScheduler,
+    QwenImageEditPipeline,
+    QwenImagePipeline,
+    QwenImageTransformer2DModel,
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config, T5EncoderModel
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    Qwen2_5_VLForConditionalGeneration,
+    T5Config,
+    T5EncoderModel,
+)
 
+from inference.engine.processors import load_processor
 from tests.tiny import tiny_tokenizer
+from tests.tiny_vision import make_tiny_vision
 
 SIDE = 32
 
@@ -82,6 +95,40 @@ def make_tiny_flux(folder: Path) -> Path:
         tokenizer_2=words,
         transformer=transformer,
     ).save_pretrained(folder)
+    return folder
+
+
+def make_tiny_qwen_image(folder: Path, seeing: Path, *, edits: bool = False) -> Path:
+    """A Qwen-Image, or a Qwen-Image-Edit, that reads prompts with a tiny model made in ``seeing``."""
+    make_tiny_vision("qwen2_5_vl", seeing)
+    processor = load_processor(seeing)
+    reader = Qwen2_5_VLForConditionalGeneration.from_pretrained(seeing)
+    torch.manual_seed(0)
+    parts = {
+        "scheduler": FlowMatchEulerDiscreteScheduler(),
+        "vae": AutoencoderKLQwenImage(
+            base_dim=8,
+            z_dim=4,
+            dim_mult=[1, 2, 4, 4],
+            num_res_blocks=1,
+            latents_mean=[0.0] * 4,
+            latents_std=[1.0] * 4,
+        ),
+        "text_encoder": reader,
+        "tokenizer": processor.tokenizer,
+        "transformer": QwenImageTransformer2DModel(
+            patch_size=2,
+            in_channels=16,
+            out_channels=4,
+            num_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=reader.config.text_config.hidden_size,
+            axes_dims_rope=(8, 4, 4),
+        ),
+    }
+    pipeline = QwenImageEditPipeline(**parts, processor=processor) if edits else QwenImagePipeline(**parts)
+    pipeline.save_pretrained(folder)
     return folder
 
 

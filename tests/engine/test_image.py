@@ -19,7 +19,7 @@ from inference.engine.core import Engine
 from inference.engine.handlers import load_handler
 from inference.errors import InvalidRequest, LoadFailed, Unsupported
 from inference.protocol import Done, Draw, Drawing, Embed, Event, ModelRef, Picture
-from tests.tiny_pipelines import SIDE, make_tiny_flux, make_tiny_sd
+from tests.tiny_pipelines import SIDE, make_tiny_flux, make_tiny_qwen_image, make_tiny_sd
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +183,21 @@ async def test_flux_draws_and_edits(engine: Engine, models_root: Path) -> None:
     assert edit[0].data != filled[0].data
     with pytest.raises(InvalidRequest, match="multiples of 8"):
         await events_of(engine, asked(flux, width=34, height=32))
+
+
+async def test_qwen_image_draws_and_its_editor_wants_a_picture(
+    engine: Engine, models_root: Path, tmp_path: Path
+) -> None:
+    painter = make_tiny_qwen_image(models_root / "pictures" / "qwen", tmp_path / "seeing")
+    # It leaves out the first 34 tokens, which are its template's.
+    prompt = {"prompt": "a red circle on a table " * 4, "width": SIDE, "height": SIDE}
+    plain, again = await drawn(engine, painter, **prompt), await drawn(engine, painter, **prompt)
+    unguided = await drawn(engine, painter, **prompt, guidance=1.0)
+    assert plain == again
+    assert plain[0].data != unguided[0].data
+    editor = make_tiny_qwen_image(models_root / "pictures" / "qwen-edit", tmp_path / "reading", edits=True)
+    with pytest.raises(Unsupported, match="This model edits pictures"):
+        await events_of(engine, asked(editor))
 
 
 async def test_it_does_nothing_else(engine: Engine, sd: Path) -> None:

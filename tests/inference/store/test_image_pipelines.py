@@ -16,7 +16,7 @@ from inference.store.errors import ModelRefused
 from inference.store.estimate import record_anatomy
 from inference.store.services import model_take_folder
 from tests.inference.store.builders import names_below
-from tests.tiny_pipelines import make_tiny_sd
+from tests.tiny_pipelines import make_tiny_flux, make_tiny_qwen_image, make_tiny_sd
 
 pytestmark = pytest.mark.django_db
 NAME = "org/painter"
@@ -102,6 +102,14 @@ def test_a_pipeline_that_would_run_foreign_code_is_refused(store: Path, changed:
         (changed / "model_index.json").write_text(json.dumps(index | change))
         with pytest.raises(ModelRefused):
             model_take_folder(folder=changed, name=NAME)
+
+
+def test_pipelines_of_other_families_are_taken_in_too(store: Path, tmp_path: Path) -> None:
+    flux = model_take_folder(folder=make_tiny_flux(tmp_path / "flux"), name="org/flux")
+    assert (flux.kind, flux.record.architecture) == (DRAWING_AND_EDITING, "flux")
+    folder = make_tiny_qwen_image(tmp_path / "qwen", tmp_path / "seeing", edits=True)
+    qwen = model_take_folder(folder=folder, name="org/qwen")
+    assert (qwen.kind, qwen.record.architecture) == (EDITING, "qwenimage-edit")
 
 
 def test_kinds_of_pipelines() -> None:
