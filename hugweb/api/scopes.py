@@ -10,7 +10,7 @@ from inference.keys.models import Scope
 
 _MANAGING = {"pull", "push", "create", "copy", "delete", "blobs"}
 _READING = {"show"}
-# What belongs to whoever asks, and what everybody shares; all else of our own API is only read.
+# What of our own API belongs to whoever asks: to change it takes what asking takes.
 _OWN = {"conversations", "messages"}
 
 
