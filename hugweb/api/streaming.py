@@ -89,10 +89,11 @@ async def _events(turn: Turn, record: ModelRecord) -> AsyncGenerator[Event, None
     with contextlib.ExitStack() as leaving:
         leaving.callback(turn.stop)
         yield "started", _started_data(turn)
-        version, sent, phase = 0, 0, turn.live.phase
-        while not turn.live.ended:
+        version, sent, phase, ended = 0, 0, turn.live.phase, False
+        while not ended:
             await turn.live.changed(since=version)
-            version = turn.live.version
+            # Read before the text: an answer that ends while this waits is still sent to its end.
+            version, ended = turn.live.version, turn.live.ended
             if turn.live.phase not in (phase, ENDED):
                 phase = turn.live.phase
                 yield "progress", _progress(phase)
