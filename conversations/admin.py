@@ -79,7 +79,7 @@ class MessageAdmin(MetadataAdmin):
     search_fields = ("model", "conversation__user__username")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        content = ("content",) if may_read(request) else ()
+        content = ("thinking", "content") if may_read(request) else ()
         return (
             *("id", "conversation", "role", *content, "status", "error", "model_provider", "model"),
             *("finish_reason", "prompt_tokens", "completion_tokens", "load_ns", "prompt_ns"),

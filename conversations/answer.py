@@ -21,23 +21,29 @@ from msgspec import Struct
 class Phase(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the answer is doing: ``position`` in the queue, ``done`` of ``total`` prompt tokens."""
 
-    name: Literal["waiting", "queued", "loading", "reading", "writing", "ended"]
+    name: Literal["waiting", "queued", "loading", "reading", "thinking", "writing", "ended"]
     position: int = 0
     done: int = 0
     total: int = 0
 
 
 WAITING = Phase(name="waiting")
+THINKING = Phase(name="thinking")
 WRITING = Phase(name="writing")
 ENDED = Phase(name="ended")
 
 
 class Stats(Struct, frozen=True, kw_only=True):
-    """``tokens`` written so far, at ``rate`` tokens a second, ``seconds`` after the start."""
+    """``tokens`` written so far, at ``rate`` tokens a second, ``seconds`` after the start, of which
+    ``thinking`` went into thoughts."""
 
     tokens: int
     rate: float
     seconds: float
+    thinking: float = 0.0
+
+
+Blocks = list[tuple[str, int]]
 
 
 class LiveAnswer:
@@ -47,7 +53,10 @@ class LiveAnswer:
         self.version = 0
         self.phase = WAITING
         self.tokens = 0
-        self.blocks: list[tuple[str, int]] = []
+        self.blocks: Blocks = []
+        self.thoughts: Blocks = []
+        self._first_thought: float | None = None
+        self._last_thought = 0.0
         self._began = time.monotonic()
         self._first_text: float | None = None
         self._last_text = self._began
@@ -62,7 +71,12 @@ class LiveAnswer:
         """The figures at this moment; the rate is that of the writing, without the waiting."""
         now = time.monotonic()
         rate = self.tokens / self.writing_seconds if self.tokens > 1 and self.writing_seconds else 0.0
-        return Stats(tokens=self.tokens, rate=round(rate, 1), seconds=round(now - self._began, 1))
+        return Stats(
+            tokens=self.tokens,
+            rate=round(rate, 1),
+            seconds=round(now - self._began, 1),
+            thinking=round(self.thinking_seconds, 1),
+        )
 
     @property
     def seconds(self) -> float:
@@ -73,6 +87,11 @@ class LiveAnswer:
     def writing_seconds(self) -> float:
         """How long the writing has taken, from the first token to the last."""
         return self._last_text - (self._first_text or self._last_text)
+
+    @property
+    def thinking_seconds(self) -> float:
+        """How long the thinking has taken, from the first token of it to the last."""
+        return self._last_thought - self._first_thought if self._first_thought else 0.0
 
     def enter(self, phase: Phase) -> None:
         """Go on to ``phase``."""
@@ -86,19 +105,33 @@ class LiveAnswer:
         self._first_text = self._first_text or self._last_text
         self.tokens += tokens
 
-    def show(self, blocks: Sequence[str]) -> None:
-        """Let the text so far be ``blocks``."""
-        version = self.version + 1
-        old = self.blocks
-        self.blocks = [
-            old[index] if index < len(old) and old[index][0] == html else (html, version)
-            for index, html in enumerate(blocks)
-        ]
+    def count_thought(self, tokens: int) -> None:
+        """Note that ``tokens`` more have come, of thoughts."""
+        self.count(tokens)
+        self._last_thought = self._last_text
+        self._first_thought = self._first_thought or self._last_text
+
+    def show(self, blocks: Sequence[str], thoughts: Sequence[str] = ()) -> None:
+        """Let the text so far be ``blocks``, and what was thought before it ``thoughts``."""
+        self.blocks = self._marked(self.blocks, blocks)
+        self.thoughts = self._marked(self.thoughts, thoughts)
         self._changed()
+
+    def _marked(self, old: Blocks, new: Sequence[str]) -> Blocks:
+        """``new``, each block with the version that it is of."""
+        version = self.version + 1
+        return [
+            old[index] if index < len(old) and old[index][0] == html else (html, version)
+            for index, html in enumerate(new)
+        ]
 
     def newer(self, since: int) -> list[tuple[int, str]]:
         """The blocks that changed after version ``since``, each with its place."""
-        return [(index, html) for index, (html, version) in enumerate(self.blocks) if version > since]
+        return _newer(self.blocks, since)
+
+    def newer_thoughts(self, since: int) -> list[tuple[int, str]]:
+        """As ``newer``, of the thoughts."""
+        return _newer(self.thoughts, since)
 
     async def changed(self, *, since: int) -> None:
         """Returns once there is a version newer than ``since``, or nothing more will come."""
@@ -109,3 +142,7 @@ class LiveAnswer:
         self.version += 1
         change, self._change = self._change, asyncio.Event()
         change.set()
+
+
+def _newer(blocks: Blocks, since: int) -> list[tuple[int, str]]:
+    return [(index, html) for index, (html, version) in enumerate(blocks) if version > since]

@@ -86,7 +86,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _start(self, asked: wire.Send, user: User) -> None:
         turn = await TURNS.start(
-            user=user, conversation=asked.conversation, text=asked.text, model=asked.model
+            user=user,
+            conversation=asked.conversation,
+            text=asked.text,
+            model=asked.model,
+            attachments=asked.attachments,
         )
         await self._say(_started(turn))
         await self._follow(_updates(turn, since=0))
@@ -129,6 +133,8 @@ async def _updates(turn: Turn, *, since: int) -> AsyncIterator[wire.Said]:
             blocks=live.newer(since),
             count=len(live.blocks),
             stats=live.stats,
+            thoughts=live.newer_thoughts(since),
+            thoughts_count=len(live.thoughts),
         )
         since = update.version
         yield update
@@ -152,14 +158,21 @@ def _started(turn: Turn) -> wire.Started:
 
 def _stored(message: Message) -> wire.Update:
     """An answer that is no longer being written, all of it."""
-    blocks = render_blocks(message.content)
+    blocks, thoughts = render_blocks(message.content), render_blocks(message.thinking)
     return wire.Update(
         message=message.pk,
         version=0,
         phase=ENDED,
         blocks=list(enumerate(blocks)),
         count=len(blocks),
-        stats=Stats(tokens=message.completion_tokens, rate=0, seconds=message.total_ns / 1e9),
+        stats=Stats(
+            tokens=message.completion_tokens,
+            rate=0,
+            seconds=message.total_ns / 1e9,
+            thinking=message.thinking_ns / 1e9,
+        ),
+        thoughts=list(enumerate(thoughts)),
+        thoughts_count=len(thoughts),
     )
 
 

@@ -1,4 +1,4 @@
-"""Conversations and their messages."""
+"""Conversations, their messages, and the pictures that belong to these."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ class Message(models.Model):
     )
     role = models.CharField(max_length=16, choices=Role)
     content = models.TextField(blank=True)
+    thinking = models.TextField(blank=True, help_text="What the model thought before it answered.")
     status = models.CharField(max_length=16, choices=Status, default=Status.COMPLETE)
     error = models.CharField(max_length=500, blank=True)
     created = models.DateTimeField(auto_now_add=True)
@@ -67,6 +68,7 @@ class Message(models.Model):
     prompt_ns = models.PositiveBigIntegerField(default=0)
     completion_ns = models.PositiveBigIntegerField(default=0)
     total_ns = models.PositiveBigIntegerField(default=0)
+    thinking_ns = models.PositiveBigIntegerField(default=0)
 
     class Meta:
         ordering = ("created",)
@@ -92,3 +94,29 @@ class Message(models.Model):
         if not self.completion_ns or not self.completion_tokens:
             return None
         return self.completion_tokens * 1e9 / self.completion_ns
+
+
+class Attachment(models.Model):
+    """A picture that somebody has uploaded; its file is ``conversations.media``'s.
+
+    It has no message until it is sent. What it is was found out by decoding it, not from its name.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="attachments")
+    message = models.ForeignKey(
+        Message, null=True, blank=True, on_delete=models.CASCADE, related_name="attachments"
+    )
+    position = models.PositiveSmallIntegerField(default=0, help_text="Its place in the message.")
+    sha256 = models.CharField(max_length=64)
+    size = models.PositiveIntegerField(help_text="Bytes.")
+    type = models.CharField(max_length=32, help_text="The media type.")
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("position", "created")
+
+    def __str__(self) -> str:
+        return f"attachment {self.pk}"

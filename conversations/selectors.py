@@ -5,7 +5,8 @@ Knows nothing of turns that are running: the text of one is as old as its last c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
@@ -13,18 +14,25 @@ from typing import cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
+from django.db.models import Q
 from django.utils import timezone
 
 from aliases.selectors import alias_models, aliases_visible
-from conversations.models import Conversation, Message
+from conversations.media import media_read
+from conversations.models import Attachment, Conversation, Message
 from inference import protocol
 from inference.errors import NotFound
 from inference.models import ModelRecord
+
+logger = logging.getLogger(__name__)
 
 LIST_PAGE = 50
 HISTORY_PAGE = 100
 # What a model is told of: answers that were cut short still are what was said.
 SAID = (Message.Status.COMPLETE, Message.Status.STOPPED, Message.Status.INTERRUPTED)
+# How many pictures, and how many bytes of them, a model is told of at a time: the engine takes no more.
+TOLD_PICTURES = 32
+TOLD_BYTES = 40 * 2**20
 
 
 @dataclass(frozen=True)
@@ -46,10 +54,11 @@ class History:
 
 @dataclass(frozen=True)
 class ModelChoices:
-    """The names that can be chatted with."""
+    """The names that can be chatted with; those in ``seeing`` can be shown pictures."""
 
     aliases: Sequence[str]
     models: Sequence[str]
+    seeing: frozenset[str] = frozenset()
 
     @property
     def first(self) -> str:
@@ -75,6 +84,14 @@ def message_get(*, user: User, message_id: UUID) -> Message:
         raise NotFound("There is no such message.") from error
 
 
+def attachment_get(*, user: User, attachment_id: UUID) -> Attachment:
+    """The attachment, if it is ``user``'s; ``NotFound`` otherwise."""
+    try:
+        return Attachment.objects.get(pk=attachment_id, owner=user)
+    except Attachment.DoesNotExist as error:
+        raise NotFound("There is no such picture.") from error
+
+
 def conversation_list(*, user: User, page: int = 1) -> ConversationList:
     """Page ``page`` of ``user``'s conversations."""
     start = (page - 1) * LIST_PAGE
@@ -98,27 +115,50 @@ def history_get(*, conversation: Conversation, before: UUID | None = None) -> Hi
     path = list(_path(conversation, conversation.active_leaf_id))
     end = path.index(before) if before in path else len(path)
     start = max(0, end - HISTORY_PAGE)
-    found = Message.objects.in_bulk(path[start:end])
+    found = Message.objects.prefetch_related("attachments").in_bulk(path[start:end])
     return History([found[key] for key in path[start:end]], path[start] if start else None)
 
 
-def history_for_model(*, conversation: Conversation) -> list[protocol.Message]:
-    """What a model is told: all that was said along the active leaf.
+def history_for_model(*, conversation: Conversation, sees: bool) -> list[protocol.Message]:
+    """What a model is told: all that was said along the active leaf, with pictures if it ``sees``.
 
     A question whose answer failed is left out with it: most templates want the roles to alternate.
     """
     path = list(_path(conversation, conversation.active_leaf_id))
-    found = Message.objects.filter(conversation=conversation, status__in=SAID).exclude(content="").in_bulk()
+    something = ~Q(content="") | Q(attachments__isnull=False)
+    found = Message.objects.filter(something, conversation=conversation, status__in=SAID).in_bulk()
     said = [found[key] for key in path if key in found]
     answered = [
         message
         for message, following in zip(said, [*said[1:], None], strict=True)
         if following is None or not message.role == following.role == Message.Role.USER
     ]
+    images = _images(answered) if sees else {}
     return [
-        protocol.Message(role=cast(protocol.Role, message.role), content=message.content)
+        protocol.Message(
+            role=cast(protocol.Role, message.role), content=message.content, images=images.get(message.pk, ())
+        )
         for message in answered
     ]
+
+
+def _images(messages: Sequence[Message]) -> Mapping[UUID, tuple[bytes, ...]]:
+    """The files of the pictures in ``messages``, by message: the newest ones, as many as are taken."""
+    attached = Attachment.objects.filter(message__in=messages).order_by("-message__created", "position")
+    images: dict[UUID, tuple[bytes, ...]] = {}
+    count = size = 0
+    for attachment in attached:
+        count, size = count + 1, size + attachment.size
+        if count > TOLD_PICTURES or size > TOLD_BYTES:
+            break
+        assert attachment.message_id is not None
+        try:
+            data = media_read(attachment.pk)
+        except FileNotFoundError:
+            logger.warning("The file of %s is missing.", attachment)
+        else:
+            images[attachment.message_id] = (*images.get(attachment.message_id, ()), data)
+    return images
 
 
 def _path(conversation: Conversation, leaf: UUID | None) -> Iterator[UUID]:
@@ -133,15 +173,22 @@ def _path(conversation: Conversation, leaf: UUID | None) -> Iterator[UUID]:
 
 def model_choices(*, user: User) -> ModelChoices:
     """Aliases and models that can chat and that ``user`` may ask, by name."""
+    records = {record.name.lower(): record for record in ModelRecord.objects.only("name", "capabilities")}
     chatting = {
-        record.name.lower(): record.name
-        for record in ModelRecord.objects.only("name", "capabilities")
+        key: record.name
+        for key, record in records.items()
         if not record.capabilities or "completion" in record.capabilities
     }
     aliases = aliases_visible(user.pk)
     models = alias_models(aliases)
     names = [alias.name for alias in aliases if models[alias.name.lower()] in chatting]
-    return ModelChoices(names, sorted(chatting.values(), key=str.lower))
+    seeing = [key for key in chatting if "vision" in records[key].capabilities]
+    names_seeing = [name for name in names if models[name.lower()] in seeing]
+    return ModelChoices(
+        aliases=names,
+        models=sorted(chatting.values(), key=str.lower),
+        seeing=frozenset([*names_seeing, *(chatting[key] for key in seeing)]),
+    )
 
 
 def model_preferred(*, user: User, choices: ModelChoices) -> str:

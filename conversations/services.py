@@ -7,22 +7,26 @@ turn; between them the answer's row has the status ``streaming``.
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
 from aliases.selectors import Target, alias_resolve
+from conversations.attachments import attachments_send
 from conversations.models import Conversation, Message
 from conversations.selectors import conversation_get, history_for_model
 from inference import protocol
 from inference.asker import owner_of
-from inference.errors import Busy, InvalidRequest, NotFound
+from inference.errors import Busy, InvalidRequest, NotFound, Unsupported
 from inference.protocol import Generate, Options, Timings, Usage
 
 LONGEST_TITLE = 60
+PICTURE_TITLE = "A picture"
 STOPPED_SERVER = "The server was stopped while this was being written."
 
 
@@ -38,23 +42,37 @@ class OpenedTurn:
 
 
 def turn_open(
-    *, user: User, conversation: UUID | None, text: str, model: str, options: Options = Options()
+    *,
+    user: User,
+    conversation: UUID | None,
+    text: str,
+    model: str,
+    options: Options = Options(),
+    attachments: Sequence[UUID] = (),
 ) -> OpenedTurn:
-    """Store ``text`` and an empty answer, in a new conversation if there is none.
+    """Store ``text`` with its pictures and an empty answer, in a new conversation if there is none.
 
     ``options`` are this answer's alone, and win over the alias's.
 
-    ``Busy`` while another answer is being written in the same conversation.
+    ``Busy`` while another answer is being written in the same conversation, ``Unsupported`` for
+    pictures that the model cannot see.
     """
     text = text.replace("\x00", "").lstrip("\n").rstrip()
-    if not text:
+    if not text and not attachments:
         raise InvalidRequest("Write something first.")
     target = alias_resolve(model)
+    if attachments and not _sees(target):
+        raise Unsupported(
+            f"{target.model.name} cannot see pictures. Choose a model that can, or remove them."
+        )
     with transaction.atomic():
-        talk = _conversation_lock(user, conversation, text)
+        talk = _conversation_lock(user, conversation, text or PICTURE_TITLE)
         question = Message.objects.create(
             conversation=talk, parent_id=talk.active_leaf_id, role=Message.Role.USER, content=text
         )
+        attachments_send(user=user, message=question, ids=attachments)
+        # Whoever shows the question may be on the event loop, where nothing can be asked.
+        prefetch_related_objects([question], "attachments")
         answer = Message.objects.create(
             conversation=talk,
             parent=question,
@@ -81,13 +99,17 @@ def _conversation_lock(user: User, conversation: UUID | None, text: str) -> Conv
     return talk
 
 
+def _sees(target: Target) -> bool:
+    return "vision" in target.record.capabilities
+
+
 def _request(target: Target, conversation: Conversation, options: Options) -> Generate:
     system = [protocol.Message(role="system", content=target.system)] if target.system else []
     first = (*system, *target.messages)
-    said = history_for_model(conversation=conversation)[len(first) - protocol.MAX_MESSAGES :]
+    history = history_for_model(conversation=conversation, sees=_sees(target))
     asked = Generate(
         model=target.model,
-        messages=(*first, *said),
+        messages=(*first, *history[len(first) - protocol.MAX_MESSAGES :]),
         options=options,
         owner=owner_of(conversation.user_id),
     )
@@ -103,10 +125,10 @@ def title_of(text: str) -> str:
     return (head or rest).rstrip(" .,:;\u2013-") + "…"
 
 
-def message_checkpoint(*, message_id: UUID, content: str) -> bool:
+def message_checkpoint(*, message_id: UUID, content: str, thinking: str = "") -> bool:
     """Store the answer so far. False when it is no longer wanted: its row has gone."""
     streaming = Message.objects.filter(pk=message_id, status=Message.Status.STREAMING)
-    return streaming.update(content=content) > 0
+    return streaming.update(content=content, thinking=thinking) > 0
 
 
 def turn_close(
@@ -116,6 +138,8 @@ def turn_close(
     content: str,
     usage: Usage,
     timings: Timings,
+    thinking: str = "",
+    thinking_ns: int = 0,
     finish_reason: str = "",
     error: str = "",
 ) -> None:
@@ -123,6 +147,8 @@ def turn_close(
     ending = {
         "status": status,
         "content": content,
+        "thinking": thinking,
+        "thinking_ns": thinking_ns,
         "finish_reason": finish_reason,
         "error": textwrap.shorten(error, 500, placeholder="…"),
         "prompt_tokens": usage.prompt,

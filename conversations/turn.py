@@ -19,12 +19,12 @@ from typing import NamedTuple
 from channels.db import database_sync_to_async
 from django.db import DatabaseError
 
-from conversations.answer import ENDED, WRITING, LiveAnswer, Phase
+from conversations.answer import ENDED, THINKING, WRITING, LiveAnswer, Phase
 from conversations.blocks import BlockStream
 from conversations.models import Message
 from conversations.services import OpenedTurn, message_checkpoint, turn_close
 from inference.errors import InferenceError
-from inference.protocol import Done, Event, Loading, Queued, Reading, Text, Timings, Usage
+from inference.protocol import Done, Event, Loading, Queued, Reading, Text, Thought, Timings, Usage
 from inference.providers.registry import get_provider
 
 logger = logging.getLogger(__name__)
@@ -59,8 +59,9 @@ class Turn:
         self.live = LiveAnswer()
         self.ending = Ending(Status.STREAMING)
         self._pieces: list[str] = []
-        self._rendered = 0
-        self._blocks = BlockStream()
+        self._thoughts: list[str] = []
+        self._rendered = self._rendered_thoughts = 0
+        self._blocks, self._thought_blocks = BlockStream(), BlockStream()
         self._news = asyncio.Event()
         self._done: Done | None = None
         self._cancelled = Ending(Status.STOPPED)
@@ -72,6 +73,11 @@ class Turn:
     def text(self) -> str:
         """All that has been written so far."""
         return "".join(self._pieces)
+
+    @property
+    def thinking(self) -> str:
+        """All that has been thought so far."""
+        return "".join(self._thoughts).strip()
 
     def stop(self) -> None:
         """End the turn because its reader wants that; the text so far is kept."""
@@ -113,6 +119,10 @@ class Turn:
                 self._pieces.append(text.replace("\x00", "\ufffd"))
                 self.live.count(tokens)
                 self._news.set()
+            case Thought(text=text, tokens=tokens):
+                self._thoughts.append(text.replace("\x00", "\ufffd"))
+                self.live.count_thought(tokens)
+                self._news.set()
             case Done():
                 self._done = event
 
@@ -132,31 +142,39 @@ class Turn:
         """Show what is new, and say how much HTML that is."""
         pieces = self._pieces[self._rendered :]
         self._rendered += len(pieces)
+        thoughts = self._thoughts[self._rendered_thoughts :]
+        self._rendered_thoughts += len(thoughts)
         version, last = self.live.version, self._reading.done()
-        if pieces or last:
-            grown = asyncio.get_running_loop().run_in_executor(RENDERER, self._grow, "".join(pieces), last)
-            self.live.show(await grown)
-        if pieces:
-            self.live.enter(WRITING)
-        return sum(len(html) for _, html in self.live.newer(version))
+        if pieces or thoughts or last:
+            grown = asyncio.get_running_loop().run_in_executor(
+                RENDERER, self._grow, "".join(pieces), "".join(thoughts), last
+            )
+            self.live.show(*await grown)
+        if pieces or thoughts:
+            self.live.enter(WRITING if self._pieces else THINKING)
+        newer = *self.live.newer(version), *self.live.newer_thoughts(version)
+        return sum(len(html) for _, html in newer)
 
-    def _grow(self, text: str, last: bool) -> list[str]:
-        self._blocks.feed(text)
-        if last:
-            self._blocks.finish()
-        return self._blocks.blocks
+    def _grow(self, text: str, thoughts: str, last: bool) -> tuple[list[str], list[str]]:
+        for stream, more in ((self._blocks, text), (self._thought_blocks, thoughts)):
+            if more:
+                stream.feed(more)
+            if last:
+                stream.finish()
+        return self._blocks.blocks, self._thought_blocks.blocks
 
     async def _save_often(self) -> None:
         """Store the text so far once a second, and end the turn if nobody wants it any more."""
         saved = 0
         while not self._reading.done():
             await asyncio.wait({self._reading}, timeout=CHECKPOINT_SECONDS)
-            if saved == len(self._pieces) or self._reading.done():
+            come = len(self._pieces) + len(self._thoughts)
+            if saved == come or self._reading.done():
                 continue
-            saved = len(self._pieces)
+            saved = come
             try:
                 wanted = await database_sync_to_async(message_checkpoint)(
-                    message_id=self.message.pk, content=self.text
+                    message_id=self.message.pk, content=self.text, thinking=self.thinking
                 )
             except DatabaseError:
                 logger.warning("An answer could not be stored yet.", exc_info=True)
@@ -173,7 +191,7 @@ class Turn:
         if not isinstance(error, InferenceError):
             logger.error("A turn failed.", exc_info=error)
             error = InferenceError()
-        return Ending(Status.INTERRUPTED if self._pieces else Status.FAILED, error)
+        return Ending(Status.INTERRUPTED if self._pieces or self._thoughts else Status.FAILED, error)
 
     async def _save(self) -> None:
         """Store the answer and how it ended; a locked database gets several chances."""
@@ -190,6 +208,8 @@ class Turn:
         return {
             "status": self.ending.status,
             "content": self.text,
+            "thinking": self.thinking,
+            "thinking_ns": int(self.live.thinking_seconds * 1e9),
             "usage": self._done.usage if self._done else Usage(completion=self.live.tokens),
             "timings": self._done.timings if self._done else self._timings(),
             "finish_reason": self._done.reason if self._done else "",

@@ -6,14 +6,16 @@ Owners only: somebody else's turn is not there. Lives on the server's event loop
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 
 from conversations.selectors import message_get
-from conversations.services import STOPPED_SERVER, turn_open
+from conversations.services import STOPPED_SERVER, OpenedTurn, turn_open
 from conversations.turn import Turn
 from inference.asker import asker, asking
 from inference.errors import Draining
@@ -28,21 +30,35 @@ class TurnRegistry:
         self._turns: dict[UUID, Turn] = {}
 
     async def start(
-        self, *, user: User, conversation: UUID | None, text: str, model: str, options: Options = Options()
+        self,
+        *,
+        user: User,
+        conversation: UUID | None,
+        text: str,
+        model: str,
+        options: Options = Options(),
+        attachments: Sequence[UUID] = (),
     ) -> Turn:
-        """Ask ``model`` to answer ``text``. The turn starts even if the caller goes away meanwhile."""
+        """Ask ``model`` to answer ``text``, with pictures.
+
+        The turn starts even if the caller goes away meanwhile.
+        """
         if self.draining:
             raise Draining
+        opening = database_sync_to_async(turn_open)(
+            user=user,
+            conversation=conversation,
+            text=text,
+            model=model,
+            options=options,
+            attachments=attachments,
+        )
         with asking(replace(asker(), user=user.pk)):
-            starting = asyncio.create_task(self._start(user, conversation, text, model, options))
+            starting = asyncio.create_task(self._start(opening, user))
         return await asyncio.shield(starting)
 
-    async def _start(
-        self, user: User, conversation: UUID | None, text: str, model: str, options: Options
-    ) -> Turn:
-        opened = await database_sync_to_async(turn_open)(
-            user=user, conversation=conversation, text=text, model=model, options=options
-        )
+    async def _start(self, opening: Coroutine[Any, Any, OpenedTurn], user: User) -> Turn:
+        opened = await opening
         turn = self._turns[opened.answer.pk] = Turn(opened, user_id=user.pk)
         turn.task.add_done_callback(lambda _: self._turns.pop(opened.answer.pk, None))
         return turn

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from conversations import views
+from conversations import uploads, views
 
 urlpatterns = [
     path("chat/", views.chat, name="chat"),
     path("chat/<uuid:conversation_id>/", views.conversation, name="conversation"),
     path("chat/<uuid:conversation_id>/rename/", views.conversation_rename, name="conversation-rename"),
     path("chat/<uuid:conversation_id>/delete/", views.conversation_delete, name="conversation-delete"),
+    path("attachments/", uploads.upload, name="upload"),
+    path("attachments/<uuid:attachment_id>/", uploads.attachment, name="attachment"),
+    path("attachments/<uuid:attachment_id>/remove/", uploads.remove, name="attachment-remove"),
 ]

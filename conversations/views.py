@@ -18,7 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from conversations import selectors, services
+from conversations import attachments, pictures, selectors, services
 from conversations.models import Conversation
 from inference.errors import InvalidRequest, NotFound
 
@@ -80,6 +80,10 @@ def _page(
         "history": history,
         "is_past": before is not None,
         "choices": choices,
+        "most_pictures": attachments.MOST_PICTURES,
+        "most_bytes": pictures.MOST_BYTES,
+        "most_together": attachments.MOST_TOGETHER,
+        "picture_types": ",".join(pictures.TYPES.values()),
         "chosen": found.model if found and found.model in choices else preferred,
     }
     return render(request, "conversations/chat.html", context)

@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import DecodeError, Meta, Struct, json
 
 from conversations.answer import Phase, Stats
+from conversations.attachments import MOST_PICTURES
 from inference.errors import InferenceError, InvalidRequest
 
 LONGEST_TEXT = 200_000
@@ -19,11 +20,12 @@ Version = Annotated[int, Meta(ge=0)]
 
 
 class Send(Struct, frozen=True, tag="send"):
-    """Answer ``text``; without a conversation in a new one."""
+    """Answer ``text`` and the uploaded pictures; without a conversation in a new one."""
 
     text: Annotated[str, Meta(max_length=LONGEST_TEXT)]
     model: Annotated[str, Meta(max_length=200)]
     conversation: UUID | None = None
+    attachments: Annotated[tuple[UUID, ...], Meta(max_length=MOST_PICTURES)] = ()
 
 
 class Attach(Struct, frozen=True, tag="attach"):
@@ -56,7 +58,7 @@ class Started(Struct, frozen=True, kw_only=True, tag="started"):
 
 
 class Update(Struct, frozen=True, kw_only=True, tag="update"):
-    """The blocks that changed, each with its place, out of ``count``."""
+    """The blocks that changed, each with its place, out of ``count``; likewise the thoughts' blocks."""
 
     message: UUID
     version: int
@@ -64,6 +66,8 @@ class Update(Struct, frozen=True, kw_only=True, tag="update"):
     blocks: list[tuple[int, str]]
     count: int
     stats: Stats
+    thoughts: list[tuple[int, str]] = []
+    thoughts_count: int = 0
 
 
 class Problem(Struct, frozen=True, kw_only=True, tag="error"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import re
 import shutil
@@ -13,18 +14,33 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect, sync_playwright
 
 from inference.errors import LoadFailed
-from inference.protocol import Done, Event, Failed, Generate, Loading, Reading, Request, Text, Timings, Usage
+from inference.protocol import (
+    Done,
+    Event,
+    Failed,
+    Generate,
+    Loading,
+    Reading,
+    Request,
+    Text,
+    Thought,
+    Timings,
+    Usage,
+)
 from tests.fakes import FakeEngine
 from tests.serving import PROJECT, Server, engine_thread, fill_home, run_python
+from tests.shapes import draw, saved
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = (
     "--headless --no-sandbox --disable-gpu --disable-background-networking"
     " --disable-component-update --disable-sync"
 )
+RED, BLUE = (saved(draw(*name, "page")) for name in (("red", "square"), ("blue", "square")))
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+EYES = "zoo/eyes"
 ADD_MODEL = f"""
 import django; django.setup()
 from aliases.models import Alias
@@ -33,6 +49,8 @@ ModelRecord.objects.all().delete()
 ModelRecord.objects.create(
     name={MODEL!r}, source="store", folder="x", architecture="llama", capabilities=["completion"])
 Alias.objects.create(name="smollm2", model={MODEL!r})
+ModelRecord.objects.create(
+    name={EYES!r}, source="store", folder="y", architecture="llava", capabilities=["completion", "vision"])
 """
 
 pytestmark = [
@@ -51,6 +69,7 @@ class Speaker:
         self.words = re.findall(r"\s*\S+", text)
         self.allowed = len(self.words) + 1 if free else 0
         self.error: Event | None = None
+        self.thoughts: list[str] = []
 
     def allow(self, words: int = 1) -> None:
         self.allowed += words
@@ -63,6 +82,8 @@ class Speaker:
             yield self.error
             return
         yield Reading(done=4, total=8)
+        for thought in self.thoughts:
+            yield Thought(text=thought)
         for number, word in enumerate(self.words):
             await self._permit(number)
             yield Text(text=word)
@@ -132,7 +153,10 @@ def open_page(browser: Browser, server: Server, login: dict[str, object], speake
         page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("dialog", lambda dialog: wrong.append(dialog.message))
-        page.on("request", lambda asked: asked.url.startswith(server.url) or wrong.append(asked.url))
+        page.on(
+            "request",
+            lambda asked: asked.url.removeprefix("blob:").startswith(server.url) or wrong.append(asked.url),
+        )
         page.goto(server.url + path)
         return page
 
@@ -381,6 +405,145 @@ def test_history_can_be_read_without_javascript(
     expect(plain.locator(".answer .prose strong")).to_have_text("is")
     expect(plain.locator(".entries a").first).to_be_visible()
     context.close()
+
+
+def upload(page: Page, *names: tuple[str, str]) -> list[bytes]:
+    """Attach a picture of each of these, and wait until they are there."""
+    pictures = [saved(draw(*name, "page")) for name in names]
+    page.select_option("#model", EYES)
+    page.set_input_files(
+        "#files",
+        [
+            {"name": f"{name[0]}.png", "mimeType": "image/png", "buffer": data}
+            for name, data in zip(names, pictures, strict=True)
+        ],
+    )
+    expect(page.locator("#tray li:not(.uploading)")).to_have_count(len(names))
+    return pictures
+
+
+def told(engine: FakeEngine) -> list[tuple[bytes, ...]]:
+    """The pictures of each question in the last request."""
+    request = engine.requests[-1]
+    assert isinstance(request, Generate)
+    return [message.images for message in request.messages if message.role == "user"]
+
+
+def shown(page: Page) -> list[int]:
+    """The widths of the pictures that the page has loaded."""
+    page.wait_for_function("[...document.images].every((image) => image.complete)")
+    return page.evaluate("[...document.querySelectorAll('.pictures img')].map((image) => image.naturalWidth)")
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_pictures_are_uploaded_sent_and_shown(
+    open_page: Open, engine: FakeEngine, speaker: Speaker, viewport: dict[str, int]
+) -> None:
+    speaker.reset("A shape.", free=True)
+    page = open_page(viewport=viewport)
+    red, blue, _ = upload(page, ("red", "circle"), ("blue", "star"), ("green", "square"))
+    page.click("#tray li:last-child button")
+    expect(page.locator("#tray li")).to_have_count(2)
+    page.fill("#text", "What is it?")
+    page.click("#send")
+    expect(page.locator(".figures")).to_contain_text("complete")
+    assert told(engine) == [(red, blue)]
+    expect(page.locator("#tray")).to_be_hidden()
+    assert len(shown(page)) == 2
+    assert all(shown(page))
+    (green,) = upload(page, ("green", "triangle"))
+    page.click("#send")
+    expect(page.locator(".answer")).to_have_count(2)
+    expect(page.locator(".figures").last).to_contain_text("complete")
+    assert told(engine) == [(red, blue), (green,)]
+    page.reload()
+    page.locator(".pictures").last.scroll_into_view_if_needed()
+    assert len(shown(page)) == 3
+    assert page.evaluate("document.querySelector('#scroller').scrollWidth") <= viewport["width"]
+
+
+def test_trying_again_sends_the_pictures_again(open_page: Open, engine: FakeEngine, speaker: Speaker) -> None:
+    speaker.error = Failed.of(LoadFailed("Broken."))
+    page = open_page()
+    pictures = upload(page, ("red", "circle"))
+    page.click("#send")
+    expect(page.locator(".ending.problem")).to_contain_text("Broken")
+    speaker.reset("A circle.", free=True)
+    page.click("[data-action=retry]")
+    expect(page.locator(".answer")).to_have_count(2)
+    expect(page.locator(".figures").last).to_contain_text("complete")
+    assert told(engine)[-1] == tuple(pictures)
+
+
+def test_pictures_are_pasted_and_dropped(open_page: Open, engine: FakeEngine, speaker: Speaker) -> None:
+    speaker.reset("Two.", free=True)
+    page = open_page()
+    page.select_option("#model", EYES)
+    page.evaluate(
+        """async ([paste, drop]) => {
+          const transfer = (text) => {
+            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+            const data = new DataTransfer();
+            data.items.add(new File([bytes], "x.png", { type: "image/png" }));
+            return data;
+          };
+          const fire = (Kind, type, more) => document
+            .querySelector("#text")
+            .dispatchEvent(new Kind(type, { ...more, bubbles: true, cancelable: true }));
+          fire(ClipboardEvent, "paste", { clipboardData: transfer(paste) });
+          fire(DragEvent, "dragover", { dataTransfer: transfer(drop) });
+          if (!document.querySelector("#main.dropping")) throw new Error("nothing shows where to drop");
+          fire(DragEvent, "drop", { dataTransfer: transfer(drop) });
+        }""",
+        [base64.b64encode(one).decode() for one in (RED, BLUE)],
+    )
+    expect(page.locator("#tray li:not(.uploading)")).to_have_count(2)
+    page.click("#send")
+    expect(page.locator(".figures")).to_contain_text("complete")
+    assert told(engine) == [(RED, BLUE)]
+
+
+def test_limits_are_said_before_sending(open_page: Open) -> None:
+    page = open_page()
+    note, files = page.locator("#tray-note"), "#files"
+    page.select_option("#model", "smollm2")
+    expect(page.locator("#attach")).to_have_attribute("aria-disabled", "true")
+    page.click("#attach", force=True)
+    expect(note).to_have_text("smollm2 cannot see pictures. Choose a model that can.")
+    upload(page, ("red", "circle"))
+    page.set_input_files(files, [{"name": "a.pdf", "mimeType": "application/pdf", "buffer": b"x"}])
+    expect(note).to_contain_text("a.pdf is no PNG")
+    page.set_input_files(files, [{"name": "b.png", "mimeType": "image/png", "buffer": bytes(2**24 + 1)}])
+    expect(note).to_have_text("b.png is larger than 16 MB.")
+    page.set_input_files(files, [{"name": "c.png", "mimeType": "image/png", "buffer": RED}] * 8)
+    expect(note).to_have_text("At most 8 pictures go with a message.")
+    expect(page.locator("#tray li:not(.uploading)")).to_have_count(8)
+    page.select_option("#model", "smollm2")
+    expect(note).to_contain_text("smollm2 cannot see pictures")
+    expect(page.locator("#send")).to_be_disabled()
+
+
+def test_thoughts_are_folded_above_the_answer(open_page: Open, speaker: Speaker) -> None:
+    speaker.reset("It is 42.")
+    speaker.thoughts = ["First *this*.", "\n\nThen that."]
+    page = open_page()
+    ask(page, "What is it?")
+    summary, text = page.locator(".thoughts summary"), page.locator(".thoughts-text")
+    expect(summary).to_have_text("Thinking…")
+    expect(page.locator(".phase-words")).to_have_text("Thinking")
+    expect(text).to_be_hidden()
+    summary.click()
+    expect(text.locator(".block")).to_have_count(2)
+    expect(text.locator("em")).to_have_text("this")
+    speaker.allow(4)
+    expect(summary).to_have_text("Thought for 1 s")
+    expect(page.locator(".figures")).to_contain_text("complete")
+    expect(page.locator(".answer .prose")).to_have_text("It is 42.")
+    page.reload()
+    expect(summary).to_have_text("Thought for 1 s")
+    expect(text).to_be_hidden()
+    summary.click()
+    expect(text).to_have_text("First this. Then that.")
 
 
 CLEAR = """

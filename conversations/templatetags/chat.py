@@ -38,6 +38,14 @@ def figures(message: Message) -> list[str]:
 
 
 @register.filter
+def thought_for(message: Message) -> str:
+    """How long the model thought, in words."""
+    if message.is_streaming:
+        return "Thinking…"
+    return f"Thought for {max(1, round(message.thinking_ns / 1e9))} s"
+
+
+@register.filter
 def short_name(model: str) -> str:
     """A model's name without its owner."""
     return model.rpartition("/")[2]

@@ -42,10 +42,11 @@ export class Chat {
   }
 
   /** Asks the model; `typed` when the text stands in the composer, which is then cleared. */
-  ask(text, { typed = false } = {}) {
+  ask({ text, attachments = [] }, { typed = false } = {}) {
     if (this.#live || this.#asked) return;
     const model = this.#composer.model;
-    this.#asked = { typed, sent: false, say: { type: "send", conversation: this.#conversation || null, text, model } };
+    const say = { type: "send", conversation: this.#conversation || null, text, model, attachments };
+    this.#asked = { typed, sent: false, say };
     this.#composer.busy = true;
     this.#complain("");
     this.#sendAsked();

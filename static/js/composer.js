@@ -1,7 +1,9 @@
 // The box that messages are written in: grows with the text, keeps the draft over a reload, and
 // knows which Enter means "send". Knows nothing of what happens to a message.
 //
-// Events: "send" (detail: the text), "stop".
+// Events: "send" (detail: the text and the ids of pictures), "stop".
+
+import { Tray } from "./tray.js";
 
 const onTouch = matchMedia("(hover: none) and (pointer: coarse)");
 const IME_KEY = 229;
@@ -13,6 +15,7 @@ export class Composer extends EventTarget {
   #send;
   #stop;
   #draft;
+  #tray;
   #busy = false;
   #streaming = false;
 
@@ -23,6 +26,8 @@ export class Composer extends EventTarget {
     this.#model = form.elements.model;
     this.#send = form.querySelector("#send");
     this.#stop = form.querySelector("#stop");
+    this.#tray = new Tray(form);
+    this.#tray.addEventListener("change", () => this.#show());
     this.keepDraftFor(conversation);
     this.#text.value ||= sessionStorage.getItem(this.#draft) ?? "";
     this.#text.addEventListener("input", () => this.#changed());
@@ -58,7 +63,13 @@ export class Composer extends EventTarget {
 
   clear() {
     this.#text.value = "";
+    this.#tray.clear();
     this.#changed();
+  }
+
+  /** Pictures that were dropped on the page. */
+  take(files) {
+    this.#tray.add(files);
   }
 
   focus() {
@@ -74,8 +85,12 @@ export class Composer extends EventTarget {
 
   #submit() {
     const text = this.#text.value;
-    if (this.#busy || this.#streaming || !text.trim()) return;
-    this.dispatchEvent(new CustomEvent("send", { detail: text }));
+    if (this.#busy || this.#streaming || !this.#isReady()) return;
+    this.dispatchEvent(new CustomEvent("send", { detail: { text, attachments: this.#tray.ids } }));
+  }
+
+  #isReady() {
+    return this.#tray.isReady && Boolean(this.#text.value.trim() || this.#tray.ids.length);
   }
 
   #changed() {
@@ -90,7 +105,7 @@ export class Composer extends EventTarget {
     const hadFocus = document.activeElement === this.#stop || document.activeElement === this.#send;
     this.#send.hidden = this.#streaming;
     this.#stop.hidden = !this.#streaming;
-    this.#send.disabled = this.#busy || this.#text.disabled || !this.#text.value.trim();
+    this.#send.disabled = this.#busy || this.#text.disabled || !this.#isReady();
     if (hadFocus) this.focus();
   }
 }

@@ -4,6 +4,7 @@ import { Chat } from "./chat.js";
 import { Composer } from "./composer.js";
 import { startCopy } from "./copy.js";
 import { startDrawer } from "./drawer.js";
+import { startDrop } from "./drop.js";
 import { startEntries } from "./entries.js";
 import { Follow } from "./follow.js";
 import { ChatSocket } from "./socket.js";
@@ -32,11 +33,12 @@ function startChat() {
   const chat = new Chat(page, socket, composer, follow);
 
   composer.focus();
+  startDrop(main, (files) => composer.take(files));
   composer.addEventListener("send", ({ detail }) => chat.ask(detail, { typed: true }));
   composer.addEventListener("stop", () => chat.stop());
   main.addEventListener("click", ({ target }) => {
     const suggestion = target.closest("[data-suggestion]");
-    if (suggestion) chat.ask(suggestion.dataset.suggestion);
+    if (suggestion) chat.ask({ text: suggestion.dataset.suggestion });
     const retry = target.closest("[data-action=retry]");
     if (retry) chat.ask(questionOf(retry.closest(".answer")));
   });
@@ -46,5 +48,10 @@ function startChat() {
 }
 
 function questionOf(answer) {
-  return answer.previousElementSibling.querySelector(".question-text").textContent;
+  const question = answer.previousElementSibling;
+  const pictures = [...question.querySelectorAll("[data-attachment]")];
+  return {
+    text: question.querySelector(".question-text").textContent,
+    attachments: pictures.map(({ dataset }) => dataset.attachment),
+  };
 }

@@ -5,6 +5,7 @@ const WORDS = {
   queued: "In the queue",
   loading: "Loading the model",
   reading: "Reading the prompt",
+  thinking: "Thinking",
   writing: "Writing",
   ended: "Done",
 };
@@ -12,6 +13,7 @@ const DETAILS = {
   queued: ({ position }) => (position > 1 ? `number ${position}` : "next"),
   reading: ({ done, total }) => (total ? `${Math.floor((100 * (done ?? 0)) / total)} %` : ""),
 };
+const WITH_SPEED = new Set(["thinking", "writing"]);
 
 /** A phase in words, without anything that changes as it goes on. */
 export function phaseWords(phase) {
@@ -34,7 +36,7 @@ export class PhaseLine {
 
   show(phase, stats) {
     this.#began = Date.now() - stats.seconds * 1000;
-    this.#facts = phase.name === "writing" ? speed(stats) : [DETAILS[phase.name]?.(phase)];
+    this.#facts = WITH_SPEED.has(phase.name) ? speed(stats) : [DETAILS[phase.name]?.(phase)];
     this.#words.textContent = phaseWords(phase);
     this.#tick();
   }

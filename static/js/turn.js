@@ -7,12 +7,14 @@ export class LiveTurn {
   version = 0;
   #article;
   #prose;
+  #thoughts;
   #foot;
   #phase;
 
   constructor(article) {
     this.#article = article;
     this.#prose = article.querySelector(".prose");
+    this.#thoughts = article.querySelector(".thoughts");
     this.#foot = article.querySelector(".foot");
     this.#phase = new PhaseLine(this.#foot);
   }
@@ -21,10 +23,10 @@ export class LiveTurn {
     return this.#article.dataset.message;
   }
 
-  update({ version, phase, blocks, count, stats }) {
+  update({ version, phase, blocks, count, stats, thoughts, thoughts_count }) {
     this.version = version;
-    for (const [index, html] of blocks) this.#block(index).innerHTML = html;
-    while (this.#prose.children.length > count) this.#prose.lastElementChild.remove();
+    put(this.#prose, blocks, count);
+    this.#think(phase, stats, thoughts, thoughts_count);
     this.#phase.show(phase, stats);
   }
 
@@ -38,14 +40,25 @@ export class LiveTurn {
     this.#phase.close();
   }
 
-  #block(index) {
-    while (this.#prose.children.length <= index) {
-      const block = document.createElement("div");
-      block.className = "block";
-      this.#prose.append(block);
-    }
-    return this.#prose.children[index];
+  #think(phase, stats, blocks, count) {
+    if (!this.#thoughts) return;
+    this.#thoughts.hidden = !count;
+    put(this.#thoughts.querySelector(".thoughts-text"), blocks, count);
+    const words = phase.name === "thinking" ? "Thinking…" : `Thought for ${Math.max(1, Math.round(stats.thinking))} s`;
+    const summary = this.#thoughts.querySelector("summary");
+    if (summary.textContent !== words) summary.textContent = words;
   }
+}
+
+/** Puts `blocks`, each with its place, into `parent`, which then has `count` of them. */
+function put(parent, blocks, count) {
+  while (parent.children.length < count) {
+    const block = document.createElement("div");
+    block.className = "block";
+    parent.append(block);
+  }
+  for (const [index, html] of blocks) parent.children[index].innerHTML = html;
+  while (parent.children.length > count) parent.lastElementChild.remove();
 }
 
 /** The elements of HTML that the server made. */

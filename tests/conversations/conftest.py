@@ -112,3 +112,11 @@ async def connect(sessions: dict[int, str], engine: FakeEngine) -> AsyncIterator
 def ann_client(client: Client, ann: User) -> Iterator[Client]:
     client.force_login(ann)
     yield client
+
+
+@pytest.fixture
+def eyes(db: None) -> ModelRecord:
+    """A model that can be shown pictures."""
+    return ModelRecord.objects.create(
+        name="test/eyes", source="store", folder="x", architecture="y", capabilities=["completion", "vision"]
+    )

@@ -74,10 +74,10 @@ def test_history_comes_in_parts_along_the_active_leaf(ann: User) -> None:
     assert first.earlier is None
 
 
-def test_reading_history_takes_two_queries(ann: User, django_assert_num_queries: Any) -> None:
+def test_reading_history_takes_three_queries(ann: User, django_assert_num_queries: Any) -> None:
     conversation = talk(ann)
     say(conversation, 50)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         selectors.history_get(conversation=conversation)
 
 
@@ -91,6 +91,7 @@ def test_only_models_that_chat_can_be_chosen(ann: User, model: ModelRecord) -> N
     Alias.objects.create(name="chatter", model="ORG/chatter")
     choices = selectors.model_choices(user=ann)
     assert (choices.aliases, choices.models) == (["chatter", "tester"], ["org/Chatter", "test/model"])
+    assert choices.seeing == {"chatter", "org/Chatter"}
     assert "tester" in choices
     assert "dangling" not in choices
 

@@ -20,7 +20,19 @@ from conversations.turn import Turn
 from conversations.turns import TURNS
 from inference.errors import Busy, Draining, LoadFailed, NotFound
 from inference.models import ModelRecord
-from inference.protocol import Done, Event, Failed, Loading, Queued, Reading, Request, Text, Timings, Usage
+from inference.protocol import (
+    Done,
+    Event,
+    Failed,
+    Loading,
+    Queued,
+    Reading,
+    Request,
+    Text,
+    Thought,
+    Timings,
+    Usage,
+)
 from tests.fakes import FakeEngine, gated
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -86,6 +98,47 @@ async def test_an_answer_is_stored_with_its_figures(
     assert [html for html, _ in turn.live.blocks] == ["<p>Hi <em>there</em></p>\n"]
     assert turn.live.tokens == 3
     assert TURNS.running() == 0
+
+
+async def test_thoughts_are_kept_apart_from_the_answer(
+    ann: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    go = asyncio.Event()
+
+    async def script(request: Request) -> AsyncIterator[Event]:
+        yield Thought(text="Let me *see*")
+        await go.wait()
+        yield Thought(text=".\n\nYes.", tokens=2)
+        yield Text(text="42")
+        yield Done(reason="stop", usage=Usage(prompt=3, completion=4))
+
+    engine.script = script
+    turn = await started(ann)
+    await eventually(lambda: turn.live.phase.name == "thinking")
+    assert [html for _, html in turn.live.newer_thoughts(0)] == ["<p>Let me <em>see</em></p>\n"]
+    assert turn.live.newer(0) == []
+    go.set()
+    await turn.task
+    message = await stored(turn)
+    assert (message.thinking, message.content) == ("Let me *see*.\n\nYes.", "42")
+    assert message.thinking_ns > 0
+    assert (turn.live.tokens, len(turn.live.thoughts)) == (4, 2)
+
+
+async def test_an_engine_that_dies_in_thought_leaves_the_thoughts(
+    ann: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    async def script(request: Request) -> AsyncIterator[Event]:
+        yield Thought(text="Let me see")
+        await asyncio.Event().wait()
+
+    engine.script = script
+    turn = await started(ann)
+    await eventually(lambda: turn.thinking != "")
+    engine.die()
+    await turn.task
+    message = await stored(turn)
+    assert (message.status, message.thinking, message.content) == (Status.INTERRUPTED, "Let me see", "")
 
 
 async def test_a_turn_runs_without_anybody_watching(

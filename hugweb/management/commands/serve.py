@@ -16,6 +16,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 
 from aliases.watch import AliasFile
+from conversations.attachments import attachments_sweep_daily
 from conversations.services import turns_sweep
 from hugweb.database import database_prepare
 from hugweb.listen import CannotListen, bind, listen, url_of
@@ -72,6 +73,7 @@ class Command(BaseCommand):
             self._look_at_the_disk()
             self._get_starter()
             turns_sweep()
+            attachments_sweep_daily()
             self._serve(listener)
 
     def _need_a_user(self) -> None:
