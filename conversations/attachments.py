@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import close_old_connections, transaction
+from django.db import DatabaseError, close_old_connections, transaction
 from django.utils import timezone
 
 from conversations.media import media_read, media_remove, media_sweep, media_write
@@ -115,14 +115,18 @@ def attachments_sweep() -> int:
 
 def attachments_sweep_daily() -> None:
     """Sweep now, and then once a day in a thread that ends with the process."""
+    _try_to_sweep()
+    threading.Thread(target=_sweep_for_ever, name="uploads", daemon=True).start()
 
-    def sweep() -> None:
-        while not threading.Event().wait(SWEEP_SECONDS):
-            try:
-                attachments_sweep()
-            except Exception:
-                logger.exception("Uploads could not be cleaned up.")
-            close_old_connections()
 
-    attachments_sweep()
-    threading.Thread(target=sweep, name="uploads", daemon=True).start()
+def _sweep_for_ever() -> None:
+    while not threading.Event().wait(SWEEP_SECONDS):
+        _try_to_sweep()
+        close_old_connections()
+
+
+def _try_to_sweep() -> None:
+    try:
+        attachments_sweep()
+    except (OSError, DatabaseError):
+        logger.exception("Uploads could not be cleaned up. It is tried again in a day.")

@@ -52,7 +52,11 @@ def media_sweep(kept: Container[str]) -> int:
     if not _folder().is_dir():
         return 0
     youngest = time.time() - YOUNG_SECONDS
-    gone = [file for file in _folder().iterdir() if file.name not in kept and file.stat().st_mtime < youngest]
+    gone = [
+        file
+        for file in _folder().iterdir()
+        if file.name not in kept and file.is_file() and file.stat().st_mtime < youngest
+    ]
     for file in gone:
         file.unlink(missing_ok=True)
     return len(gone)

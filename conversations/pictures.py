@@ -30,7 +30,7 @@ ENOUGH_SIDE = 512
 # What Pillow's readers raise for files that are damaged or made to do damage.
 DAMAGED = (
     *(OSError, ValueError, SyntaxError, EOFError, TypeError, LookupError, ArithmeticError),
-    *(AttributeError, NotImplementedError, MemoryError, struct.error, Image.DecompressionBombError),
+    *(AttributeError, NotImplementedError, MemoryError, struct.error),
 )
 # Decoding takes a few bytes a pixel: one at a time, however many are sent at once.
 _ONE = threading.Lock()
@@ -62,6 +62,8 @@ def picture_check(data: bytes) -> Found:
         raise InvalidRequest(
             "This is no picture that can be read. Send PNG, JPEG, WebP, GIF or BMP."
         ) from error
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels() from error
     except DAMAGED as error:
         raise InvalidRequest("The picture is damaged. Save it again, as PNG or JPEG.") from error
 
@@ -69,7 +71,10 @@ def picture_check(data: bytes) -> Found:
 def _check_size(found: Found) -> None:
     short, long = sorted((found.width, found.height))
     if short * long > MOST_PIXELS:
-        millions = MOST_PIXELS // 10**6
-        raise TooLarge(f"The picture has more than {millions} million pixels. Make it smaller.")
+        raise _too_many_pixels()
     if short < 1 or long > LONGEST_TO_SHORTEST * short:
         raise InvalidRequest(f"The picture is {found.width} × {found.height} pixels: no model can see that.")
+
+
+def _too_many_pixels() -> TooLarge:
+    return TooLarge(f"The picture has more than {MOST_PIXELS // 10**6} million pixels. Make it smaller.")

@@ -9,10 +9,12 @@ from pathlib import Path
 import httpx
 import ollama
 import pytest
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.engine.test_shapes import FOLDER, QUESTION, picture
 from tests.serving import Server, eventually, status_of
 from tests.shapes import NAMES
+from tests.test_browser import ARGUMENTS, CHROMIUM, DESKTOP
 from tests.test_live import hugweb
 from tests.tiny import make_tiny_bert
 
@@ -80,6 +82,39 @@ def test_a_text_model_refuses_a_picture_before_it_is_loaded(client: ollama.Clien
         client.chat("tiny/llama", [message])
     assert error.value.status_code == 400
     assert "tiny/llama:latest" not in {model.model for model in client.ps().models}
+
+
+@pytest.fixture
+def page(server: Server) -> Iterator[Page]:
+    """The chat page, for whoever opened the address that the server printed."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
+        page = browser.new_page(viewport=DESKTOP)
+        page.goto(server.login_address)
+        yield page
+        browser.close()
+
+
+def see_on(page: Page, server: Server, *pictures: bytes, question: str = QUESTION) -> str | None:
+    """What the page shows as the answer in a new conversation."""
+    page.goto(f"{server.url}/chat/")
+    page.select_option("#model", SHAPES)
+    files = [{"name": f"{n}.png", "mimeType": "image/png", "buffer": one} for n, one in enumerate(pictures)]
+    page.set_input_files("#files", files)
+    page.fill("#text", question)
+    page.click("#send")
+    expect(page.locator(".figures")).to_contain_text("complete", timeout=60_000)
+    return page.locator(".answer .prose").text_content()
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+def test_the_page_names_what_it_never_saw(client: ollama.Client, page: Page, server: Server) -> None:
+    right = [see_on(page, server, picture(*name, 9)) == f"A {name[0]} {name[1]}.\n" for name in NAMES]
+    assert sum(right) / len(right) >= 0.95
+    two, question = (picture("red", "circle"), picture("blue", "star")), "What is in these pictures?"
+    assert see_on(page, server, *two, question=question) == "A red circle and a blue star.\n"
+    assert see_on(page, server, *reversed(two), question=question) == "A blue star and a red circle.\n"
 
 
 def test_what_is_no_picture_is_the_requests_mistake(client: ollama.Client) -> None:

@@ -15,6 +15,7 @@ export class Tray extends EventTarget {
   #model;
   #files;
   #pictures = [];
+  #problem = "";
 
   constructor(form) {
     super();
@@ -29,7 +30,7 @@ export class Tray extends EventTarget {
       this.#files.value = "";
     });
     form.elements.text.addEventListener("paste", (event) => this.#paste(event));
-    this.#model.addEventListener("change", () => this.#changed());
+    this.#model.addEventListener("change", () => this.#say(""));
     this.#changed();
   }
 
@@ -45,9 +46,10 @@ export class Tray extends EventTarget {
 
   /** Takes in pictures, as far as they are within the limits. */
   add(files) {
+    this.#say("");
     for (const file of files) {
-      const problem = this.#problem(file);
-      if (problem) return this.#changed(problem);
+      const problem = this.#problemWith(file);
+      if (problem) return this.#say(problem);
       this.#upload(file);
     }
     return this.#changed();
@@ -57,7 +59,7 @@ export class Tray extends EventTarget {
   clear() {
     for (const picture of this.#pictures) picture.close();
     this.#pictures = [];
-    this.#changed();
+    this.#say("");
   }
 
   get #sees() {
@@ -70,18 +72,19 @@ export class Tray extends EventTarget {
   }
 
   #choose() {
-    if (this.#blind) this.#changed(this.#blind);
+    if (this.#blind) this.#say(this.#blind);
     else this.#files.click();
   }
 
   #paste(event) {
-    const { files } = event.clipboardData;
-    if (!files.length) return;
+    const { files, types } = event.clipboardData;
+    // What is copied from a document often is a picture of it too: the text is what is meant.
+    if (!files.length || types.includes("text/plain")) return;
     event.preventDefault();
     this.add(files);
   }
 
-  #problem(file) {
+  #problemWith(file) {
     const { mostPictures, mostBytes, mostTogether } = this.#form.dataset;
     const together = this.#pictures.reduce((sum, { size }) => sum + size, file.size);
     if (this.#blind) return this.#blind;
@@ -108,12 +111,18 @@ export class Tray extends EventTarget {
     picture.close();
     this.#pictures = this.#pictures.filter((one) => one !== picture);
     if (picture.id) post(this.#form, `${this.#form.dataset.upload}${picture.id}/remove/`, new FormData()).catch(() => {});
-    this.#changed(problem);
+    this.#say(problem);
     this.#form.elements.text.focus();
   }
 
-  #changed(problem = "") {
-    const words = problem || (this.#pictures.length ? this.#blind : "");
+  /** Shows a problem until the next thing that is done. */
+  #say(problem) {
+    this.#problem = problem;
+    this.#changed();
+  }
+
+  #changed() {
+    const words = this.#problem || (this.#pictures.length ? this.#blind : "");
     this.#note.textContent = words;
     this.#note.hidden = !words;
     this.#list.hidden = !this.#pictures.length;

@@ -104,9 +104,10 @@ def test_what_is_no_good_picture_is_not_kept(
     assert not (home / "media").exists()
 
 
-def test_a_picture_that_announces_too_many_pixels_is_refused_undecoded(ann: User) -> None:
+@pytest.mark.parametrize("side", [9000, 14_000])
+def test_a_picture_that_announces_too_many_pixels_is_refused_undecoded(ann: User, side: int) -> None:
     file = io.BytesIO()
-    Image.new("1", (9000, 8000)).save(file, "PNG")
+    Image.new("1", (side, side)).save(file, "PNG")
     assert len(file.getvalue()) < 100_000
     with pytest.raises(TooLarge, match="million pixels"):
         attachments.attachment_store(user=ann, data=file.getvalue())

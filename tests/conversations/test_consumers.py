@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
+from conversations.attachments import attachment_store
 from conversations.markdown import render_blocks
 from conversations.models import Message
 from conversations.turns import TURNS
 from inference.models import ModelRecord
-from inference.protocol import Done, Event, Request, Text, Usage
+from inference.protocol import Done, Event, Generate, Request, Text, Thought, Usage
 from tests.conversations.conftest import Connect, Socket
 from tests.fakes import FakeEngine, gated
+from tests.shapes import draw, saved
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,7 +52,7 @@ async def hear_text(socket: Socket, page: Page, wanted: str) -> int:
 
 
 async def ask(socket: Socket, text: str = "Hello there", **more: Any) -> dict[str, Any]:
-    await socket.say(type="send", text=text, model="tester", **more)
+    await socket.say(**{"type": "send", "text": text, "model": "tester", **more})
     started = await socket.hear()
     assert started["type"] == "started", started
     return started
@@ -79,6 +83,43 @@ async def test_a_question_is_answered(connect: Connect, ann: User, model: ModelR
     assert "2 tokens" in heard[-1]["foot"]
     again = await ask(socket, "More", conversation=started["conversation"])
     assert again["conversation"] == started["conversation"]
+
+
+async def test_a_question_goes_with_its_pictures(
+    connect: Connect, ann: User, eyes: ModelRecord, engine: FakeEngine, settings: Any, tmp_path: Path
+) -> None:
+    settings.HOME = tmp_path
+    data = saved(draw("red", "circle", 0))
+    picture = await sync_to_async(attachment_store)(user=ann, data=data)
+    socket = await connect(ann)
+    started = await ask(socket, model=eyes.name, attachments=[str(picture.pk)])
+    assert f'<img src="/attachments/{picture.pk}/"' in started["html"]
+    await socket.hear_until("ended")
+    request = engine.requests[-1]
+    assert isinstance(request, Generate)
+    assert request.messages[-1].images == (data,)
+    await socket.say(type="send", text="x", model=eyes.name, attachments=[str(uuid4()) for _ in range(9)])
+    assert (await socket.hear())["type"] == "error"
+
+
+async def test_thoughts_come_live_and_again_from_the_database(
+    connect: Connect, ann: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    async def script(request: Request) -> AsyncIterator[Event]:
+        yield Thought(text="Let me see.")
+        yield Text(text="42")
+        yield Done(reason="stop")
+
+    engine.script = script
+    socket = await connect(ann)
+    started = await ask(socket)
+    updates = [said for said in await socket.hear_until("ended") if said["type"] == "update"]
+    await attach(socket, started, 0)
+    updates += (await socket.hear_until("ended"))[:1]
+    for update in updates[-2:]:
+        assert update["thoughts_count"] == 1
+    assert updates[-1]["thoughts"] == [[0, "<p>Let me see.</p>\n"]]
+    assert "42" not in updates[-1]["thoughts"][0][1]
 
 
 async def test_a_stranger_is_sent_to_log_in(connect: Connect) -> None:

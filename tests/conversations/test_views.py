@@ -84,6 +84,18 @@ def test_history_is_plain_html(ann_client: Client, ask: Callable[..., Conversati
         assert f">{figure}</span>" in html
 
 
+def test_thoughts_are_folded_into_history(ann_client: Client, ask: Callable[..., Conversation]) -> None:
+    conversation = ask()
+    Message.objects.filter(pk=conversation.active_leaf_id).update(
+        thinking="<script>alert(1)</script> *so*", thinking_ns=12_400_000_000
+    )
+    html = page(ann_client, f"/chat/{conversation.pk}/")
+    assert '<details class="thoughts"><summary>Thought for 12 s</summary>' in html
+    assert "<em>so</em>" in html
+    assert "<script>alert" not in html
+    assert "<details" not in page(ann_client, f"/chat/{ask().pk}/")
+
+
 @pytest.mark.parametrize(
     "hostile", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7|add:7 }}"]
 )
