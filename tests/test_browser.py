@@ -516,10 +516,20 @@ def test_limits_are_said_before_sending(open_page: Open) -> None:
     page.set_input_files(files, [{"name": "b.png", "mimeType": "image/png", "buffer": bytes(2**24 + 1)}])
     expect(note).to_have_text("b.png is larger than 16 MB.")
     page.set_input_files(files, [{"name": "c.png", "mimeType": "image/png", "buffer": RED}] * 8)
-    expect(note).to_have_text("At most 8 pictures go with a message.")
     expect(page.locator("#tray li:not(.uploading)")).to_have_count(8)
+    expect(note).to_have_text("At most 8 pictures go with a message.")
     page.select_option("#model", "smollm2")
     expect(note).to_contain_text("smollm2 cannot see pictures")
+    expect(page.locator("#send")).to_be_disabled()
+
+
+def test_an_upload_that_fails_is_explained_and_taken_away(open_page: Open) -> None:
+    page = open_page()
+    page.select_option("#model", EYES)
+    page.route("**/attachments/", lambda route: route.fulfill(json={"error": "It is damaged."}))
+    page.set_input_files("#files", [{"name": "x.png", "mimeType": "image/png", "buffer": RED}])
+    expect(page.locator("#tray-note")).to_have_text("It is damaged.")
+    expect(page.locator("#tray")).to_be_hidden()
     expect(page.locator("#send")).to_be_disabled()
 
 

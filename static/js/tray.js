@@ -171,7 +171,12 @@ async function send(form, file, signal) {
   const response = await post(form, form.dataset.upload, body, signal).catch(() => null);
   const said = await response?.json().catch(() => null);
   if (response?.status === 201) return said.id;
-  throw new Error(said?.error ?? (response?.redirected ? "You are logged out. Load the page again." : FAILED));
+  throw new Error(said?.error ?? reason(response));
+}
+
+function reason(response) {
+  if (response?.redirected) return "You are logged out. Load the page again.";
+  return response?.status === 413 ? "The picture is larger than this server takes." : FAILED;
 }
 
 function post(form, address, body, signal) {
