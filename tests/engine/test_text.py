@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -32,20 +31,6 @@ from inference.protocol import (
 from tests.engine.engines import engine_of
 
 GREEDY = Options(temperature=0, num_predict=24)
-
-
-@pytest.fixture
-def config(models_root: Path) -> EngineConfig:
-    return EngineConfig(
-        address="", model_roots=(str(models_root),), cache="", precision="float32", device="cpu"
-    )
-
-
-@pytest.fixture
-async def engine(config: EngineConfig) -> AsyncIterator[Engine]:
-    engine = engine_of(config)
-    yield engine
-    await engine.close()
 
 
 def chat(folder: Path, *texts: str, options: Options = GREEDY) -> Generate:
