@@ -20,6 +20,9 @@ def keep_alive_seconds(value: float | str | None) -> float | None:
 
 
 def _parsed(value: str) -> float:
+    if value.lstrip("+-") == "0":
+        # The one number that Go takes without a unit.
+        return 0.0
     if value.lstrip("-").replace(".", "", 1).isdigit():
         raise InvalidRequest(f'time: missing unit in duration "{value}"')
     try:

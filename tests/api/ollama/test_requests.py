@@ -326,6 +326,8 @@ def test_wrong_options_are_named(options: dict[str, object], text: str) -> None:
         (-1, -1.0),
         (-0.5, -1.0),
         ("-1m", -1.0),
+        ("0", 0.0),
+        ("-0", 0.0),
     ],
 )
 def test_keep_alive_in_all_its_forms(given_value: float | str | None, seconds: float | None) -> None:
