@@ -32,7 +32,7 @@ serve: install
 	$(PYTHON) manage.py serve
 
 test: install-dev
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
 
 lint: install-dev
 	$(VENV)/bin/ruff check .
