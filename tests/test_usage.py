@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx2
-import psycopg
 import pytest
 
 from inference.protocol import Done, Event, Generate, Reading, Request, Text, Usage
 from tests.fakes import FakeEngine
+from tests.postgres import INITDB, new_database, postgres
 from tests.serving import FILL_HOME, MODEL, Server, run_python
 
 TOTALS = """
@@ -75,19 +73,17 @@ class Clients:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """The environment that chooses a database; PostgreSQL where TEST_POSTGRES_URL names a server."""
-    server = os.environ.get("TEST_POSTGRES_URL", "")
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment that chooses a database."""
     if request.param == "sqlite":
-        return {}
-    if not server:
-        pytest.skip("TEST_POSTGRES_URL names no server")
-    name = f"hugweb_{secrets.token_hex(6)}"
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    env = {"DATABASE_URL": f"{server}/{name}"}
-    run_python(FILL_HOME, tmp_path / "home", env)
-    return env
+        yield {}
+        return
+    if INITDB is None:
+        pytest.skip("PostgreSQL is not installed")
+    with postgres() as folder:
+        env = {"DATABASE_URL": new_database(folder)}
+        run_python(FILL_HOME, tmp_path / "home", env)
+        yield env
 
 
 async def test_the_sum_of_usage_is_what_clients_were_told(tmp_path: Path, database: dict[str, str]) -> None:

@@ -1,0 +1,75 @@
+"""A PostgreSQL server of the tests' own, out of the system's package."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from tests.serving import eventually
+
+# Debian keeps each version in a folder of its own, which is not on the path.
+INITDB = shutil.which("initdb") or next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
+# PostgreSQL refuses to be root.
+USER = "postgres" if os.geteuid() == 0 else None
+
+
+@contextmanager
+def postgres() -> Iterator[Path]:
+    """The folder with the socket of a server without databases, until the block ends."""
+    assert INITDB
+    folder = Path(tempfile.mkdtemp(prefix="hugweb-postgres-"))
+    if USER:
+        shutil.chown(folder, USER)
+    data = str(folder / "data")
+    made = [INITDB, "-D", data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+    subprocess.run(made, user=USER, check=True, capture_output=True, cwd=folder, timeout=60)
+    # Only a socket in the folder, so that no port has to be found.
+    command = [
+        str(Path(INITDB).with_name("postgres")),
+        "-D",
+        data,
+        "-k",
+        str(folder),
+        "-c",
+        "listen_addresses=",
+        "-F",
+    ]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, user=USER, cwd=folder, stderr=log, stdout=log)
+    try:
+        eventually(lambda: _answers(folder), (folder / "log").read_text)
+        yield folder
+    finally:
+        # "Fast": without waiting for clients to leave.
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+        shutil.rmtree(folder)
+
+
+def new_database(folder: Path) -> str:
+    """The ``DATABASE_URL`` of a new, empty database on the server whose socket is in ``folder``."""
+    name = f"hugweb_{secrets.token_hex(6)}"
+    with _connect(folder) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"postgres://tests@/{folder}/{name}"
+
+
+def _connect(folder: Path) -> psycopg.Connection:
+    return psycopg.connect(host=str(folder), user="tests", dbname="postgres", autocommit=True)
+
+
+def _answers(folder: Path) -> bool:
+    try:
+        _connect(folder).close()
+    except psycopg.OperationalError:
+        return False
+    return True
