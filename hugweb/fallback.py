@@ -12,6 +12,7 @@ from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.vary import vary_on_headers
 
+from hugweb.api.described import TEXT, Operation
 from hugweb.api.shape import dialect_of, error_response, wants_page
 from inference.errors import Forbidden, InferenceError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge
 
@@ -19,6 +20,7 @@ NOT_FOUND = NotFound("404 page not found")
 NOT_ALLOWED = MethodNotAllowed("405 method not allowed")
 
 
+@Operation("Whether anything is here", methods=("GET", "HEAD"), gives={TEXT: str}, others={302: {}})
 @csrf_exempt
 @vary_on_headers("Accept")
 async def root(request: HttpRequest) -> HttpResponseBase:

@@ -3,23 +3,61 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, JsonResponse
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from hugweb.api.described import JSON, TEXT, Operation
 from hugweb.drain import DRAIN
 from hugweb.metrics import exposition
 from inference.errors import InferenceError
 from inference.protocol import LoadedModel
 from inference.providers.registry import PROVIDERS, get_provider
 
+METHODS = ("GET", "HEAD")
+STATUSES = (200, 503)
 
+
+class Liveness(TypedDict):
+    status: Literal["ok"]
+
+
+class Readiness(TypedDict):
+    status: Literal["ok", "unavailable"]
+    database: bool
+    engine: bool
+    draining: bool
+
+
+class ModelHealth(TypedDict):
+    name: str
+    state: Literal["loading", "ready", "stopping"]
+    device: str
+    quantization: str
+    size: int
+    context_length: int
+    active: int
+
+
+class ProviderHealth(TypedDict):
+    status: Literal["ok", "unavailable"]
+    models: NotRequired[list[ModelHealth]]
+
+
+class ModelsHealth(TypedDict):
+    status: Literal["ok", "unavailable"]
+    providers: dict[str, ProviderHealth]
+
+
+@Operation("Whether the process runs", methods=METHODS, gives={JSON: Liveness})
+@csrf_exempt
 @never_cache
 @require_safe
 async def live(request: HttpRequest) -> JsonResponse:
@@ -27,6 +65,8 @@ async def live(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
+@Operation("Whether a request would be answered", methods=METHODS, gives={JSON: Readiness}, statuses=STATUSES)
+@csrf_exempt
 @never_cache
 @require_safe
 async def ready(request: HttpRequest) -> JsonResponse:
@@ -45,6 +85,8 @@ async def ready(request: HttpRequest) -> JsonResponse:
     )
 
 
+@Operation("The health of each provider", methods=METHODS, gives={JSON: ModelsHealth}, statuses=STATUSES)
+@csrf_exempt
 @never_cache
 @require_safe
 async def models(request: HttpRequest) -> JsonResponse:
@@ -89,6 +131,8 @@ def _model(model: LoadedModel) -> dict[str, Any]:
     }
 
 
+@Operation("Figures for Prometheus", methods=METHODS, gives={TEXT: str})
+@csrf_exempt
 @never_cache
 @require_safe
 async def metrics(request: HttpRequest) -> HttpResponse:

@@ -165,7 +165,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "HugWeb",
-    "DESCRIPTION": "Aliases, conversations, models, providers, usage and keys of this HugWeb.",
+    "DESCRIPTION": "Every API of this HugWeb. HEAD is answered where GET is, and as GET is but for its body.",
     "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/rest/",
@@ -174,9 +174,15 @@ SPECTACULAR_SETTINGS = {
     "APPEND_COMPONENTS": {
         "securitySchemes": {
             "key": {"type": "http", "scheme": "bearer"},
+            "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
+            "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
             "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE_NAME},
         }
     },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "hugweb.api.openapi.hook.complete",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

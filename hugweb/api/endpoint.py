@@ -32,8 +32,12 @@ def endpoint(*methods: str) -> Callable[[View[P]], View[P]]:
                     raise MethodNotAllowed("405 method not allowed")
                 return await view(request, *args, **kwargs)
             except InferenceError as error:
-                return error_response(request.path, error)
+                response = error_response(request.path, error)
+                if response.status_code == MethodNotAllowed.status:
+                    response["Allow"] = ", ".join(methods)
+                return response
 
+        guarded.methods = methods  # type: ignore[attr-defined]
         return guarded
 
     return decorate

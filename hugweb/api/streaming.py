@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 from uuid import UUID
 
 import msgspec
@@ -25,6 +25,7 @@ from conversations.turn import Turn
 from conversations.turns import TURNS
 from conversations.wire import LONGEST_TEXT
 from hugweb.api.body import parse
+from hugweb.api.described import EVENTS, JSON, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.responses import EVENT_STREAM, stream_response
 from hugweb.api.rest.access import entered, user_of
@@ -47,6 +48,50 @@ class MessageBody(Struct, kw_only=True):
     options: Options = Options()
 
 
+class Started(TypedDict):
+    conversation: UUID
+    message: UUID
+    provider: str
+    model: str
+
+
+class Told(TypedDict):
+    phase: str
+    position: NotRequired[int]
+    done: NotRequired[int]
+    total: NotRequired[int]
+
+
+class Said(TypedDict):
+    content: str
+
+
+class Capabilities(TypedDict):
+    supportsVision: bool
+    supportsStreaming: bool
+    maxContextLength: int | None
+
+
+class Metadata(TypedDict):
+    tokenCount: int
+    promptTokenCount: int
+    processingTime: float
+    finishReason: str
+    modelProvider: str
+    capabilities: Capabilities
+
+
+class Ended(Started):
+    status: str
+    metadata: Metadata
+
+
+@Operation(
+    "Say something in a conversation, and follow the answer",
+    takes={JSON: MessageBody},
+    owned=True,
+    gives={EVENTS: (Started, Told, Said, Ended)},
+)
 @entered
 @endpoint("POST")
 async def stream_message(request: HttpRequest) -> HttpResponseBase:

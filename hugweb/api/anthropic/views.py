@@ -7,9 +7,11 @@ from django.http import HttpRequest, HttpResponseBase
 from msgspec.structs import replace
 
 from aliases.selectors import Target, alias_resolve
+from hugweb.api.anthropic.answers import AnsweredMessage, StreamEvent, TokenCount
 from hugweb.api.anthropic.frames import MessageFrames
 from hugweb.api.anthropic.requests import MessagesBody, messages_request
 from hugweb.api.body import parse
+from hugweb.api.described import EVENTS, JSON, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.generation import begin, fold
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
@@ -18,6 +20,12 @@ from inference.protocol import Generate, Rendered
 from inference.providers.registry import get_provider
 
 
+@Operation(
+    "Answer messages",
+    takes={JSON: MessagesBody},
+    needs=("model", "messages", "max_tokens"),
+    gives={JSON: AnsweredMessage, EVENTS: StreamEvent},
+)
 @endpoint("POST")
 async def messages(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, MessagesBody)
@@ -31,6 +39,12 @@ async def messages(request: HttpRequest) -> HttpResponseBase:
     return json_response(frames.whole(await fold(answer)))
 
 
+@Operation(
+    "How long the prompt would be",
+    takes={JSON: MessagesBody},
+    needs=("model", "messages"),
+    gives={JSON: TokenCount},
+)
 @endpoint("POST")
 async def count_tokens(request: HttpRequest) -> HttpResponseBase:
     """How long the prompt would be; the model is loaded for its tokenizer, and generates nothing."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import msgspec
 from django.http import HttpRequest, HttpResponseBase
@@ -20,6 +20,7 @@ from msgspec import Struct, ValidationError
 
 from hugweb.api.asking import ask, resolve
 from hugweb.api.body import parse
+from hugweb.api.described import JSON, Operation
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.endpoint import endpoint
 from hugweb.api.generation import Folded
@@ -45,6 +46,30 @@ class RerankBody(Struct, kw_only=True):
     keep_alive: float | str | None = None
 
 
+class Ranking(TypedDict):
+    index: int
+    relevance_score: float
+    document: NotRequired[Document]
+
+
+class RankedUsage(TypedDict):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class RankedAnswer(TypedDict):
+    id: str
+    model: str
+    results: list[Ranking]
+    usage: RankedUsage
+
+
+@Operation(
+    "How well documents answer a query, the best first",
+    takes={JSON: RerankBody},
+    needs=("model", "query", "documents"),
+    gives={JSON: RankedAnswer},
+)
 @endpoint("POST")
 async def rerank(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, RerankBody)

@@ -8,12 +8,15 @@ Without special tokens. The model is loaded for its tokenizer.
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import msgspec
 from django.http import HttpRequest, HttpResponseBase
 from msgspec import Struct, ValidationError
 
 from hugweb.api.asking import ask, resolve
 from hugweb.api.body import parse
+from hugweb.api.described import JSON, Operation
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.endpoint import endpoint
 from hugweb.api.responses import json_response
@@ -39,6 +42,17 @@ class DetokenizeBody(Struct, kw_only=True):
     keep_alive: float | str | None = None
 
 
+class TokensAnswer(TypedDict):
+    model: str
+    tokens: list[int]
+
+
+class TextAnswer(TypedDict):
+    model: str
+    text: str
+
+
+@Operation("A text as tokens", takes={JSON: TokenizeBody}, needs=("model",), gives={JSON: TokensAnswer})
 @endpoint("POST")
 async def tokenize(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, TokenizeBody)
@@ -49,6 +63,7 @@ async def tokenize(request: HttpRequest) -> HttpResponseBase:
     return json_response({"model": body.model, "tokens": folded.result(Tokens).tokens})
 
 
+@Operation("Tokens as text", takes={JSON: DetokenizeBody}, needs=("model",), gives={JSON: TextAnswer})
 @endpoint("POST")
 async def detokenize(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, DetokenizeBody)

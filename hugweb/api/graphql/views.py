@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from django.http import HttpRequest, HttpResponseBase
 from msgspec import Meta, Struct, field
 
 from hugweb.api.body import parse
+from hugweb.api.described import JSON, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.rest.access import entered
 from inference.errors import InvalidRequest
@@ -29,6 +30,13 @@ class QueryBody(Struct, kw_only=True):
     operation_name: str | None = field(name="operationName", default=None)
 
 
+class QueryAnswer(TypedDict):
+    data: NotRequired[dict[str, Any] | None]
+    errors: NotRequired[list[dict[str, Any]]]
+    extensions: NotRequired[dict[str, Any]]
+
+
+@Operation("Ask for models and conversations", takes={JSON: QueryBody}, gives={JSON: QueryAnswer})
 @entered
 @endpoint("POST")
 async def graphql(request: HttpRequest) -> HttpResponseBase:

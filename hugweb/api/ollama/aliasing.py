@@ -12,7 +12,9 @@ from msgspec import Struct, field
 
 from aliases.selectors import Target, alias_resolve, canonical_name
 from aliases.services import Settings, alias_copy, alias_create
+from hugweb.api.described import JSON, LINES, Operation
 from hugweb.api.endpoint import endpoint
+from hugweb.api.ollama.answers import Status
 from hugweb.api.ollama.messages import ChatMessage, messages_ours
 from hugweb.api.ollama.pulls import pull_statuses
 from hugweb.api.ollama.requests import parse
@@ -64,12 +66,23 @@ class PushBody(Struct, kw_only=True):
     name: str = ""
 
 
+@Operation(
+    "Make an alias of a model, or a model of files",
+    takes={JSON: CreateBody},
+    needs=("model name", "from files"),
+    gives={LINES: Status, JSON: Status},
+)
 @endpoint("POST")
 async def create(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, CreateBody)
     return await status_response(request, _create(body), stream=body.stream)
 
 
+@Operation(
+    "Give a model or an alias another name",
+    takes={JSON: CopyBody},
+    needs=("source", "destination"),
+)
 @endpoint("POST")
 async def copy(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, CopyBody)
@@ -85,6 +98,7 @@ async def copy(request: HttpRequest) -> HttpResponseBase:
     return HttpResponse()
 
 
+@Operation("Refused: models are not pushed from here", takes={JSON: PushBody}, statuses=())
 @endpoint("POST")
 async def push(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, PushBody)

@@ -7,12 +7,20 @@ from functools import partial
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
+from hugweb.api.described import BYTES, Operation
 from hugweb.api.endpoint import endpoint
 from inference.store.blobs import blob_find, blob_write
 
 CHUNK = 2**20
 
 
+@Operation("Whether a file is here", methods=("HEAD",))
+@Operation(
+    "Send a file for `/api/create`: 201, or 200 if it was here",
+    methods=("POST",),
+    takes={BYTES: bytes},
+    statuses=(200, 201),
+)
 @endpoint("HEAD", "POST")
 async def blob(request: HttpRequest, digest: str) -> HttpResponseBase:
     """Whether a file is here (200, else 404), or the file itself: 201, or 200 if it was here."""

@@ -12,9 +12,11 @@ from msgspec import Struct, ValidationError
 
 from aliases.selectors import Target, alias_resolve
 from hugweb.api.asking import ask
+from hugweb.api.described import JSON, Operation
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.endpoint import endpoint
 from hugweb.api.generation import Folded
+from hugweb.api.ollama.answers import Embedding, Embeddings
 from hugweb.api.ollama.requests import parse
 from hugweb.api.options import parse_options
 from hugweb.api.responses import json_response
@@ -43,6 +45,7 @@ class EmbeddingsBody(Struct, kw_only=True):
     options: dict[str, Any] = {}
 
 
+@Operation("The vectors of texts", takes={JSON: EmbedBody}, needs=("model",), gives={JSON: Embeddings})
 @endpoint("POST")
 async def embed(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, EmbedBody)
@@ -62,6 +65,12 @@ async def embed(request: HttpRequest) -> HttpResponseBase:
     return await asyncio.to_thread(_embeddings, body.model, folded)
 
 
+@Operation(
+    "The vector of a text, as it was asked for of old",
+    takes={JSON: EmbeddingsBody},
+    needs=("model",),
+    gives={JSON: Embedding},
+)
 @endpoint("POST")
 async def embeddings(request: HttpRequest) -> HttpResponseBase:
     """One text, and nothing but its vector."""

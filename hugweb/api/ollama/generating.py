@@ -10,9 +10,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from aliases.selectors import Target, alias_resolve
 from hugweb.api.asking import ask
+from hugweb.api.described import JSON, LINES, Operation
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.endpoint import endpoint
 from hugweb.api.generation import Content, begin, fold
+from hugweb.api.ollama.answers import ChatFrame, GenerateFrame
 from hugweb.api.ollama.capabilities import check_chat, check_draw, check_generate
 from hugweb.api.ollama.frames import ChatFrames, DrawFrames, Frames, GenerateFrames
 from hugweb.api.ollama.requests import (
@@ -30,6 +32,12 @@ from inference.protocol import Draw, Generate, Load, Request, Unload
 from inference.providers.registry import get_provider
 
 
+@Operation(
+    "Answer the messages of a chat; without any, load or unload the model",
+    takes={JSON: ChatBody},
+    needs=("model",),
+    gives={LINES: ChatFrame, JSON: ChatFrame},
+)
 @endpoint("POST")
 async def chat(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, ChatBody)
@@ -44,6 +52,12 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
     return await _respond(request, body, target, chat_request(body, target), frames)
 
 
+@Operation(
+    "Go on from a prompt, or draw it; without one, load or unload the model",
+    takes={JSON: GenerateBody},
+    needs=("model",),
+    gives={LINES: GenerateFrame, JSON: GenerateFrame},
+)
 @endpoint("POST")
 async def generate(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, GenerateBody)

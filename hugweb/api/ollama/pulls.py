@@ -14,7 +14,9 @@ from msgspec import Struct
 
 from aliases.selectors import alias_find, canonical_name, model_find, names_of
 from aliases.services import alias_delete
+from hugweb.api.described import JSON, LINES, Operation
 from hugweb.api.endpoint import endpoint
+from hugweb.api.ollama.answers import Status
 from hugweb.api.ollama.frames import Frame
 from hugweb.api.ollama.requests import parse
 from hugweb.api.ollama.statuses import Statuses, status_response
@@ -45,6 +47,12 @@ class DeleteBody(Struct, kw_only=True):
     name: str = ""
 
 
+@Operation(
+    "Pull a model from the Hub",
+    takes={JSON: PullBody},
+    needs=("model name",),
+    gives={LINES: Status, JSON: Status},
+)
 @endpoint("POST")
 async def pull(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, PullBody)
@@ -52,6 +60,11 @@ async def pull(request: HttpRequest) -> HttpResponseBase:
     return await status_response(request, pull_statuses(name), stream=body.stream)
 
 
+@Operation(
+    "Delete an alias, whose model stays, or a model",
+    takes={JSON: DeleteBody},
+    needs=("model name",),
+)
 @endpoint("DELETE")
 async def delete(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, DeleteBody)

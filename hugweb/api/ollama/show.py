@@ -13,7 +13,9 @@ from msgspec import Struct
 
 from aliases.modelfile import modelfile_text, parameters_text
 from aliases.selectors import Target, alias_resolve, canonical_name, full_name
+from hugweb.api.described import JSON, Operation
 from hugweb.api.endpoint import endpoint
+from hugweb.api.ollama.answers import ShownModel
 from hugweb.api.ollama.frames import timestamp
 from hugweb.api.ollama.info import model_info
 from hugweb.api.ollama.listing import details
@@ -39,6 +41,12 @@ class ShowBody(Struct, kw_only=True):
     verbose: bool = False
 
 
+@Operation(
+    "All that is known of a model",
+    takes={JSON: ShowBody},
+    needs=("model name",),
+    gives={JSON: ShownModel},
+)
 @endpoint("POST")
 async def show(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, ShowBody)

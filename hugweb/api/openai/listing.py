@@ -8,7 +8,9 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 
 from aliases.selectors import alias_models, alias_resolve, aliases_visible
+from hugweb.api.described import JSON, Operation
 from hugweb.api.endpoint import endpoint
+from hugweb.api.openai.answers import Model, ModelList
 from hugweb.api.openai.frames import Frame
 from hugweb.api.responses import json_response
 from inference.asker import asker
@@ -17,11 +19,13 @@ from inference.models import ModelRecord
 OWNER = "library"
 
 
+@Operation("Every model, and every alias of one", gives={JSON: ModelList})
 @endpoint("GET", "HEAD")
 async def models(request: HttpRequest) -> HttpResponseBase:
     return json_response({"object": "list", "data": await sync_to_async(_models)()})
 
 
+@Operation("One of them", gives={JSON: Model})
 @endpoint("GET", "HEAD")
 async def model(request: HttpRequest, name: str) -> HttpResponseBase:
     """One of them. ``name`` may hold slashes, whether they come escaped or not."""

@@ -12,8 +12,10 @@ from msgspec import Meta, Struct
 
 from aliases.selectors import Target
 from hugweb.api.asking import ask
+from hugweb.api.described import FORM, JSON, TEXT, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.media import is_sound
+from hugweb.api.openai.answers import Transcription
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.forms import Files, read_form
 from hugweb.api.responses import json_response
@@ -34,6 +36,13 @@ class TranscriptionBody(Struct, kw_only=True):
     stream: bool = False
 
 
+@Operation(
+    "Write down what is said",
+    takes={FORM: TranscriptionBody},
+    needs=("model", "file"),
+    files=("file",),
+    gives={JSON: Transcription, TEXT: str},
+)
 @endpoint("POST")
 async def transcriptions(request: HttpRequest) -> HttpResponseBase:
     body, files = await read_form(request, TranscriptionBody)
@@ -42,6 +51,13 @@ async def transcriptions(request: HttpRequest) -> HttpResponseBase:
     return await _respond(target, asked, body)
 
 
+@Operation(
+    "Write down in English what is said",
+    takes={FORM: TranscriptionBody},
+    needs=("model", "file"),
+    files=("file",),
+    gives={JSON: Transcription, TEXT: str},
+)
 @endpoint("POST")
 async def translations(request: HttpRequest) -> HttpResponseBase:
     body, files = await read_form(request, TranscriptionBody)
@@ -52,6 +68,7 @@ async def translations(request: HttpRequest) -> HttpResponseBase:
     return await _respond(target, asked, body)
 
 
+@Operation("Refused: no model here can speak", statuses=())
 @endpoint("POST")
 async def speech(request: HttpRequest) -> HttpResponseBase:
     raise Unsupported("No model here can speak. Answers are text only.")

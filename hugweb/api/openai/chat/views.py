@@ -5,8 +5,10 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponseBase
 
 from hugweb.api.body import parse
+from hugweb.api.described import EVENTS, JSON, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.generation import begin, fold
+from hugweb.api.openai.answers import ChatChunk, ChatCompletion
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.chat.frames import Chunks, completion
 from hugweb.api.openai.chat.requests import ChatBody
@@ -14,6 +16,12 @@ from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
 from inference.providers.registry import get_provider
 
 
+@Operation(
+    "Answer the messages of a chat",
+    takes={JSON: ChatBody},
+    needs=("model", "messages"),
+    gives={JSON: ChatCompletion, EVENTS: ChatChunk},
+)
 @endpoint("POST")
 async def chat_completions(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, ChatBody)

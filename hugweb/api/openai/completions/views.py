@@ -5,9 +5,11 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponseBase
 
 from hugweb.api.body import parse
+from hugweb.api.described import EVENTS, JSON, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.generation import begin, fold
 from hugweb.api.merging import merge
+from hugweb.api.openai.answers import Completion
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.completions.frames import Chunks, completion
 from hugweb.api.openai.completions.requests import CompletionBody
@@ -15,6 +17,12 @@ from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
 from inference.providers.registry import get_provider
 
 
+@Operation(
+    "Go on from prompts",
+    takes={JSON: CompletionBody},
+    needs=("model", "prompt"),
+    gives={JSON: Completion, EVENTS: Completion},
+)
 @endpoint("POST")
 async def completions(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, CompletionBody)

@@ -10,8 +10,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from aliases.selectors import Target
 from hugweb.api.asking import ask
 from hugweb.api.body import parse
+from hugweb.api.described import JSON, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.generation import Folded
+from hugweb.api.openai.answers import EmbeddingList
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.embeddings.requests import EmbeddingBody, Tokens
 from hugweb.api.responses import json_response
@@ -21,6 +23,12 @@ from inference.protocol import Detokenize, Embed, Embedded
 FLOAT_BYTES = 4
 
 
+@Operation(
+    "The vectors of texts",
+    takes={JSON: EmbeddingBody},
+    needs=("model", "input"),
+    gives={JSON: EmbeddingList},
+)
 @endpoint("POST")
 async def embeddings(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, EmbeddingBody)

@@ -6,8 +6,10 @@ from django.http import HttpRequest, HttpResponseBase
 
 from aliases.selectors import Target
 from hugweb.api.body import parse
+from hugweb.api.described import EVENTS, FORM, JSON, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.generation import begin, fold
+from hugweb.api.openai.answers import PictureEvent, Pictures
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.forms import read_form
 from hugweb.api.openai.images.frames import PictureEvents, pictures
@@ -17,6 +19,12 @@ from inference.protocol import Draw
 from inference.providers.registry import get_provider
 
 
+@Operation(
+    "Draw pictures",
+    takes={JSON: ImageBody},
+    needs=("model", "prompt"),
+    gives={JSON: Pictures, EVENTS: PictureEvent},
+)
 @endpoint("POST")
 async def generations(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, ImageBody)
@@ -25,6 +33,13 @@ async def generations(request: HttpRequest) -> HttpResponseBase:
     return await _draw(request, body, target, body.request(target), "image_generation.completed")
 
 
+@Operation(
+    "Draw pictures from pictures",
+    takes={FORM: EditBody, JSON: EditBody},
+    needs=("model", "prompt", "image images"),
+    files=("image[]", "mask"),
+    gives={JSON: Pictures, EVENTS: PictureEvent},
+)
 @endpoint("POST")
 async def edits(request: HttpRequest) -> HttpResponseBase:
     body, files = await read_form(request, EditBody)
@@ -34,6 +49,13 @@ async def edits(request: HttpRequest) -> HttpResponseBase:
     return await _draw(request, body, target, asked, "image_edit.completed")
 
 
+@Operation(
+    "Draw variations of pictures",
+    takes={FORM: EditBody, JSON: EditBody},
+    needs=("model", "image images"),
+    files=("image[]", "mask"),
+    gives={JSON: Pictures, EVENTS: PictureEvent},
+)
 @endpoint("POST")
 async def variations(request: HttpRequest) -> HttpResponseBase:
     body, files = await read_form(request, EditBody)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Annotated, Literal
 
 import msgspec
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from hugweb.api.asking import ask
-from hugweb.api.body import parse
+from hugweb.api.body import parse, struct_of
+from hugweb.api.described import EVENTS, JSON, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.generation import Answer, begin
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.frames import Frame
+from hugweb.api.openai.responses import answers
 from hugweb.api.openai.responses.events import ENDS, ResponseEvents, encoded
 from hugweb.api.openai.responses.requests import ResponseBody
 from hugweb.api.openai.responses.response import new_response
@@ -23,15 +27,30 @@ from hugweb.api.openai.stored.selectors import response_get, response_history
 from hugweb.api.openai.stored.services import response_delete, response_store
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
 from inference.asker import asker
-from inference.errors import EngineDied, InvalidRequest
+from inference.errors import EngineDied
 from inference.protocol import Done, Rendered
 from inference.providers.registry import get_provider
 
 MAX_LISTED = 100
 
+
+class ItemsQuery(Struct, kw_only=True):
+    """Which of the items: ``after`` is an id."""
+
+    order: Literal["asc", "desc"] = "desc"
+    after: str = ""
+    limit: Annotated[int, Meta(ge=1, le=MAX_LISTED)] = 20
+
+
 Keep = Callable[[Frame], Awaitable[None]]
 
 
+@Operation(
+    "Answer a text or items, in one piece or as events, and keep the answer",
+    takes={JSON: ResponseBody},
+    needs=("model", "input"),
+    gives={JSON: answers.Response, EVENTS: answers.ResponseEvent},
+)
 @endpoint("POST")
 async def responses(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, ResponseBody)
@@ -53,6 +72,12 @@ async def responses(request: HttpRequest) -> HttpResponseBase:
     )
 
 
+@Operation(
+    "How many tokens a response would read",
+    takes={JSON: ResponseBody},
+    needs=("model", "input"),
+    gives={JSON: answers.InputTokens},
+)
 @endpoint("POST")
 async def input_tokens(request: HttpRequest) -> HttpResponseBase:
     """How many tokens a response would read. The model is loaded for its tokenizer, and generates nothing."""
@@ -64,6 +89,8 @@ async def input_tokens(request: HttpRequest) -> HttpResponseBase:
     return json_response({"object": "response.input_tokens", "input_tokens": rendered.tokens})
 
 
+@Operation("A response that was kept", methods=("GET", "HEAD"), gives={JSON: answers.Response})
+@Operation("Forget a response", methods=("DELETE",), gives={JSON: answers.DeletedResponse})
 @endpoint("GET", "HEAD", "DELETE")
 async def response(request: HttpRequest, id: str) -> HttpResponseBase:
     if request.method == "DELETE":
@@ -73,15 +100,16 @@ async def response(request: HttpRequest, id: str) -> HttpResponseBase:
     return json_response(msgspec.Raw(stored.response.encode()))
 
 
+@Operation("What a response was asked with", parameters=ItemsQuery, gives={JSON: answers.InputItems})
 @endpoint("GET", "HEAD")
 async def input_items(request: HttpRequest, id: str) -> HttpResponseBase:
-    """What a response was asked with, the last first unless ``order`` says ``asc``; ``after`` is an id."""
+    """What a response was asked with, the last first unless ``order`` says ``asc``."""
+    query = struct_of(request.GET.dict(), ItemsQuery, strict=False)
     stored = await sync_to_async(response_get)(owner=_owner(), id=id)
-    found = stored.item_list if request.GET.get("order") == "asc" else stored.item_list[::-1]
+    found = stored.item_list if query.order == "asc" else stored.item_list[::-1]
     ids = [item["id"] for item in found]
-    after, limit = request.GET.get("after"), request.GET.get("limit", "20")
-    start = ids.index(after) + 1 if after in ids else 0
-    page = found[start : start + _limit(limit)]
+    start = ids.index(query.after) + 1 if query.after in ids else 0
+    page = found[start : start + query.limit]
     return json_response(
         {
             "object": "list",
@@ -91,12 +119,6 @@ async def input_items(request: HttpRequest, id: str) -> HttpResponseBase:
             "has_more": start + len(page) < len(found),
         }
     )
-
-
-def _limit(given: str) -> int:
-    if not given.isdecimal() or not 1 <= int(given[:4]) <= MAX_LISTED:
-        raise InvalidRequest(f"limit is a number from 1 to {MAX_LISTED}.", param="limit")
-    return int(given)
 
 
 def _owner() -> int | None:
