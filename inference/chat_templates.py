@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Container
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jinja2
-from jinja2 import meta, nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import meta
 
-LONGEST_TEMPLATE = 2**20
+from inference.chat_jinja import LONGEST_TEMPLATE, reading
+
 TOOLS = "tools"
 # Variables that switch thinking on and off, and the one that says how hard to think. Each name is
 # that of some family: Qwen 3 and most others, DeepSeek V3.1 and Granite, gpt-oss.
@@ -86,24 +84,6 @@ def variables(source: str) -> frozenset[str]:
     if len(source) > LONGEST_TEMPLATE:
         return frozenset()
     try:
-        return frozenset(meta.find_undeclared_variables(_environment().parse(source)))
+        return frozenset(meta.find_undeclared_variables(reading().parse(source)))
     except (jinja2.TemplateError, RecursionError):
         return frozenset()
-
-
-def _environment() -> ImmutableSandboxedEnvironment:
-    """Jinja as transformers sets it up for chat templates."""
-    return ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-    )
-
-
-class _Generation(Extension):
-    """transformers' ``{% generation %}`` block, which marks what the model wrote: its body counts."""
-
-    tags = {"generation"}
-
-    def parse(self, parser: Parser) -> Any:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return nodes.Scope(body, lineno=line)

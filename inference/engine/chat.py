@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import jinja2
 import msgspec
 
 from inference.chat_templates import EFFORT, SWITCHES, takes_tools, variables
+from inference.engine.template_worker import REFUSALS
+from inference.engine.templating import isolate_templates
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import Message, Think, Tool, ToolCall
 
@@ -24,16 +25,8 @@ SHORT_ID = 9
 MISTRAL = "[TOOL_CALLS]"
 # gpt-oss cannot leave thinking, and knows no effort beyond the highest.
 EFFORTS = {True: "medium", False: "low", "max": "high"}
-# What a template can raise, with messages that it was not written for.
-REFUSALS = (
-    jinja2.TemplateError,
-    TypeError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-)
+# Templates come with models' files: none is rendered in the process that holds models.
+isolate_templates()
 
 
 class ChatTemplate:

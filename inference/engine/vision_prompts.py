@@ -14,11 +14,12 @@ from typing import Any
 import torch
 
 from inference.chat_templates import takes_tools, variables
-from inference.engine.chat import REFUSALS, as_dicts, schemas, thinking_variables
+from inference.engine.chat import as_dicts, schemas, thinking_variables
 from inference.engine.pictures import MOST_PICTURES, decode_pictures
 from inference.engine.prompts import PromptBuilder, shown_tools
 from inference.engine.row import Media, Prompt
 from inference.engine.sounds import decode_sounds
+from inference.engine.template_worker import REFUSALS
 from inference.errors import InvalidRequest, TooLarge, Unsupported
 from inference.protocol import Generate, Message, Think, Tool
 
@@ -112,7 +113,7 @@ class ChatProcessor:
         chat = [{"role": "user", "content": [{"type": "text", "text": PROBE}]}]
         try:
             text = self._processor.apply_chat_template(chat) if self._template else ""
-        except REFUSALS:
+        except (*REFUSALS, InvalidRequest):
             return False
         return PROBE in text and not any(mark in text for mark in ("'type'", '"type"'))
 

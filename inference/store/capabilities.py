@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from inference.chat_templates import LONGEST_TEMPLATE, infill_tokens, takes_tools, thinks
+from inference.chat_jinja import LONGEST_TEMPLATE
+from inference.chat_templates import infill_tokens, takes_tools, thinks
 from inference.store.architectures import TEXT, Kind
 from inference.store.configs import object_read
 from inference.store.errors import ModelRefused

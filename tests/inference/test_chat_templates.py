@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from inference.chat_jinja import LONGEST_TEMPLATE
 from inference.chat_templates import (
-    LONGEST_TEMPLATE,
     Infill,
     Tags,
     infill_tokens,
