@@ -30,15 +30,16 @@ isolate_templates()
 
 
 class ChatTemplate:
-    """Renders chats with one model's tokenizer."""
+    """Renders chats with one model's tokenizer, through the template that is ``given`` or its own."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, given: str = "") -> None:
         self._tokenizer = tokenizer
+        self._given = given
 
     def source(self, tools: Sequence[Tool]) -> str:
         """The template's text; models may have another one for tools. Empty where there is none."""
-        if not self._tokenizer.chat_template:
-            return ""
+        if self._given or not self._tokenizer.chat_template:
+            return self._given
         try:
             source: str = self._tokenizer.get_chat_template(tools=schemas(tools) or None)
         except ValueError as error:
@@ -50,7 +51,7 @@ class ChatTemplate:
     def render(self, messages: Sequence[Message], tools: Sequence[Tool], think: Think) -> list[int]:
         """Token ids of the chat, up to where the answer begins; an answer that stands at the end goes on.
 
-        The model has a template.
+        The model has a template, or one is given.
         """
         source = self.source(tools)
         if tools and not takes_tools(source):
@@ -62,7 +63,7 @@ class ChatTemplate:
             return self._encoded(chat, options)
         except REFUSALS as error:
             reason = str(error)[:300]
-            raise InvalidRequest(f"The model's chat template refuses these messages: {reason}") from error
+            raise InvalidRequest(f"The chat template refuses these messages: {reason}") from error
 
     def _encoded(self, chat: list[dict[str, Any]], options: dict[str, Any]) -> list[int]:
         if _goes_on(chat):
@@ -74,6 +75,7 @@ class ChatTemplate:
     def _applied(self, chat: list[dict[str, Any]], options: dict[str, Any], *, goes_on: bool) -> list[int]:
         apply = partial(
             self._tokenizer.apply_chat_template,
+            chat_template=self._given or None,
             add_generation_prompt=not goes_on,
             continue_final_message=goes_on,
             return_dict=True,

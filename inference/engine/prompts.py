@@ -1,8 +1,9 @@
 """From a request to the tokens that the model reads.
 
-Messages go through the model's own chat template; a plain prompt goes in as it is, or, with a
-suffix, between the marks of a model that fills in. A conversation that is too long loses its oldest
-turns, never a system message and never the last one; a plain prompt loses its middle.
+Messages go through the model's own chat template, or one that comes with the request; a plain prompt
+goes in as it is, or, with a suffix, between the marks of a model that fills in. A conversation that is
+too long loses its oldest turns, never a system message and never the last one; a plain prompt loses its
+middle.
 """
 
 from __future__ import annotations
@@ -46,8 +47,11 @@ class PromptBuilder:
         return before + self._fitting(request, room)
 
     def template(self, request: Generate) -> str:
-        """The source of the template that the prompt goes through; empty where it goes through none."""
-        return "" if request.prompt is not None else self._template.source(shown_tools(request))
+        """The template that says how the model answers, which is its own: a given one is read for that only
+        where there is no other. Empty where the prompt goes through none."""
+        if request.prompt is not None:
+            return ""
+        return self._template.source(shown_tools(request)) or request.template
 
     def _checked(self, context: Sequence[int]) -> list[int]:
         if any(not 0 <= token < self.vocabulary for token in context):
@@ -123,8 +127,9 @@ class PromptBuilder:
 
     def _rendered(self, messages: Sequence[Message], request: Generate) -> list[int]:
         tools = shown_tools(request)
-        if self._tokenizer.chat_template:
-            return self._template.render(messages, tools, request.think)
+        if request.template or self._tokenizer.chat_template:
+            template = ChatTemplate(self._tokenizer, request.template)
+            return template.render(messages, tools, request.think)
         if tools:
             raise Unsupported(f"{request.model.name} does not support tools: it has no chat template.")
         tokens: list[int] = self._tokenizer("\n\n".join(message.content for message in messages))["input_ids"]

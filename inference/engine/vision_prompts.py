@@ -46,7 +46,7 @@ class ChatProcessor:
         self._template = processor.chat_template or self.tokenizer.chat_template
         # Other parts of the engine look for the template here.
         self.tokenizer.chat_template = self._template
-        self._in_parts = self._takes_parts()
+        self._in_parts = self._takes_parts("")
         added = self.tokenizer.added_tokens_decoder.values()
         marks = {token.content.strip() for token in added if token.special}
         marks |= {self._mark(name) for name in ("image_token", "audio_token", "video_token")}
@@ -58,15 +58,20 @@ class ChatProcessor:
         """Whether the model takes sounds."""
         return getattr(self._processor, "feature_extractor", None) is not None
 
-    def process(self, messages: Sequence[Message], tools: Sequence[Tool], think: Think) -> Processed:
-        """The inputs for a chat, up to where the answer begins; ``InvalidRequest`` where that cannot be."""
+    def process(
+        self, messages: Sequence[Message], tools: Sequence[Tool], think: Think, given: str = ""
+    ) -> Processed:
+        """The inputs for a chat, up to where the answer begins; ``InvalidRequest`` where that cannot be.
+
+        The template is the ``given`` one, or the model's own.
+        """
         if not self.hears and any(message.audios for message in messages):
             raise Unsupported("This model does not take sounds.")
         pictures = decode_pictures([file for message in messages for file in message.images])
         rate = self._processor.feature_extractor.sampling_rate if self.hears else 0
         sounds = decode_sounds([file for message in messages for file in message.audios], rate)
         try:
-            text = self._written(messages, tools, think)
+            text = self._written(messages, tools, think, given)
             start = self.tokenizer.bos_token
             return Processed(
                 self._processor(
@@ -82,25 +87,31 @@ class ChatProcessor:
             reason = str(error)[:300]
             raise InvalidRequest(f"The model cannot take these messages: {reason}") from error
 
-    def _written(self, messages: Sequence[Message], tools: Sequence[Tool], think: Think) -> str:
+    def _written(self, messages: Sequence[Message], tools: Sequence[Tool], think: Think, given: str) -> str:
+        template = given or self._template
+        in_parts = self._takes_parts(given) if given else self._in_parts
         chat = [
-            {**self._harmless(shown), "content": self._content(message)}
+            {**self._harmless(shown), "content": self._content(message, in_parts)}
             for shown, message in zip(as_dicts(messages), messages, strict=True)
         ]
-        if tools and not takes_tools(str(self._template)):
+        if tools and not takes_tools(str(template)):
             raise Unsupported("This model does not support tools: its chat template has no place for them.")
-        if not self._template:
+        if not template:
             return "\n\n".join(message["content"] for message in chat)
-        options = thinking_variables(variables(str(self._template)), think)
+        options = thinking_variables(variables(str(template)), think)
         text: str = self._processor.apply_chat_template(
-            chat, tools=self._harmless(schemas(tools)) or None, add_generation_prompt=True, **options
+            chat,
+            chat_template=given or None,
+            tools=self._harmless(schemas(tools)) or None,
+            add_generation_prompt=True,
+            **options,
         )
         return text
 
-    def _content(self, message: Message) -> Any:
+    def _content(self, message: Message, in_parts: bool) -> Any:
         text = self._harmless(message.content)
         kinds = ["image"] * len(message.images) + ["audio"] * len(message.audios)
-        if self._in_parts:
+        if in_parts:
             return [*({"type": kind} for kind in kinds), {"type": "text", "text": text}]
         return "".join(self._mark(f"{kind}_token") for kind in kinds) + text
 
@@ -108,11 +119,12 @@ class ChatProcessor:
         """The text that stands for a picture or a sound."""
         return str(getattr(self._processor, name, None) or "")
 
-    def _takes_parts(self) -> bool:
+    def _takes_parts(self, given: str) -> bool:
         """Whether the template reads contents in parts, as those of most models that see do."""
         chat = [{"role": "user", "content": [{"type": "text", "text": PROBE}]}]
         try:
-            text = self._processor.apply_chat_template(chat) if self._template else ""
+            known = given or self._template
+            text = self._processor.apply_chat_template(chat, chat_template=given or None) if known else ""
         except (*REFUSALS, InvalidRequest):
             return False
         return PROBE in text and not any(mark in text for mark in ("'type'", '"type"'))
@@ -159,4 +171,4 @@ class VisionPromptBuilder(PromptBuilder):
         return Prompt(processed, self._perceive(processed.inputs, request.owner))
 
     def _rendered(self, messages: Sequence[Message], request: Generate) -> Processed:
-        return self._chats.process(messages, shown_tools(request), request.think)
+        return self._chats.process(messages, shown_tools(request), request.think, request.template)

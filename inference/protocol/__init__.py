@@ -40,6 +40,7 @@ from inference.protocol.events import (
     Usage,
 )
 from inference.protocol.limits import (
+    LONGEST_GIVEN_TEMPLATE,
     LONGEST_SCHEMA,
     MAX_BIASES,
     MAX_CALLS,
@@ -87,6 +88,7 @@ __all__ = [
     "FOREVER",
     "JSON",
     "LENGTH_BYTES",
+    "LONGEST_GIVEN_TEMPLATE",
     "LONGEST_SCHEMA",
     "MAX_BIASES",
     "MAX_CALLS",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from inference.protocol.limits import (
+    LONGEST_GIVEN_TEMPLATE,
     LONGEST_SCHEMA,
     MAX_IMAGES,
     MAX_MESSAGES,
@@ -42,6 +43,7 @@ class Generate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="gener
     - ``context``: token ids that stand before the prompt (Ollama's ``context``); with an empty
       ``prompt`` they are all of it.
     - ``suffix``: what comes after the text that is wanted, for models that fill in.
+    - ``template``: a chat template in Jinja in the place of the model's own.
     - ``tools`` may be called as ``tool_choice`` says; ``tool_name`` narrows ``required`` to one of
       them, and without ``parallel_tool_calls`` an answer holds one call at most.
     - ``think``: whether, or how hard, the model thinks first; ``None`` leaves it to the template.
@@ -62,6 +64,7 @@ class Generate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="gener
     messages: Annotated[tuple[Message, ...], Meta(max_length=MAX_MESSAGES)] = ()
     prompt: str | None = None
     suffix: str = ""
+    template: Annotated[str, Meta(max_length=LONGEST_GIVEN_TEMPLATE)] = ""
     context: tuple[TokenId, ...] = ()
     options: Options = Options()
     tools: Annotated[tuple[Tool, ...], Meta(max_length=MAX_TOOLS)] = ()

@@ -178,3 +178,15 @@ async def test_omni_hears(engine: Engine, models_root: Path) -> None:
 async def test_a_model_without_ears_says_so(engine: Engine, qwen: Path) -> None:
     with pytest.raises(Unsupported, match="does not take sounds"):
         await answer(engine, request(qwen, Message(role="user", audios=(tone(300),))))
+
+
+@pytest.mark.parametrize("content", ["m.content", "m.content[1].text"])
+async def test_a_given_template_may_read_contents_as_text_or_in_parts(
+    engine: Engine, qwen: Path, content: str
+) -> None:
+    given = "{% for m in messages %}{{ 'Read: ' ~ " + content + " }}{% endfor %}"
+    shown = "{{ '<|vision_start|><|image_pad|><|vision_end|>' }}" if "text" in content else ""
+    asked = request(qwen, user("Hello", PICTURES[0]), template=shown + given, render_only=True)
+    (rendered,) = [event async for event in engine.submit(asked) if isinstance(event, Rendered)]
+    assert rendered.text.endswith("Hello") and "Read: " in rendered.text
+    assert rendered.text.count("<|image_pad|>") > 1

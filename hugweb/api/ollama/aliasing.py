@@ -18,13 +18,12 @@ from hugweb.api.ollama.answers import Status
 from hugweb.api.ollama.messages import ChatMessage, messages_ours
 from hugweb.api.ollama.pulls import pull_statuses
 from hugweb.api.ollama.requests import parse
-from hugweb.api.ollama.show import FILLS_IN
 from hugweb.api.ollama.statuses import Statuses, status_response
+from hugweb.api.ollama.templates import template_given
 from hugweb.api.options import parse_options
 from inference.errors import InvalidRequest, ModelNotFound, Unsupported
 from inference.protocol import Quantization
 from inference.store.assembly import model_assemble
-from inference.store.contents import template_of
 
 # The namespace of models that are made of files and named without one.
 LOCAL = "local"
@@ -181,8 +180,7 @@ def _quantization(wanted: str) -> Quantization | None:
 
 
 def _check_template(template: str, target: Target) -> None:
-    template = template.strip().removesuffix(FILLS_IN)
-    if template and template != template_of(target.record.path).strip():
+    if template_given(template, target):
         raise Unsupported(
             "Templates cannot be replaced; the model's own chat template is used. Leave it out."
         )

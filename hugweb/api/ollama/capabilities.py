@@ -13,7 +13,8 @@ THINK_LEVELS = ("high", "medium", "low", "max")
 def check_chat(body: ChatBody, target: Target) -> None:
     """Raise ``InvalidRequest`` for what ``target`` cannot do."""
     _check(body, target, "chat")
-    if body.tools and "tools" not in target.record.capabilities:
+    # Another template may have a place for them, which the engine sees.
+    if body.tools and not body.template and "tools" not in target.record.capabilities:
         raise Unsupported(f"{_qualified(target)} does not support tools")
     if any(message.images for message in body.messages):
         _check_images(target)
@@ -26,8 +27,6 @@ def check_generate(body: GenerateBody, target: Target) -> None:
     _check(body, target, "generate")
     if body.suffix and "insert" not in target.record.capabilities:
         raise Unsupported(f"{_qualified(target)} does not support insert")
-    if body.template:
-        raise Unsupported("Templates of a request are not supported; the model's own chat template is used.")
     if body.images:
         _check_images(target)
 

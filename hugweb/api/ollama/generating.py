@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import msgspec
@@ -26,6 +27,7 @@ from hugweb.api.ollama.requests import (
     generate_request,
     parse,
 )
+from hugweb.api.ollama.templates import template_given
 from hugweb.api.responses import NDJSON, Writer, json_response, stream_response
 from inference.errors import InvalidRequest, ModelNotFound
 from inference.protocol import Draw, Generate, Load, Request, Unload
@@ -45,6 +47,7 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
         raise InvalidRequest("model is required")
     target = await sync_to_async(alias_resolve)(body.model)
     check_chat(body, target)
+    body.template = await asyncio.to_thread(template_given, body.template, target)
     images = sum(len(message.images or ()) for message in body.messages)
     frames = ChatFrames(body.model, images=images)
     if not body.messages:
@@ -67,6 +70,7 @@ async def generate(request: HttpRequest) -> HttpResponseBase:
     if "image" in target.record.capabilities:
         return await _draw(request, body, target)
     check_generate(body, target)
+    body.template = await asyncio.to_thread(template_given, body.template, target)
     frames = GenerateFrames(body.model, images=len(body.images), raw=body.raw)
     if not body.prompt:
         return await _load_or_unload(body, target, frames)

@@ -176,6 +176,25 @@ def test_a_context_remembers(client: ollama.Client) -> None:
         client.generate(PLAIN, "x", raw=True, system="y")
 
 
+def test_a_template_of_the_request_is_what_the_model_reads(server: Server) -> None:
+    loud = "{% for m in messages %}{{ m.role }}> {{ m.content | upper }}{% endfor %}{{ eos_token }}"
+    asked: dict[str, Any] = {"model": PLAIN, "template": loud, "_debug_render_only": True}
+    told = asked | {"prompt": "Say a", "system": "Be brief. "}
+    seen = httpx.post(f"{server.url}/api/generate", json=told).json()["_debug_info"]
+    assert seen["rendered_template"] == "system> BE BRIEF. user> SAY A<|im_end|>"
+    seen = httpx.post(f"{server.url}/api/chat", json=asked | {"messages": HELLO}).json()["_debug_info"]
+    assert seen["rendered_template"] == "user> HELLO!<|im_end|>"
+    answered = asked | {"messages": HELLO, "_debug_render_only": False, "stream": False, "options": GREEDY}
+    assert httpx.post(f"{server.url}/api/chat", json=answered).json()["eval_count"] == 16
+
+
+def test_a_template_of_the_request_is_held_to_limits(server: Server, client: ollama.Client) -> None:
+    with pytest.raises(ollama.ResponseError, match="The chat template was stopped") as raised:
+        client.generate(PLAIN, "Hello", template="{{ messages[0].content * 10 ** 9 }}")
+    assert raised.value.status_code == 400
+    assert client.generate(PLAIN, "Hello", options=GREEDY).done
+
+
 def test_long_chats_are_cut_or_refused(server: Server, client: ollama.Client) -> None:
     long = [{"role": "user", "content": "fox " * 400}] * 3
     options = {**GREEDY, "num_ctx": 512}

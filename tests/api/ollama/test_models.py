@@ -275,6 +275,34 @@ def test_a_model_is_made_of_itself_and_in_one_piece(stage: Stage, client: ollama
     assert (shown["system"], shown["parameters"].split()) == ("Two.", ["top_k", "5"])
 
 
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ .System }} {{ .Prompt }}", "template is one of Go's"),
+        ("{{- range $i, $_ := .Messages }}{{ .Content }}{{ end }}", "template is one of Go's"),
+        ("{% if", "template is no Jinja"),
+        ("{{ prompt }}", "template never reads messages"),
+        ("{{ messages }}" + "x" * 65536, "template has 65550 characters; at most 65536 are taken"),
+    ],
+)
+def test_a_template_of_a_request_is_jinja_that_shows_messages(
+    client: ollama.Client, folder: Path, template: str, said: str
+) -> None:
+    with pytest.raises(ollama.ResponseError, match=f"^{said}") as raised:
+        client.generate(MODEL, "Hello", template=template)
+    assert raised.value.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"), [("{{ messages }}\n", ""), ("{{ messages }}!", "{{ messages }}!")]
+)
+def test_a_template_goes_to_the_engine_unless_it_is_the_models_own(
+    stage: Stage, client: ollama.Client, folder: Path, given: str, sent: str
+) -> None:
+    client.generate(MODEL, "Hello", template=given)
+    assert [asked.template for asked in stage.engine.requests if isinstance(asked, Generate)] == [sent]
+
+
 def test_the_models_own_template_may_be_given(stage: Stage, client: ollama.Client, folder: Path) -> None:
     assert client.create("templated", from_=MODEL, template="{{ messages }}\n").status == "success"
 
