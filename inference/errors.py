@@ -43,6 +43,12 @@ class Unsupported(InvalidRequest):
     code = "unsupported"
 
 
+class CannotLoad(Unsupported):
+    """The model cannot be loaded as it was asked for: its kind, its precision, or its device."""
+
+    code = "cannot_load"
+
+
 class ContextOverflow(InvalidRequest):
     """The prompt is longer than the model's context."""
 

@@ -25,8 +25,8 @@ SHARE = {"cpu": 0.5, "mps": 0.6, "cuda": 0.85}
 
 def free_memory(device: str) -> int:
     """Bytes that are free where ``device`` keeps its tensors."""
-    if device == "cuda":
-        free: int = torch.cuda.mem_get_info()[0]
+    if device.startswith("cuda"):
+        free: int = torch.cuda.mem_get_info(device)[0]
         return free
     if device == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
@@ -35,8 +35,8 @@ def free_memory(device: str) -> int:
 
 def used_memory(device: str, folder: Path) -> int:
     """Bytes that this process holds there, files of the model in ``folder`` included."""
-    if device == "cuda":
-        return torch.cuda.memory_allocated()
+    if device.startswith("cuda"):
+        return torch.cuda.memory_allocated(device)
     if device == "mps":
         return torch.mps.current_allocated_memory()
     return _held({str(file.resolve()) for file in folder.rglob("*.safetensors")})
@@ -80,9 +80,10 @@ def fit(*, bytes_per_token: int, free: int, device: str, wanted: int, longest: i
 
     ``OutOfMemory`` where not even a short text fits.
     """
-    tokens = int(free * SHARE[device]) // max(bytes_per_token, 1)
+    kind = device.partition(":")[0]
+    tokens = int(free * SHARE[kind]) // max(bytes_per_token, 1)
     decent = min(longest, DECENT_CONTEXT)
-    slots = wanted or max(1, min(FEWEST_SLOTS, tokens // decent), min(MOST_SLOTS[device], tokens // longest))
+    slots = wanted or max(1, min(FEWEST_SLOTS, tokens // decent), min(MOST_SLOTS[kind], tokens // longest))
     context = min(longest, tokens // slots)
     if context < min(longest, SHORTEST_CONTEXT):
         raise OutOfMemory(

@@ -20,7 +20,7 @@ from inference.engine.kernels.library import Kernels
 from inference.engine.lean_forward import FAMILIES, LeanForward
 from inference.engine.module_forward import ModuleForward
 from inference.engine.plain_forward import PlainForward
-from inference.errors import InferenceError, OutOfMemory, Unsupported
+from inference.errors import CannotLoad, InferenceError, OutOfMemory
 from inference.protocol import Quantization
 
 logger = logging.getLogger(__name__)
@@ -57,16 +57,16 @@ def choose_forward(
 
     ``wanted`` slots (0: as many as are good) of up to ``longest`` tokens; one for a model that cannot
     be batched, shorter ones where memory is scarce. ``kernels`` make decoding on CPUs faster.
-    ``Unsupported`` for a ``quantization`` that this model cannot have here.
+    ``CannotLoad`` for a ``quantization`` that this model cannot have here.
     """
     expected = torch.cat([_alone(model, text) for text in texts])
     for make in _candidates(model, quantization, kernels):
         forward = _tried(make, model, texts, expected, TOLERANCES[quantization])
         if forward:
-            allocate(forward, model.device.type, wanted, longest)
+            allocate(forward, str(model.device), wanted, longest)
             return forward
     if quantization != "none":
-        raise Unsupported(
+        raise CannotLoad(
             f"This model cannot be loaded in {quantization} here. Load it as it is, or on a CPU."
         )
     logger.warning("This model cannot be batched: it runs one request at a time.")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct, json
+from msgspec.structs import replace
+
+from inference.protocol import Device, Dtype, ModelRef
 
 ENVIRONMENT_VARIABLE = "HUGWEB_ENGINE_CONFIG"
 
@@ -23,8 +26,8 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     address: str
     model_roots: tuple[str, ...]
     cache: str = ""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    device: Device = "auto"
+    precision: Dtype = "auto"
     max_models: Annotated[int, Meta(ge=1)] = 2
     num_parallel: Annotated[int, Meta(ge=0)] = 0
     max_queue: Annotated[int, Meta(ge=1)] = 512
@@ -34,6 +37,19 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     notebook: str = ""
     warm_up: bool = False
     log_level: str = "info"
+
+    def completed(self, model: ModelRef) -> ModelRef:
+        """``model`` with the settings' device and number format where it leaves them to them."""
+        return replace(
+            model,
+            device=self.device if model.device == "auto" else model.device,
+            dtype=self.precision if model.dtype == "auto" else model.dtype,
+        )
+
+    def for_model(self, model: ModelRef) -> EngineConfig:
+        """These settings with the device and number format that ``model`` is to be loaded with."""
+        wanted = self.completed(model)
+        return replace(self, device=wanted.device, precision=wanted.dtype)
 
     @classmethod
     def from_json(cls, text: str) -> EngineConfig:

@@ -46,8 +46,8 @@ class Engine:
             case Status():
                 yield self.status()
                 yield Done(reason="status")
-            case Unload(model=model):
-                await self._residents.unload(model)
+            case Unload(model=model, every=every):
+                await self._residents.unload(model, every=every)
                 yield Done(reason="unload")
             case _:
                 async with contextlib.aclosing(self._work(request)) as events:

@@ -13,9 +13,9 @@ from transformers import AutoTokenizer
 from inference.engine.config import EngineConfig
 from inference.engine.encoder_batch import Encoding, length
 from inference.engine.failures import in_our_words
-from inference.engine.hardware import choose_device, choose_dtype
+from inference.engine.hardware import choose_device, choose_dtype, device_name, dtype_name
 from inference.engine.weights import count_parameters
-from inference.errors import ContextOverflow, InferenceError, LoadFailed, Unsupported
+from inference.errors import CannotLoad, ContextOverflow, InferenceError, LoadFailed
 from inference.protocol import Quantization
 
 # Up to so many parameters a CPU computes in float32: vectors are compared by small differences.
@@ -38,7 +38,8 @@ class Encoder:
         model.config.pad_token_id = tokenizer.pad_token_id
         limits = [limit for limit in (longest, *_limits(model, tokenizer)) if limit and limit < UNLIMITED]
         self.longest = min(limits, default=USUAL_LENGTH)
-        self.device: str = model.device.type
+        self.device = device_name(model.device)
+        self.dtype = dtype_name(model.dtype)
         self.size: int = model.get_memory_footprint()
 
     def encode(self, texts: Sequence[str], *, truncate: bool) -> list[Encoding]:
@@ -109,7 +110,7 @@ def load_encoder(
     names may be missing; any other that is missing would be made up: ``LoadFailed``.
     """
     if quantization != "none":
-        raise Unsupported(f"Models of this kind cannot be loaded in {quantization}. Load it as it is.")
+        raise CannotLoad(f"Models of this kind cannot be loaded in {quantization}. Load it as it is.")
     parameters = count_parameters(folder)
     device = choose_device(config.device, parameters)
     exact = config.precision == "auto" and device == "cpu" and parameters <= EXACT_PARAMETERS

@@ -47,9 +47,11 @@ class Memory:
     def need(self, model: ModelRef) -> Need:
         """What loading ``model`` needs; ``LoadFailed`` if its files cannot be read."""
         anatomy = anatomy_read(Path(model.path))
-        device = _hardware().choose_device(self._config.device, anatomy.numbers)
+        device = _hardware().choose_device(self._config.for_model(model).device, anatomy.numbers)
         # A precision that the model cannot have is refused by the load, which knows why.
-        guess = self._estimate(anatomy, device, model.quantization) or self._estimate(anatomy, device)
+        guess = self._estimate(anatomy, device, model, model.quantization) or self._estimate(
+            anatomy, device, model
+        )
         assert guess is not None
         known = self._notebook.memory(model, device, anatomy.stored)
         return Need(model, device, anatomy, guess.measured(known))
@@ -77,7 +79,7 @@ class Memory:
         known = self._notebook.memory(model, need.device, stored)
         if abs(memory - known) > NOTEWORTHY * known:
             self._notebook.note_measured(
-                Measured(model.path, model.quantization, need.device, stored, memory)
+                Measured(model.path, model.quantization, need.device, stored, memory, model.dtype)
             )
 
     def refusal(self, need: Need, free: int) -> DoesNotFit:
@@ -91,18 +93,19 @@ class Memory:
     def _advice(self, need: Need, free: int) -> str:
         """The nearest option that fits."""
         for quantization in LADDER[LADDER.index(need.model.quantization) + 1 :]:
-            smaller = self._estimate(need.anatomy, need.device, quantization)
+            smaller = self._estimate(need.anatomy, need.device, need.model, quantization)
             if smaller and smaller.needed <= free:
                 return f"Loaded in {BITS[quantization]} it fits: it needs {gigabytes(smaller.needed)} then."
         return "Free memory, or choose a smaller model."
 
     def _estimate(
-        self, anatomy: Anatomy, device: str, quantization: Quantization = "none"
+        self, anatomy: Anatomy, device: str, model: ModelRef, quantization: Quantization = "none"
     ) -> Estimate | None:
+        precision = self._config.for_model(model).precision
         return estimate(
             anatomy,
             device=device,
-            number_size=_hardware().choose_dtype(self._config.precision, device).itemsize,
+            number_size=_hardware().choose_dtype(precision, device).itemsize,
             quantization=quantization,
             context=self._config.context_length,
         )

@@ -17,7 +17,7 @@ from inference.engine.cache import SlotCache
 from inference.engine.failures import in_our_words
 from inference.engine.kernels.library import Kernels
 from inference.engine.module_linears import SwappedLinears
-from inference.errors import Unsupported
+from inference.errors import CannotLoad
 from inference.protocol import Quantization
 
 # Columns are looked at in multiples of this, so that few shapes occur.
@@ -38,7 +38,7 @@ class ModuleForward:
         self._model = model
         self._linears = SwappedLinears(self._run_by(model), quantization, kernels)
         if quantization != "none" and not self._linears:
-            raise Unsupported(f"This model has no layers that can be loaded in {quantization}.")
+            raise CannotLoad(f"This model has no layers that can be loaded in {quantization}.")
         self._config = model.config.get_text_config()
         self._masks = self._by_layer if getattr(self._config, "layer_types", None) else self._single
 

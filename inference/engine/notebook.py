@@ -28,13 +28,15 @@ class Kept(Struct, frozen=True):
 
 
 class Measured(Struct, frozen=True):
-    """Bytes of memory that a model took on a device; ``stored`` are its files, to know them by."""
+    """Bytes of memory that a model took on a device, loaded in ``dtype``; ``stored`` are its files, to know
+    them by."""
 
     path: str
     quantization: str
     device: str
     stored: int
     memory: int
+    dtype: str = "auto"
 
 
 class Notes(Struct, frozen=True):
@@ -66,7 +68,7 @@ class Notebook:
 
     def memory(self, model: ModelRef, device: str, stored: int) -> int:
         """What ``model`` took when it was measured; 0 if it never was, or its files are others now."""
-        wanted = (model.path, model.quantization, device)
+        wanted = (model.path, model.quantization, device, model.dtype)
         for measured in self.notes.measured:
             if _same(measured) == wanted and measured.stored == stored:
                 return measured.memory
@@ -86,5 +88,5 @@ class Notebook:
             logger.warning("What is loaded cannot be remembered: %s.", error.strerror)
 
 
-def _same(measured: Measured) -> tuple[str, str, str]:
-    return measured.path, measured.quantization, measured.device
+def _same(measured: Measured) -> tuple[str, str, str, str]:
+    return measured.path, measured.quantization, measured.device, measured.dtype

@@ -7,14 +7,14 @@ import time
 from dataclasses import dataclass, field
 
 from inference.engine.handlers.base import ModelHandler
-from inference.protocol import FOREVER, LoadedModel, ModelRef, Quantization
+from inference.protocol import FOREVER, Device, Dtype, LoadedModel, ModelRef, Quantization
 
-Key = tuple[str, Quantization]
+Key = tuple[str, Quantization, Dtype, Device]
 
 
 def key_of(model: ModelRef) -> Key:
     """What makes a model another one in memory: not the name it is asked for by."""
-    return model.path, model.quantization
+    return model.path, model.quantization, model.dtype, model.device
 
 
 @dataclass(eq=False)
@@ -81,6 +81,7 @@ class Resident:
             expires_in=self.expires_in,
             active=self.users,
             quantization=self.model.quantization,
+            dtype=self.handler.dtype if self.ready else "",
             stopping=self.stopping,
             manner=self.handler.manner if self.ready else "",
         )

@@ -65,7 +65,7 @@ class Residents:
 
     def holds(self, model: ModelRef) -> bool:
         """Whether ``model`` is loaded, so that nobody has to wait for it."""
-        resident = self._residents.get(key_of(model))
+        resident = self._residents.get(key_of(self._config.completed(model)))
         return resident is not None and resident.ready
 
     def claim(self, model: ModelRef, *, force: bool = False) -> Resident:
@@ -74,6 +74,7 @@ class Residents:
         A model that failed to load again and again is not tried at once: its last error is raised,
         unless ``force``.
         """
+        model = self._config.completed(model)
         if resident := self._residents.get(key_of(model)):
             resident.model = model
             return resident
@@ -115,11 +116,13 @@ class Residents:
             await asyncio.wait({resident.load}, timeout=LOADING_EVENT_SECONDS)
         resident.load.result()
 
-    async def unload(self, model: ModelRef) -> None:
-        """Let ``model`` go now, or as soon as its last request ends."""
-        if resident := self._residents.get(key_of(model)):
-            resident.stopping = True
-            self._expire_later(resident)
+    async def unload(self, model: ModelRef, *, every: bool = False) -> None:
+        """Let ``model`` go now, or as soon as its last request ends; ``every`` load of it."""
+        wanted = key_of(self._config.completed(model))
+        for key, resident in tuple(self._residents.items()):
+            if key == wanted or (every and resident.model.path == model.path):
+                resident.stopping = True
+                self._expire_later(resident)
 
     async def warm(self) -> None:
         """Load what was loaded when the engine last ended, as far as there are places and memory."""
@@ -151,8 +154,9 @@ class Residents:
 
     async def _load(self, resident: Resident) -> ModelHandler:
         async with self._turn:
+            # What this refuses costs nothing to ask again: it is not held off.
+            need = await self._in_thread(self._memory.need, resident.model)
             try:
-                need = await self._in_thread(self._memory.need, resident.model)
                 await self._make_room(resident, need)
                 return await self._load_measured(resident, need)
             except InferenceError as error:

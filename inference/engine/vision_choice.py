@@ -20,7 +20,7 @@ from inference.engine.kernels.library import Kernels
 from inference.engine.media import Media, Merger
 from inference.engine.vision_forward import PlainMedia, PlainVisionForward, VisionForward
 from inference.engine.vision_prompts import Inputs, Processed
-from inference.errors import OutOfMemory, Unsupported
+from inference.errors import CannotLoad, OutOfMemory
 from inference.protocol import Quantization
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def choose_vision(
     """Forward passes for ``model``, tried with ``trials``, and what makes the media for them.
 
     ``wanted`` slots (0: as many as are good) of up to ``longest`` tokens; one for a model that cannot
-    be batched. ``Unsupported`` for a ``quantization`` that this model cannot have here.
+    be batched. ``CannotLoad`` for a ``quantization`` that this model cannot have here.
     """
     trials = [_placed(model, trial.inputs) for trial in trials]
     if quantization == "none" or model.device.type == "cpu":
@@ -54,7 +54,7 @@ def choose_vision(
                 allocate(forward, model.device.type, wanted, longest)
                 return forward, partial(_merged, merger, model)
     if quantization != "none":
-        raise Unsupported(
+        raise CannotLoad(
             f"This model cannot be loaded in {quantization} here. Load it as it is, or on a CPU."
         )
     logger.warning("This model cannot be batched: it runs one request at a time.")

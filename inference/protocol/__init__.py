@@ -56,9 +56,12 @@ from inference.protocol.limits import (
 from inference.protocol.messages import Message, Role, Tool, ToolCall
 from inference.protocol.options import Options, TokenId
 from inference.protocol.requests import (
+    DEVICE,
     JSON,
     Detokenize,
+    Device,
     Draw,
+    Dtype,
     Embed,
     Generate,
     Load,
@@ -84,6 +87,7 @@ from inference.protocol.wire import (
 )
 
 __all__ = [
+    "DEVICE",
     "EVENTS",
     "FOREVER",
     "JSON",
@@ -103,9 +107,11 @@ __all__ = [
     "REQUESTS",
     "Called",
     "Detokenize",
+    "Device",
     "Done",
     "Draw",
     "Drawing",
+    "Dtype",
     "Embed",
     "Embedded",
     "EngineStatus",

@@ -175,6 +175,7 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
 class LoadedModel(Struct, frozen=True, kw_only=True):
     """A model in memory. ``expires_in`` seconds, negative for never; ``size`` in bytes.
 
+    ``device`` and ``dtype`` are where its weights are and in which numbers; empty while it loads.
     ``stopping``: it goes as soon as those who use it are done. ``manner``: how it is run, for people.
     """
 
@@ -186,6 +187,7 @@ class LoadedModel(Struct, frozen=True, kw_only=True):
     expires_in: float
     active: int
     quantization: Quantization = "none"
+    dtype: str = ""
     stopping: bool = False
     manner: str = ""
 

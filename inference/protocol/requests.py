@@ -22,18 +22,23 @@ from inference.protocol.options import Options, TokenId
 JSON = "json"
 
 Quantization = Literal["none", "int8", "int4"]
+Dtype = Literal["auto", "bfloat16", "float16", "float32"]
+DEVICE = r"\A(auto|cpu|mps|cuda(:[0-9]{1,2})?)\Z"
+Device = Annotated[str, Meta(pattern=DEVICE)]
 ToolChoice = Literal["auto", "none", "required"]
 Think = bool | Literal["low", "medium", "high", "max"] | None
 
 
 class ModelRef(Struct, frozen=True, kw_only=True):
-    """A model on the engine's machine: the name it was asked for by, the folder that holds it, and
-    the precision its weights are loaded in (``none``: as they are). ``id`` is the model's own name,
-    which usage is counted under."""
+    """A model on the engine's machine: the name it was asked for by, the folder that holds it, and how
+    it is to be loaded: ``quantization`` (``none``: as it is), number format and device (``auto``: as
+    the engine's settings say). ``id`` is the model's own name, which usage is counted under."""
 
     name: str
     path: str
     quantization: Quantization = "none"
+    dtype: Dtype = "auto"
+    device: Device = "auto"
     id: str = ""
 
 
@@ -156,9 +161,10 @@ class Load(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="load"):
 
 
 class Unload(Struct, frozen=True, kw_only=True, tag="unload"):
-    """Let a model go as soon as nobody uses it."""
+    """Let a model go as soon as nobody uses it; ``every``: however it is loaded."""
 
     model: ModelRef
+    every: bool = False
 
 
 class Status(Struct, frozen=True, kw_only=True, tag="status"):

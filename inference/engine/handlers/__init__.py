@@ -14,7 +14,7 @@ from typing import Any
 from inference.engine.config import EngineConfig
 from inference.engine.handlers.base import ModelHandler
 from inference.engine.kernels.making import KERNELS
-from inference.errors import LoadFailed, Unsupported
+from inference.errors import CannotLoad, LoadFailed
 from inference.pipelines import PIPELINE
 from inference.protocol import ModelRef
 
@@ -67,10 +67,10 @@ def load_handler(model: ModelRef, config: EngineConfig) -> ModelHandler:
         ) from error
     task = detect_task(folder, description)
     if task is None:
-        raise Unsupported(
+        raise CannotLoad(
             f"{model.name} is of a kind ({description.get('model_type')}) that cannot be run yet."
         )
-    return importlib.import_module(HANDLERS[task]).load(folder, model.quantization, config)
+    return importlib.import_module(HANDLERS[task]).load(folder, model.quantization, config.for_model(model))
 
 
 def warm_up(config: EngineConfig) -> None:

@@ -15,11 +15,13 @@ class ModelHandler(ABC):
     """
 
     device: str
-    """Where the weights are: ``cpu``, ``cuda`` or ``mps``."""
+    """Where the weights are: ``cpu``, ``mps``, ``cuda`` or ``cuda:1``."""
     size: int
     """Bytes of the weights in memory."""
     context_length: int
     """Tokens that prompt and answer may have together."""
+    dtype: str = ""
+    """The number format of the weights, such as ``bfloat16``; empty where it is not known."""
     manner: str = ""
     """How the model is run, for people to read."""
 

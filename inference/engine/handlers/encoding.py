@@ -37,7 +37,7 @@ class EncodingHandler(ModelHandler, Generic[Asked]):
         self._encoder = encoder
         self._batch = EncoderBatch(self._results, max_queue=config.max_queue)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokens")
-        self.device = encoder.device
+        self.device, self.dtype = encoder.device, encoder.dtype
         self.size = encoder.size
         self.context_length = encoder.longest
 
@@ -78,7 +78,7 @@ class EncodingHandler(ModelHandler, Generic[Asked]):
         self._batch.close()
         del self._batch, self._encoder
         gc.collect()
-        if self.device == "cuda":
+        if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
     async def _tokenized(self, request: Asked) -> list[Encoding]:

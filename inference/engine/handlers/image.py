@@ -20,10 +20,10 @@ from diffusers.utils import logging as diffusers_logging
 from inference.engine.config import EngineConfig
 from inference.engine.drawing import Painter
 from inference.engine.handlers.base import ModelHandler
-from inference.engine.hardware import choose_device, choose_dtype
+from inference.engine.hardware import choose_device, choose_dtype, device_name, dtype_name
 from inference.engine.jobs import Jobs, Tell
 from inference.engine.processors import without_videos
-from inference.errors import LoadFailed, Unsupported
+from inference.errors import CannotLoad, LoadFailed, Unsupported
 from inference.footprint import anatomy_read
 from inference.pipelines import PIPELINE, Pipeline, pipeline_of, pipeline_weights, variant_of
 from inference.protocol import Done, Draw, Events, Quantization, Timings, Work
@@ -35,7 +35,7 @@ diffusers_logging.disable_progress_bar()
 def load(folder: Path, quantization: Quantization, config: EngineConfig) -> ImageHandler:
     """The handler of the pipeline in ``folder``. Blocks for as long as reading the weights takes."""
     if quantization != "none":
-        raise Unsupported(f"Image models cannot be loaded in {quantization}. Load it as it is.")
+        raise CannotLoad(f"Image models cannot be loaded in {quantization}. Load it as it is.")
     described = _described(folder)
     device = choose_device(config.device, anatomy_read(folder).numbers)
     variants = {variant_of(file.name) for file in pipeline_weights(folder)} - {""}
@@ -60,7 +60,7 @@ def _described(folder: Path) -> Pipeline:
     except (ValueError, OSError, AttributeError) as error:
         raise LoadFailed(f"{PIPELINE} is missing or damaged. Pull the model again.") from error
     if not described.classes:
-        raise Unsupported(f"Pipelines of the family {described.family} cannot be run yet.")
+        raise CannotLoad(f"Pipelines of the family {described.family} cannot be run yet.")
     return described
 
 
@@ -70,7 +70,7 @@ class ImageHandler(ModelHandler):
     context_length = 0
 
     def __init__(self, pipeline: Any, described: Pipeline, config: EngineConfig) -> None:
-        self.device = pipeline.device.type
+        self.device, self.dtype = device_name(pipeline.device), dtype_name(pipeline.dtype)
         weights = _weights(pipeline)
         self.size = sum(weight.nbytes for weight in weights)
         # What is used as it lies in its file would be read when it is needed, and not be measured.
@@ -100,7 +100,7 @@ class ImageHandler(ModelHandler):
         self._jobs.close()
         del self._painter
         gc.collect()
-        if self.device == "cuda":
+        if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
 

@@ -24,7 +24,7 @@ from inference.engine.batch import Batch
 from inference.engine.choice import choose_forward, trial_texts
 from inference.engine.config import EngineConfig
 from inference.engine.handlers.base import ModelHandler
-from inference.engine.hardware import choose_device, choose_dtype
+from inference.engine.hardware import choose_device, choose_dtype, device_name, dtype_name
 from inference.engine.kernels.making import KERNELS
 from inference.engine.prompts import PromptBuilder
 from inference.engine.rows import RowBuilder
@@ -74,7 +74,7 @@ def load(folder: Path, quantization: Quantization, config: EngineConfig) -> Text
     rows = RowBuilder(
         PromptBuilder(tokenizer, model.config.vocab_size), tokenizer, model.generation_config, forward.context
     )
-    return TextHandler(forward, rows, device=model.device.type, size=size, max_queue=config.max_queue)
+    return TextHandler(forward, rows, model, size=size, max_queue=config.max_queue)
 
 
 def longest_text(model: Any, config: EngineConfig) -> int:
@@ -87,9 +87,9 @@ class TextHandler(ModelHandler):
     """Runs a model through ``forward``, on requests of which ``rows`` makes rows."""
 
     def __init__(
-        self, forward: Forward[Tensor], rows: RowBuilder, *, device: str, size: int, max_queue: int
+        self, forward: Forward[Tensor], rows: RowBuilder, model: Any, *, size: int, max_queue: int
     ) -> None:
-        self.device = device
+        self.device, self.dtype = device_name(model.device), dtype_name(model.dtype)
         self.size = size
         self.context_length = forward.context
         self.manner = f"{forward.manner}, {forward.slots} at once" if forward.slots > 1 else forward.manner
@@ -141,5 +141,5 @@ class TextHandler(ModelHandler):
         self._batch.close()
         del self._batch
         gc.collect()
-        if self.device == "cuda":
+        if self.device.startswith("cuda"):
             torch.cuda.empty_cache()

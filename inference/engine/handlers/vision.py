@@ -53,7 +53,7 @@ def load(folder: Path, quantization: Quantization, config: EngineConfig) -> Text
     )
     prompts = VisionPromptBuilder(chats, model.config.get_text_config().vocab_size, perceive)
     rows = RowBuilder(prompts, chats.tokenizer, model.generation_config, forward.context)
-    return TextHandler(forward, rows, device=model.device.type, size=size, max_queue=config.max_queue)
+    return TextHandler(forward, rows, model, size=size, max_queue=config.max_queue)
 
 
 def _trial(chats: ChatProcessor, text: str, shape: tuple[int, int]) -> Processed:
