@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -15,9 +15,10 @@ from msgspec.structs import replace
 from aliases.models import Alias, options_read
 from inference.asker import asker
 from inference.durations import duration
-from inference.errors import Forbidden, InvalidRequest, ModelNotFound
+from inference.errors import Forbidden, InvalidRequest, ModelNotFound, ProviderDisabled
 from inference.models import ModelRecord
 from inference.protocol import JSON, Generate, Message, ModelRef, Options, Quantization
+from inference.providers.configs import models_preferred, providers_off
 
 # Ollama's grammar of model names: [host/][namespace/]model[:tag], at most 80 characters a part.
 _NAME = re.compile(
@@ -82,8 +83,8 @@ def alias_find(name: str) -> Alias | None:
 
 
 def model_find(name: str) -> ModelRecord | None:
-    """The model with this canonical name, whatever the case."""
-    return ModelRecord.objects.filter(name__iexact=name).first()
+    """The model with this canonical name, whatever the case, of the provider that comes first."""
+    return models_preferred(ModelRecord.objects.filter(name__iexact=name)).first()
 
 
 def names_of(record: ModelRecord) -> list[str]:
@@ -111,32 +112,40 @@ def alias_models(aliases: Iterable[Alias]) -> dict[str, str]:
     return {name: models.get(model, model) for name, model in models.items()}
 
 
-def alias_resolve(name: str) -> Target:
+def alias_resolve(name: str, *, to_ask: bool = True) -> Target:
     """The target of an alias or model, whatever the case, for whoever asks.
 
     ``ModelNotFound`` where there is none that they may see, ``Forbidden`` where their key is for
-    other models.
+    other models, ``ProviderDisabled`` where nobody may ask it, unless that is not what it is for.
     """
     who = asker()
-    target = _target(canonical_name(name), who.user)
+    off = providers_off() if to_ask else frozenset()
+    target = _target(canonical_name(name), who.user, off)
     if target is None:
         raise ModelNotFound.named(name)
     if who.models and not {target.model.name.lower(), target.record.name.lower()} & set(who.models):
         raise Forbidden(f"This key may not ask for '{target.model.name}'.")
+    if target.provider in off:
+        raise ProviderDisabled.named(target.provider)
     return target
 
 
-def _target(name: str, user: int | None, *, fall_back: bool = True) -> Target | None:
-    """What ``name`` stands for, or the first of its fallbacks that stands for anything."""
+def _target(name: str, user: int | None, off: Collection[str], *, fall_back: bool = True) -> Target | None:
+    """What ``name`` stands for, or the first of its fallbacks that stands for anything.
+
+    What a provider that is ``off`` has is taken only where there is nothing else.
+    """
     alias = aliases_visible(user).filter(name__iexact=name).first()
     if alias is None:
         record = model_find(name)
         return _plain(record) if record else None
-    if base := _base(alias):
-        return _with_alias(base, alias)
+    base = _base(alias)
+    own = _with_alias(base, alias) if base else None
+    if own and own.provider not in off:
+        return own
     candidates = alias.fallbacks if fall_back else ()
-    found = (_target(canonical_name(candidate), user, fall_back=False) for candidate in candidates)
-    return next(filter(None, found), None)
+    found = (_target(canonical_name(candidate), user, off, fall_back=False) for candidate in candidates)
+    return next((target for target in found if target and target.provider not in off), own)
 
 
 def _plain(record: ModelRecord) -> Target:

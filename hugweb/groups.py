@@ -11,7 +11,10 @@ USERS, MANAGERS = "users", "managers"
 # not what was said in them.
 MANAGING = {
     "aliases": ("add_alias", "change_alias", "delete_alias", "view_alias"),
-    "inference": ("change_modelrecord", "view_modelrecord"),
+    "inference": (
+        *("change_modelrecord", "view_modelrecord"),
+        *("change_providerconfig", "view_providerconfig"),
+    ),
     "keys": ("add_apikey", "delete_apikey", "view_apikey"),
     "usage": ("view_usageday", "view_usagerecord"),
     "conversations": ("view_conversation",),

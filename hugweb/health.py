@@ -19,6 +19,7 @@ from hugweb.drain import DRAIN
 from hugweb.metrics import exposition
 from inference.errors import InferenceError
 from inference.protocol import LoadedModel
+from inference.providers.configs import providers_off
 from inference.providers.registry import PROVIDERS, get_provider
 
 METHODS = ("GET", "HEAD")
@@ -92,15 +93,26 @@ async def ready(request: HttpRequest) -> JsonResponse:
 async def models(request: HttpRequest) -> JsonResponse:
     """Each provider's health, and the state of each model in its memory; 503 unless all are well.
 
-    On a network address the models are for those who are logged in.
+    One that is switched off is left alone. On a network address the models are for those who are logged in.
     """
-    providers = dict(zip(PROVIDERS, await asyncio.gather(*map(_provider, PROVIDERS)), strict=True))
+    off = await sync_to_async(_off)()
+    asked = [name for name in PROVIDERS if name not in off]
+    providers = {name: {"status": "disabled", "models": []} for name in PROVIDERS}
+    providers |= dict(zip(asked, await asyncio.gather(*map(_provider, asked)), strict=True))
     if not settings.ON_LOOPBACK and not (await request.auser()).is_authenticated:
         providers = {name: {"status": provider["status"]} for name, provider in providers.items()}
-    is_well = all(provider["status"] == "ok" for provider in providers.values())
+    is_well = all(provider["status"] != "unavailable" for provider in providers.values())
     return JsonResponse(
         {"status": "ok" if is_well else "unavailable", "providers": providers}, status=200 if is_well else 503
     )
+
+
+def _off() -> frozenset[str]:
+    """The providers that are switched off; none where the database does not answer."""
+    try:
+        return providers_off()
+    except DatabaseError:
+        return frozenset()
 
 
 async def _provider(name: str) -> dict[str, Any]:

@@ -69,6 +69,19 @@ class Forbidden(InferenceError):
     status = 403
 
 
+class ProviderDisabled(Forbidden):
+    """Whoever manages this server has switched the provider off."""
+
+    code = "provider_disabled"
+
+    @classmethod
+    def named(cls, name: str) -> ProviderDisabled:
+        return cls(
+            f"The provider '{name}' is switched off. Whoever manages this server can switch it on, "
+            "in the admin under Providers."
+        )
+
+
 class NotFound(InferenceError):
     """There is no such thing, or it belongs to somebody else."""
 

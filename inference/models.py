@@ -1,12 +1,15 @@
-"""What is known of each model on this machine."""
+"""What is known of each model on this machine, and what is set of each provider."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
+
+HIGHEST_PRIORITY = 1000
 
 
 class ModelRecord(models.Model):
@@ -57,3 +60,30 @@ class ModelRecord(models.Model):
     def path(self) -> Path:
         """The folder that holds the model's files."""
         return Path(settings.MODELS_PATH, self.folder)
+
+
+class ProviderConfig(models.Model):
+    """What is set of one provider. One that has no row yet is enabled, with priority 0.
+
+    The row of each provider is made by ``inference.providers.configs``.
+    """
+
+    name = models.CharField(max_length=32, unique=True, editable=False)
+    enabled = models.BooleanField(
+        default=True,
+        help_text="A provider that is off takes no request. Answers that are being written are finished.",
+    )
+    priority = models.SmallIntegerField(
+        default=0,
+        validators=(MinValueValidator(-HIGHEST_PRIORITY), MaxValueValidator(HIGHEST_PRIORITY)),
+        help_text="Where several providers have a model of the same name, the one with the highest answers.",
+    )
+    modified = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "provider_configs"
+        ordering = ("-priority", "name")
+        verbose_name = "provider"
+
+    def __str__(self) -> str:
+        return self.name

@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from hugweb import health
 from hugweb.drain import Drain
+from inference.models import ProviderConfig
 from inference.protocol import LoadedModel
 from inference.providers.registry import get_provider
 from tests.fakes import FakeEngine
@@ -87,6 +88,7 @@ LOADED = LoadedModel(
 )
 
 
+@pytest.mark.django_db(transaction=True)
 async def test_providers_and_their_models_are_told(async_client, engine):
     engine.models = (LOADED, replace(LOADED, name="other", state="loading", active=0))
     answer = await async_client.get(MODELS)
@@ -105,6 +107,7 @@ async def test_providers_and_their_models_are_told(async_client, engine):
     assert provider["models"][1]["state"] == "loading"
 
 
+@pytest.mark.django_db(transaction=True)
 async def test_a_provider_that_is_away_is_told(async_client, engine):
     await engine.__aexit__()
     answer = await async_client.get(MODELS)
@@ -125,3 +128,12 @@ async def test_on_a_network_strangers_hear_no_names(async_client, engine, settin
     await async_client.aforce_login(user)
     known = await async_client.get(MODELS)
     assert known.json()["providers"]["huggingface"]["models"][0]["name"] == "smollm2"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_provider_that_is_switched_off_is_no_reason_to_be_unwell(async_client, engine):
+    await engine.__aexit__()
+    await ProviderConfig.objects.acreate(name="huggingface", enabled=False)
+    answer = await async_client.get(MODELS)
+    assert answer.status_code == 200
+    assert answer.json()["providers"] == {"huggingface": {"status": "disabled", "models": []}}

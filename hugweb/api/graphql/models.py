@@ -20,13 +20,13 @@ from hugweb.api.graphql.types import (
     model_fields,
 )
 from inference.asker import asker
-from inference.models import ModelRecord
 from inference.protocol import LoadedModel
+from inference.providers.configs import models_offered
 
 
 def models_available(provider: str | None = None) -> list[ModelInfo]:
     """Every model and every alias of one that whoever asks may see, by name."""
-    records = {record.name.lower(): record for record in ModelRecord.objects.all()}
+    records = {record.name.lower(): record for record in models_offered()}
     found = [(record.name, record, "") for record in records.values()]
     aliases = list(aliases_visible(asker().user))
     models = alias_models(aliases)

@@ -6,6 +6,7 @@ one may be asked under another name, and how long a query is.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 from uuid import UUID
 
@@ -16,10 +17,11 @@ from strawberry.extensions import MaskErrors, MaxAliasesLimiter, MaxTokensLimite
 from strawberry.types import Info
 
 from hugweb.api.graphql import models
-from hugweb.api.graphql.types import Conversation, ConversationInfo, ModelDetails, ModelInfo
+from hugweb.api.graphql.types import Conversation, ConversationInfo, ModelDetails, ModelInfo, Provider
 from hugweb.api.rest.access import user_of
 from inference.engines import engine_loaded
 from inference.errors import InferenceError, InvalidRequest
+from inference.providers.configs import providers_configured
 from inference.providers.registry import PROVIDERS
 
 MOST = 200
@@ -45,6 +47,15 @@ class Query:
     async def model_details(self, model_name: Name) -> ModelDetails:
         loaded = [model for provider in PROVIDERS for model in await engine_loaded(provider) or ()]
         return await sync_to_async(models.model_details)(model_name, tuple(loaded))
+
+    @strawberry.field(description="Who answers, the highest priority first.")
+    async def providers(self) -> list[Provider]:
+        rows = await sync_to_async(providers_configured)()
+        found = await asyncio.gather(*(engine_loaded(row.name) for row in rows))
+        return [
+            Provider(name=row.name, enabled=row.enabled, priority=row.priority, healthy=loaded is not None)
+            for row, loaded in zip(rows, found, strict=True)
+        ]
 
     @strawberry.field(description="Your conversations, the latest first.")
     async def conversations(self, info: Info, limit: int = 50, offset: int = 0) -> list[ConversationInfo]:

@@ -64,6 +64,16 @@ class ModelDetails(ModelInfo):
 
 
 @strawberry.type
+class Provider:
+    """Who answers: whether it takes requests, which one comes first, and whether it answers now."""
+
+    name: str
+    enabled: bool
+    priority: int
+    healthy: bool
+
+
+@strawberry.type
 class Message:
     id: UUID
     role: str

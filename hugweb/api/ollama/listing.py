@@ -14,6 +14,7 @@ from inference.asker import asker
 from inference.errors import Forbidden, ModelNotFound
 from inference.models import ModelRecord
 from inference.protocol import LoadedModel
+from inference.providers.configs import models_offered
 
 # What Go's largest duration, Ollama's "for ever", amounts to.
 FOREVER = timedelta(days=292 * 365)
@@ -23,7 +24,7 @@ _SAID = ("system", "messages", "options", "quantization", "license")
 
 def tags() -> list[dict[str, Any]]:
     """Every model and every alias of one, newest first."""
-    records = {record.name.lower(): record for record in ModelRecord.objects.all()}
+    records = {record.name.lower(): record for record in models_offered()}
     entries = [(record.modified, _tag(record.name, record)) for record in records.values()]
     aliases = aliases_visible(asker().user)
     models = alias_models(aliases)
@@ -55,7 +56,7 @@ def _running(model: LoadedModel, now: datetime) -> dict[str, Any]:
         "context_length": model.context_length,
     }
     try:
-        target = alias_resolve(model.name)
+        target = alias_resolve(model.name, to_ask=False)
     except (ModelNotFound, Forbidden):
         return entry
     known = details(target.record, target.model.quantization)

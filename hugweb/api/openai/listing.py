@@ -14,7 +14,7 @@ from hugweb.api.openai.answers import Model, ModelList
 from hugweb.api.openai.frames import Frame
 from hugweb.api.responses import json_response
 from inference.asker import asker
-from inference.models import ModelRecord
+from inference.providers.configs import models_offered
 
 OWNER = "library"
 
@@ -35,7 +35,7 @@ async def model(request: HttpRequest, name: str) -> HttpResponseBase:
 
 def _models() -> list[Frame]:
     """Those that whoever asks may see, newest first."""
-    records = {record.name.lower(): record for record in ModelRecord.objects.all()}
+    records = {record.name.lower(): record for record in models_offered()}
     named = [(record.name, record.modified) for record in records.values()]
     aliases = aliases_visible(asker().user)
     models = alias_models(aliases)

@@ -18,6 +18,7 @@ from hugweb.pull_orders import pull_order
 from inference.engines import engine_unload
 from inference.models import ModelRecord
 from inference.protocol import ModelRef
+from inference.providers.configs import provider_check
 from inference.store.progress import PullState
 from inference.store.pulls import PULLS
 from inference.store.services import model_delete
@@ -115,6 +116,7 @@ class ModelViewSet(
     def load(self, request: Request, pk: int) -> Response:
         """Begin; it goes on by itself."""
         record = self.get_object()
+        provider_check(record.provider)
         state = async_to_sync(load_begin)(record.provider, _ref(record))
         return Response({"status": state}, status=status.HTTP_202_ACCEPTED)
 

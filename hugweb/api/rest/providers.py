@@ -13,7 +13,9 @@ from rest_framework.response import Response
 
 from inference.engines import engine_loaded
 from inference.errors import NotFound
+from inference.models import ProviderConfig
 from inference.protocol import LoadedModel
+from inference.providers.configs import providers_configured
 from inference.providers.registry import PROVIDERS
 
 
@@ -31,9 +33,11 @@ class LoadedSerializer(serializers.Serializer[Any]):
 
 
 class ProviderSerializer(serializers.Serializer[Any]):
-    """A provider, and whether it answers."""
+    """A provider: whether it takes requests, which comes first, and whether it answers."""
 
     name = serializers.CharField()
+    enabled = serializers.BooleanField()
+    priority = serializers.IntegerField()
     healthy = serializers.BooleanField()
     loaded = LoadedSerializer(many=True)
 
@@ -50,7 +54,7 @@ class ProviderViewSet(viewsets.GenericViewSet[Any]):
     @extend_schema(summary="All providers", responses=ProviderSerializer(many=True))
     def list(self, request: Request) -> Response:
         found = async_to_sync(_asked)(*PROVIDERS)
-        page = self.paginate_queryset([_entry(name, found[name]) for name in PROVIDERS])
+        page = self.paginate_queryset([_entry(row, found[row.name]) for row in providers_configured()])
         return self.get_paginated_response(page)
 
     @extend_schema(
@@ -60,7 +64,8 @@ class ProviderViewSet(viewsets.GenericViewSet[Any]):
     def retrieve(self, request: Request, name: str) -> Response:
         if name not in PROVIDERS:
             raise NotFound(f"There is no such provider. Known: {', '.join(PROVIDERS)}.")
-        return Response(_entry(name, async_to_sync(_asked)(name)[name]))
+        row = next(row for row in providers_configured() if row.name == name)
+        return Response(_entry(row, async_to_sync(_asked)(name)[name]))
 
 
 async def _asked(*names: str) -> dict[str, Found]:
@@ -68,5 +73,6 @@ async def _asked(*names: str) -> dict[str, Found]:
     return dict(zip(names, await asyncio.gather(*map(engine_loaded, names)), strict=True))
 
 
-def _entry(name: str, loaded: Found) -> dict[str, Any]:
-    return ProviderSerializer({"name": name, "healthy": loaded is not None, "loaded": loaded or ()}).data
+def _entry(row: ProviderConfig, loaded: Found) -> dict[str, Any]:
+    told = {"name": row.name, "enabled": row.enabled, "priority": row.priority}
+    return ProviderSerializer({**told, "healthy": loaded is not None, "loaded": loaded or ()}).data

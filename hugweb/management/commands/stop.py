@@ -27,7 +27,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **given: Any) -> None:
         database_prepare(self.stderr.write)
         try:
-            target = alias_resolve(given["model"])
+            target = alias_resolve(given["model"], to_ask=False)
             asyncio.run(_unload(target))
         except InferenceError as error:
             raise CommandError(error.message) from error

@@ -158,6 +158,8 @@ def test_a_model_that_an_alias_stands_for_stays(people: People) -> None:
 def test_providers_say_what_they_hold(people: People) -> None:
     assert people.ask("", "GET", "/rest/providers/huggingface/")[1] == {
         "name": "huggingface",
+        "enabled": True,
+        "priority": 0,
         "healthy": True,
         "loaded": [],
     }
