@@ -209,11 +209,12 @@ def test_a_killed_engine_is_one_clear_error_and_the_next_request_works(
             if len(lines) == 5:
                 os.kill(pid, signal.SIGKILL)
                 killed = time.monotonic()
-    assert time.monotonic() - killed < 1
+    # Far less than the silence after which an engine counts as stuck; the machine may be busy.
+    assert time.monotonic() - killed < 5
     assert [set(line) for line in lines].count({"error"}) == 1
     assert "restarted" in lines[-1]["error"]
     assert client.chat(MODEL, HELLO, options=GREEDY).message.content == before
-    assert time.monotonic() - killed < 15
+    assert time.monotonic() - killed < 60
     assert engine_pid(server) != pid
     assert server.process.poll() is None
 

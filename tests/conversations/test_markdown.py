@@ -144,4 +144,5 @@ def test_very_long_code_is_not_highlighted() -> None:
 def test_text_made_to_be_slow_is_rendered_in_time(text: str) -> None:
     started = time.perf_counter()
     render_blocks(text)
-    assert time.perf_counter() - started < 3
+    # Some tenths of a second, on a busy machine more; what grows with the square takes minutes.
+    assert time.perf_counter() - started < 15
