@@ -24,8 +24,12 @@ from inference.protocol import Quantization
 SIZES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "BF16": 2, "F16": 2, "I16": 2, "U16": 2}
 # The families that `inference.engine.lean_forward` runs.
 LEAN = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-# Bytes of a weight; 32 of them share a scale and an offset of 2 bytes each.
-QUANTIZED: dict[Quantization, float] = {"int8": 1 + 4 / 32, "int4": 0.5 + 4 / 32}
+# Bytes of a weight by device: 32 share a scale and an offset of 2 bytes each; of bitsandbytes', those of
+# one output in 8 bits, or 64 in 4, share a scale of 4 bytes.
+QUANTIZED: dict[str, dict[Quantization, float]] = {
+    "cpu": {"int8": 1 + 4 / 32, "int4": 0.5 + 4 / 32},
+    "cuda": {"int8": 1.0, "int4": 0.5 + 4 / 64},
+}
 WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 LADDER: tuple[Quantization, ...] = ("none", "int8", "int4")
 
@@ -173,13 +177,13 @@ def estimate(
 
     ``None`` for a quantization that it cannot have there. ``context``: a limit to its length, or 0.
     """
-    if quantization != "none" and not (anatomy.writes and device == "cpu" and not anatomy.fixed):
+    if quantization != "none" and not _quantizable(anatomy, device):
         return None
     tokens = min(USEFUL_CONTEXT, anatomy.context or USEFUL_CONTEXT, context or USEFUL_CONTEXT)
     working = CHUNK * anatomy.active * 4 + ROWS * anatomy.vocabulary * 4 * 3
     working += anatomy.picture * number_size
     return Estimate(
-        weights=_weights(anatomy, number_size, quantization),
+        weights=_weights(anatomy, device, number_size, quantization),
         tokenizer=anatomy.vocabulary * PER_ENTRY + PASSES,
         cache=anatomy.cached * tokens * number_size,
         working=working,
@@ -187,14 +191,27 @@ def estimate(
     )
 
 
-def _weights(anatomy: Anatomy, number_size: int, quantization: Quantization) -> int:
+def _quantizable(anatomy: Anatomy, device: str) -> bool:
+    """Whether a model can have fewer bits on ``device``: on a CPU what writes, on CUDA what reads too."""
+    reads = _kind(device) == "cuda" and not anatomy.picture
+    return _kind(device) in QUANTIZED and not anatomy.fixed and (anatomy.writes or reads)
+
+
+def _kind(device: str) -> str:
+    """``cuda`` of ``cuda:1``."""
+    return device.partition(":")[0]
+
+
+def _weights(anatomy: Anatomy, device: str, number_size: int, quantization: Quantization) -> int:
     if anatomy.fixed:
         return anatomy.stored
-    if not anatomy.writes:
-        return anatomy.numbers * number_size
     # The last layer is laid out for multiplying, so a table that it shares is held twice.
-    multiplied = anatomy.numbers - (0 if anatomy.tied else anatomy.embedding)
-    return anatomy.embedding * number_size + int(multiplied * QUANTIZED.get(quantization, number_size))
+    twice = anatomy.embedding if anatomy.writes and anatomy.tied else 0
+    kept = anatomy.embedding
+    # bitsandbytes leaves the last layer as it is.
+    kept += anatomy.embedding if anatomy.writes and _kind(device) == "cuda" else 0
+    size = number_size if quantization == "none" else QUANTIZED[_kind(device)][quantization]
+    return kept * number_size + int((anatomy.numbers + twice - kept) * size)
 
 
 def _loading(anatomy: Anatomy, device: str, number_size: int, quantization: Quantization) -> int:

@@ -20,6 +20,7 @@ from inference.engine.kernels.library import Kernels
 from inference.engine.lean_forward import FAMILIES, LeanForward
 from inference.engine.module_forward import ModuleForward
 from inference.engine.plain_forward import PlainForward
+from inference.engine.quantizer import left_to_swap
 from inference.errors import CannotLoad, InferenceError, OutOfMemory
 from inference.protocol import Quantization
 
@@ -60,15 +61,14 @@ def choose_forward(
     ``CannotLoad`` for a ``quantization`` that this model cannot have here.
     """
     expected = torch.cat([_alone(model, text) for text in texts])
-    for make in _candidates(model, quantization, kernels):
+    to_swap = left_to_swap(model, quantization)
+    for make in _candidates(model, to_swap, kernels):
         forward = _tried(make, model, texts, expected, TOLERANCES[quantization])
         if forward:
             allocate(forward, str(model.device), wanted, longest)
             return forward
-    if quantization != "none":
-        raise CannotLoad(
-            f"This model cannot be loaded in {quantization} here. Load it as it is, or on a CPU."
-        )
+    if to_swap != "none":
+        raise CannotLoad(f"This model cannot be loaded in {quantization} here. Load it as it is.")
     logger.warning("This model cannot be batched: it runs one request at a time.")
     return PlainForward(model, longest)
 
@@ -76,8 +76,6 @@ def choose_forward(
 def _candidates(
     model: Any, quantization: Quantization, kernels: Kernels | None
 ) -> Iterator[Callable[[Any], Batched]]:
-    if quantization != "none" and model.device.type != "cpu":
-        return
     if model.config.model_type in FAMILIES and model.config.hidden_act == "silu":
         yield partial(LeanForward, quantization=quantization, kernels=kernels)
     yield partial(ModuleForward, quantization=quantization, kernels=kernels)

@@ -20,6 +20,7 @@ from typing import Any
 import diffusers
 import numpy
 import torch
+from diffusers.utils import import_utils
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -28,6 +29,9 @@ from inference.engine.pictures import decode_picture, decode_pictures
 from inference.errors import InferenceError, InvalidRequest, OutOfMemory, Unsupported
 from inference.pipelines import Pipeline, Task
 from inference.protocol import Draw, Drawing, Picture
+
+# Pipelines are loaded as they are; with it they would import bitsandbytes, for a second and 50 MB.
+import_utils._bitsandbytes_available = False
 
 LONGEST_PROMPT = 32_768
 MOST_PIXELS = 2048 * 2048

@@ -14,6 +14,7 @@ from inference.engine.config import EngineConfig
 from inference.engine.encoder_batch import Encoding, length
 from inference.engine.failures import in_our_words
 from inference.engine.hardware import choose_device, choose_dtype, device_name, dtype_name
+from inference.engine.quantizer import quantized_loading, quantizer_of
 from inference.engine.weights import count_parameters
 from inference.errors import CannotLoad, ContextOverflow, InferenceError, LoadFailed
 from inference.protocol import Quantization
@@ -109,22 +110,24 @@ def load_encoder(
     It takes ``longest`` tokens at most (0: as many as the model). Weights with ``optional`` in their
     names may be missing; any other that is missing would be made up: ``LoadFailed``.
     """
-    if quantization != "none":
-        raise CannotLoad(f"Models of this kind cannot be loaded in {quantization}. Load it as it is.")
     parameters = count_parameters(folder)
     device = choose_device(config.device, parameters)
+    if quantization != "none" and quantizer_of(device) != "bitsandbytes":
+        raise CannotLoad(f"Models of this kind cannot be loaded in {quantization} here. Load it as it is.")
     exact = config.precision == "auto" and device == "cpu" and parameters <= EXACT_PARAMETERS
+    dtype = torch.float32 if exact else choose_dtype(config.precision, device)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     model, problems = auto_class.from_pretrained(
         folder,
-        dtype=torch.float32 if exact else choose_dtype(config.precision, device),
+        dtype=dtype,
         device_map={"": device},
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
         output_loading_info=True,
+        **quantized_loading(quantization, device, dtype),
     )
     if missing := [name for name in problems["missing_keys"] if not optional or optional not in name]:
         raise LoadFailed(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from inference.engine.kernels.library import Kernels
 from inference.engine.linear import Linear, fused_linear
@@ -46,6 +47,8 @@ def lean_weights(model: Any, quantization: Quantization, kernels: Kernels | None
     """The weights of ``model``, a causal language model of transformers."""
 
     def fused(*modules: Any) -> Linear:
+        if any(type(module) is not nn.Linear for module in modules):
+            return _side_by_side(modules)
         weights, biases = [module.weight for module in modules], [module.bias for module in modules]
         return fused_linear(weights, biases, quantization, kernels)
 
@@ -69,6 +72,16 @@ def lean_weights(model: Any, quantization: Quantization, kernels: Kernels | None
         layers=tuple(map(layer, body.layers, _windows(model.config))),
         norm=_norm(body.norm),
         head=fused(model.lm_head),
+    )
+
+
+def _side_by_side(modules: Sequence[Any]) -> Linear:
+    """Layers that are more than a matrix, such as bitsandbytes', each as it is: the same numbers as the
+    model's own, and no second copy of weights for which there is little room."""
+    return (
+        modules[0]
+        if len(modules) == 1
+        else lambda inputs: torch.cat([layer(inputs) for layer in modules], -1)
     )
 
 

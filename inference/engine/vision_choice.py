@@ -18,6 +18,7 @@ from transformers import BatchFeature
 from inference.engine.choice import TOLERANCES, UNBATCHABLE, allocate
 from inference.engine.kernels.library import Kernels
 from inference.engine.media import Media, Merger
+from inference.engine.quantizer import left_to_swap
 from inference.engine.vision_forward import PlainMedia, PlainVisionForward, VisionForward
 from inference.engine.vision_prompts import Inputs, Processed
 from inference.errors import CannotLoad, OutOfMemory
@@ -45,18 +46,15 @@ def choose_vision(
     be batched. ``CannotLoad`` for a ``quantization`` that this model cannot have here.
     """
     trials = [_placed(model, trial.inputs) for trial in trials]
-    if quantization == "none" or model.device.type == "cpu":
-        expected = _alone(model, trials)
-        for by_layer in (True, False):
-            make = partial(VisionForward, by_layer=by_layer, quantization=quantization, kernels=kernels)
-            if found := _tried(make, model, trials, expected, TOLERANCES[quantization]):
-                forward, merger = found
-                allocate(forward, model.device.type, wanted, longest)
-                return forward, partial(_merged, merger, model)
-    if quantization != "none":
-        raise CannotLoad(
-            f"This model cannot be loaded in {quantization} here. Load it as it is, or on a CPU."
-        )
+    expected, to_swap = _alone(model, trials), left_to_swap(model, quantization)
+    for by_layer in (True, False):
+        make = partial(VisionForward, by_layer=by_layer, quantization=to_swap, kernels=kernels)
+        if found := _tried(make, model, trials, expected, TOLERANCES[quantization]):
+            forward, merger = found
+            allocate(forward, str(model.device), wanted, longest)
+            return forward, partial(_merged, merger, model)
+    if to_swap != "none":
+        raise CannotLoad(f"This model cannot be loaded in {quantization} here. Load it as it is.")
     logger.warning("This model cannot be batched: it runs one request at a time.")
     return PlainVisionForward(model, longest), lambda inputs, _: PlainMedia(_placed(model, inputs).inputs)
 

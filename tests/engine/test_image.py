@@ -6,6 +6,8 @@ import contextlib
 import gc
 import io
 import shutil
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,19 @@ from inference.engine.core import Engine
 from inference.engine.handlers import load_handler
 from inference.errors import InvalidRequest, LoadFailed, Unsupported
 from inference.protocol import Done, Draw, Drawing, Embed, Event, ModelRef, Picture
+from tests.serving import PROJECT
 from tests.tiny_pipelines import SIDE, make_tiny_flux, make_tiny_qwen_image, make_tiny_sd
 
 
 @pytest.fixture(scope="module")
 def sd(models_root: Path) -> Path:
     return make_tiny_sd(models_root / "pictures" / "sd")
+
+
+def test_pipelines_do_without_bitsandbytes() -> None:
+    """Importing it takes a second and 50 MB; nothing here is loaded by it."""
+    script = "import inference.engine.handlers.image, sys; sys.exit('bitsandbytes' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=PROJECT, check=False).returncode == 0
 
 
 def asked(folder: Path, **more: Any) -> Draw:

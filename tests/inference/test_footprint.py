@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,9 +73,32 @@ def test_each_step_of_the_ladder_takes_less() -> None:
     assert weights[2] == pytest.approx(4.4e9, rel=0.02)
 
 
-@pytest.mark.parametrize("config", [{"architectures": ["BertModel"]}, {"quantization_config": {"bits": 4}}])
-def test_what_cannot_be_quantized_has_no_estimate(config: dict[str, object]) -> None:
-    assert estimate(seven_billion(**config), device="cpu", number_size=2, quantization="int8") is None
+@pytest.mark.parametrize(
+    ("device", "config"),
+    [
+        ("cpu", {"architectures": ["BertModel"]}),
+        ("cpu", {"quantization_config": {"bits": 4}}),
+        ("cuda", {"quantization_config": {"bits": 4}}),
+        ("mps", {}),
+    ],
+)
+def test_what_cannot_be_quantized_has_no_estimate(device: str, config: dict[str, object]) -> None:
+    assert estimate(seven_billion(**config), device=device, number_size=2, quantization="int8") is None
+
+
+@pytest.mark.parametrize("name", ["LlamaForCausalLM", "BertModel"])
+def test_bitsandbytes_leaves_words_and_the_last_layer_as_they_are(name: str) -> None:
+    anatomy, words = seven_billion(architectures=[name]), 32000 * 4096
+    kept = 2 * words if name == "LlamaForCausalLM" else words
+    for quantization, size in (("int8", 1.0), ("int4", 0.5625)):
+        guess = estimate(anatomy, device="cuda", number_size=2, quantization=quantization)  # type: ignore[arg-type]
+        assert guess is not None
+        assert guess.weights == 2 * kept + int(size * (PARAMETERS_7B - kept))
+
+
+def test_pictures_are_drawn_as_the_model_is() -> None:
+    drawing = replace(seven_billion(architectures=[]), picture=10**6)
+    assert estimate(drawing, device="cuda", number_size=2, quantization="int8") is None
 
 
 @pytest.mark.parametrize(

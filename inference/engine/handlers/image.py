@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
-from diffusers import DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 
 from inference.engine.config import EngineConfig
@@ -41,7 +41,7 @@ def load(folder: Path, quantization: Quantization, config: EngineConfig) -> Imag
     variants = {variant_of(file.name) for file in pipeline_weights(folder)} - {""}
     # A few pipelines read their prompts with a model that sees, whose processor could read videos too.
     with without_videos():
-        pipeline = DiffusionPipeline.from_pretrained(
+        pipeline = diffusers.DiffusionPipeline.from_pretrained(
             folder,
             dtype=choose_dtype(config.precision, device),
             variant=min(variants, default=None),

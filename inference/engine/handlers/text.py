@@ -27,6 +27,7 @@ from inference.engine.handlers.base import ModelHandler
 from inference.engine.hardware import choose_device, choose_dtype, device_name, dtype_name
 from inference.engine.kernels.making import KERNELS
 from inference.engine.prompts import PromptBuilder
+from inference.engine.quantizer import quantized_loading
 from inference.engine.rows import RowBuilder
 from inference.engine.sampler import BatchSampler
 from inference.engine.scheduler import Forward, Scheduler
@@ -53,14 +54,16 @@ transformers_logging.disable_progress_bar()
 def load(folder: Path, quantization: Quantization, config: EngineConfig) -> TextHandler:
     """The handler of the model in ``folder``. Blocks for as long as reading the weights takes."""
     device = choose_device(config.device, count_parameters(folder))
+    dtype = choose_dtype(config.precision, device)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     model = AutoModelForCausalLM.from_pretrained(
         folder,
-        dtype=choose_dtype(config.precision, device),
+        dtype=dtype,
         device_map={"": device},
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
+        **quantized_loading(quantization, device, dtype),
     ).eval()
     size = model.get_memory_footprint()
     forward = choose_forward(

@@ -44,8 +44,13 @@ def test_what_can_be_let_go_counts_as_free() -> None:
     assert fit_judge(seven_billion(), machine(10), freeable=6 * GB).quantization == "none"
 
 
-def test_a_gpu_has_no_quantization_yet() -> None:
-    assert fit_judge(seven_billion(), machine(10, "cuda")).quantization is None
+@pytest.mark.parametrize(("free", "quantization"), [(15, "none"), (10, "int8"), (6, "int4"), (5, None)])
+def test_a_gpu_quantizes_as_well(free: float, quantization: str | None) -> None:
+    assert fit_judge(seven_billion(), machine(free, "cuda")).quantization == quantization
+
+
+def test_apple_s_gpus_do_not() -> None:
+    assert fit_judge(seven_billion(), machine(10, "mps")).quantization is None
 
 
 def test_what_was_measured_counts_for_more() -> None:
