@@ -91,10 +91,17 @@ class Batch:
         while self._take_in():
             try:
                 self._scheduler.step()
+                self._hand_out()
+                self._prepare()
             except Exception:
                 logger.exception("A step failed in a way that nobody foresaw.")
                 self._scheduler.fail_all(InferenceError())
-            self._hand_out()
+                self._hand_out()
+
+    def _prepare(self) -> None:
+        """With the events out: make ready what there is, one thing a step, more while nobody comes."""
+        while self._scheduler.prepare() and not self._scheduler.busy and self._arrivals.empty():
+            pass
 
     def _take_in(self) -> bool:
         """Put arrivals in line, waiting for one if there is nothing else to do; False at the end."""

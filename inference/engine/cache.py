@@ -43,10 +43,12 @@ class SlotCache(Cache):
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
 
-    def aim(self, span: slice, positions: Tensor, length: int) -> None:
+    def aim(self, span: slice, positions: Tensor, length: int, start: int) -> None:
         """The next pass: slots ``span``, tokens at ``positions`` ``[rows, tokens]``, and ``length``
-        columns to look at. With several rows there is one token each; one row's are neighbours."""
+        columns to look at. With several rows there is one token each; one row's are neighbours, from
+        ``start`` on."""
         self._span = span
+        self._start = start
         self._positions = positions
         self._length = length
         self._rows = torch.arange(len(positions), device=positions.device)
@@ -72,8 +74,8 @@ class SlotCache(Cache):
     def _write(self, held: Tensor, new: Tensor) -> Tensor:
         view = held[self._span]
         if len(new) == 1:
-            start = int(self._positions[0, 0])
-            view[0, :, start : start + new.shape[2]] = new[0]
+            # Not from the positions: that would wait for a GPU twice a layer.
+            view[0, :, self._start : self._start + new.shape[2]] = new[0]
         else:
             view[self._rows, :, self._positions[:, 0]] = new[:, :, 0]
         return view[:, :, : self._length]

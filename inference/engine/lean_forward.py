@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from inference.engine.cache import zeros
 from inference.engine.failures import in_our_words
+from inference.engine.graphs import Recorder, StepGraphs, recorder_for
 from inference.engine.kernels.library import Kernels
 from inference.engine.lean_layers import Layer, lean_weights
 from inference.engine.lean_step import KernelStep
@@ -27,6 +28,9 @@ FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 # Columns are looked at in multiples of this, so that few shapes occur.
 COLUMNS = 64
 
+# Columns that are written: of one row, or one of each.
+Where = slice | Tensor
+
 
 class LeanForward:
     """Runs the weights of ``model``, which it takes over, once ``allocate`` has made slots."""
@@ -34,7 +38,11 @@ class LeanForward:
     rewinds = True
 
     def __init__(
-        self, model: Any, quantization: Quantization = "none", kernels: Kernels | None = None
+        self,
+        model: Any,
+        quantization: Quantization = "none",
+        kernels: Kernels | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         config = model.config
         self._device = model.device
@@ -48,10 +56,14 @@ class LeanForward:
         self._kernels = kernels if fast else None
         self._weights = lean_weights(model, quantization, self._kernels)
         self._step: KernelStep | None = None
+        self._recorder = recorder or recorder_for(model.device)
+        self._graphs: StepGraphs | None = None
 
     @property
     def manner(self) -> str:
         """How this runs a model, for people to read."""
+        if self._graphs:
+            return f"batched, lean pass, {self._graphs.manner}"
         return "batched, lean pass" + (" on compiled kernels" if self._kernels else "")
 
     @property
@@ -77,13 +89,19 @@ class LeanForward:
                 rotary=self._rotary,
             )
 
+        elif self._recorder:
+            self._graphs = StepGraphs(
+                self._stepped, self._decode, self._recorder, slots=slots, context=context, device=self._device
+            )
+
     def read(
         self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False, media: None = None
     ) -> Tensor:
         """Logits after the last of ``tokens``, read at ``start`` of ``slot``: ``[1, vocabulary]``; after
         ``every`` one of them: ``[tokens, vocabulary]``."""
         positions = torch.arange(start, start + len(tokens), device=self._device)[None]
-        hidden = self._run(slice(slot, slot + 1), positions, torch.tensor([tokens]), start + len(tokens))
+        end = start + len(tokens)
+        hidden = self._run(slice(slot, slot + 1), positions, torch.tensor([tokens]), end, slice(start, end))
         return self._logits(hidden[0] if every else hidden[:, -1])
 
     @torch.inference_mode()
@@ -97,6 +115,15 @@ class LeanForward:
         if self._step:
             with in_our_words():
                 return self._step.decode(slots, positions, tokens)
+        decode = self._graphs.decode if self._graphs else self._decode
+        return decode(slots, positions, tokens)
+
+    def prepare(self, *, idle: bool) -> bool:
+        """Record a step if one is due, see ``StepGraphs``."""
+        return bool(self._graphs and self._graphs.prepare(idle=idle))
+
+    def _decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Tensor:
+        """The same by torch's operations, one after the other."""
         first, last = slots[0], slots[-1]
         rows = torch.tensor(slots) - first
         # Slots within the span that have nothing to say write where nobody looks.
@@ -104,13 +131,20 @@ class LeanForward:
         said = torch.zeros_like(at)
         at[rows, 0] = torch.tensor(positions)
         said[rows, 0] = torch.tensor(tokens)
-        hidden = self._run(slice(first, last + 1), at.to(self._device), said, max(positions) + 1)[:, -1]
+        # Of a single row the place is known here, where nobody has to wait for the device to tell.
+        placed, end = at.to(self._device), max(positions) + 1
+        where = slice(end - 1, end) if first == last else placed[:, 0]
+        hidden = self._run(slice(first, last + 1), placed, said, end, where)[:, -1]
         return self._logits(hidden if len(slots) == len(at) else hidden[rows.to(self._device)])
 
+    def _stepped(self, span: slice, positions: Tensor, tokens: Tensor, seen: int) -> Tensor:
+        """Logits of one token for each slot of ``span``: ``[rows, vocabulary]``."""
+        return self._logits(self._run(span, positions, tokens, seen, positions[:, 0])[:, -1])
+
     @torch.inference_mode()
-    def _run(self, span: slice, positions: Tensor, tokens: Tensor, seen: int) -> Tensor:
-        """One pass over ``span``, ``positions`` and ``tokens`` ``[rows, tokens]``: what the last layer
-        makes of each, ``[rows, tokens, width]``."""
+    def _run(self, span: slice, positions: Tensor, tokens: Tensor, seen: int, where: Where) -> Tensor:
+        """One pass over ``span``, ``positions`` and ``tokens`` ``[rows, tokens]``, which go to the columns
+        ``where``: what the last layer makes of each, ``[rows, tokens, width]``."""
         length = min(-(-seen // COLUMNS) * COLUMNS, self.context)
         with in_our_words():
             embedded = functional.embedding(tokens.to(self._device), self._weights.embedding)
@@ -123,7 +157,7 @@ class LeanForward:
             masks = {window: _mask(positions, length, window) for window in windows}
             for layer, keys, values in zip(self._weights.layers, self._keys, self._values, strict=True):
                 cache = (keys[span], values[span])
-                attended = self._attend(layer, hidden, cache, positions, turn, masks[layer.window])
+                attended = self._attend(layer, hidden, cache, where, turn, masks[layer.window])
                 hidden = hidden + attended
                 hidden = hidden + self._feed_forward(layer, hidden)
             return hidden
@@ -139,7 +173,7 @@ class LeanForward:
         layer: Layer,
         hidden: Tensor,
         cache: tuple[Tensor, Tensor],
-        positions: Tensor,
+        where: Where,
         turn: tuple[Tensor, Tensor],
         mask: Tensor,
     ) -> Tensor:
@@ -151,8 +185,8 @@ class LeanForward:
             queries = self._normed(queries, layer.norm_query)
             keys = self._normed(keys, layer.norm_key)
         queries, keys = _turned(queries, *turn), _turned(keys, *turn)
-        held_keys = _written(cache[0], keys, positions)[:, :, : mask.shape[-1]]
-        held_values = _written(cache[1], values, positions)[:, :, : mask.shape[-1]]
+        held_keys = _written(cache[0], keys, where)[:, :, : mask.shape[-1]]
+        held_values = _written(cache[1], values, where)[:, :, : mask.shape[-1]]
         if count == 1:
             # The queries of a group share their keys as if they were tokens of one head.
             grouped = queries.view(rows, self._key_heads, -1, self._size)
@@ -187,12 +221,11 @@ def _turned(states: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     return states * cosine + torch.cat((-second, first), dim=-1) * sine
 
 
-def _written(held: Tensor, new: Tensor, positions: Tensor) -> Tensor:
-    """``held`` ``[rows, heads, columns, size]`` with ``new`` ``[rows, tokens, heads, size]`` at its
-    positions: one token of several rows, or neighbouring tokens of one."""
-    if len(new) == 1:
-        start = int(positions[0, 0])
-        held[0, :, start : start + new.shape[1]] = new[0].transpose(0, 1)
+def _written(held: Tensor, new: Tensor, where: Where) -> Tensor:
+    """``held`` ``[rows, heads, columns, size]`` with ``new`` ``[rows, tokens, heads, size]`` in the columns
+    ``where``: one of each row, or neighbouring ones of a single row."""
+    if isinstance(where, slice):
+        held[0, :, where] = new[0].transpose(0, 1)
     else:
-        held[torch.arange(len(new), device=new.device), :, positions[:, 0]] = new[:, 0]
+        held[torch.arange(len(new), device=new.device), :, where] = new[:, 0]
     return held

@@ -90,6 +90,10 @@ class ModuleForward:
         logits = self._run(slice(first, last + 1), at, said, looks=max(positions))[:, -1]
         return logits[rows.to(self._model.device)]
 
+    def prepare(self, *, idle: bool) -> bool:
+        """Nothing: modules run as they are."""
+        return False
+
     @torch.inference_mode()
     def _run(
         self, span: slice, positions: Tensor, tokens: Tensor, looks: int | None = None, every: bool = False
@@ -98,9 +102,9 @@ class ModuleForward:
         ``every`` token, or of the last: ``[rows, tokens, vocabulary]``."""
         last = int(positions.max()) if looks is None else looks
         length = min((last // COLUMNS + 1) * COLUMNS, self._cache.context)
-        device = self._model.device
+        device, start = self._model.device, int(positions[0, 0])
         positions = positions.to(device)
-        self._cache.aim(span, positions, length)
+        self._cache.aim(span, positions, length, start)
         with in_our_words():
             output = self._model(
                 input_ids=tokens.to(device),

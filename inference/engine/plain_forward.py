@@ -47,6 +47,10 @@ class PlainForward:
         """Logits after the one token: ``[1, vocabulary]``."""
         return self._run(tokens)[:, -1]
 
+    def prepare(self, *, idle: bool) -> bool:
+        """Nothing: modules run as they are."""
+        return False
+
     @torch.inference_mode()
     def _run(self, tokens: Sequence[int]) -> Tensor:
         ids = torch.tensor([tokens], device=self._model.device)

@@ -72,6 +72,10 @@ class Forward(Protocol[Made]):
     def copy(self, source: int, target: int, count: int) -> None:
         """Make the first ``count`` tokens of slot ``target`` those of slot ``source``."""
 
+    def prepare(self, *, idle: bool) -> bool:
+        """Between steps: make something ready that later ones go faster with; ``idle``: nobody waits. Whether
+        there was anything."""
+
 
 class Sampler(Protocol[Read]):
     """Draws the next token of each row from its logits."""
@@ -126,6 +130,10 @@ class Scheduler(Generic[Logits]):
         self._decode([slot for slot in self._slots if slot.row and slot.row.decodes])
         self._read()
         self._release()
+
+    def prepare(self) -> bool:
+        """Let the model make something ready, between steps. Whether there was anything."""
+        return self._forward.prepare(idle=not self.busy)
 
     def fail_all(self, error: InferenceError) -> None:
         """End every row with ``error``; nothing in the slots counts as read any more."""

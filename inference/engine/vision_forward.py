@@ -85,7 +85,7 @@ class VisionForward(ModuleForward):
         device = self._model.device
         media, start, end = self._media, int(positions[0, 0]), int(positions[0, -1]) + 1
         at = positions.to(device)
-        self._cache.aim(span, at, length)
+        self._cache.aim(span, at, length, start)
         with in_our_words():
             if media:
                 embedded, turns = media.embeddings[None, start:end], media.positions[:, None, start:end]
@@ -185,6 +185,10 @@ class PlainVisionForward:
     def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Tensor:
         """Logits after the one token: ``[1, vocabulary]``."""
         return self._run(tokens, first=False)[:, -1]
+
+    def prepare(self, *, idle: bool) -> bool:
+        """Nothing: modules run as they are."""
+        return False
 
     @torch.inference_mode()
     def _run(self, tokens: Sequence[int], *, first: bool) -> Tensor:

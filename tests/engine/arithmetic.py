@@ -65,6 +65,9 @@ class Arithmetic:
         assert 0 < count <= len(self.held[source])
         self.held[target] = self.held[source][:count]
 
+    def prepare(self, *, idle: bool) -> bool:
+        return False
+
     def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> list[int]:
         self.passes += 1
         assert list(slots) == sorted(set(slots))

@@ -22,8 +22,11 @@ class ModelHandler(ABC):
     """Tokens that prompt and answer may have together."""
     dtype: str = ""
     """The number format of the weights, such as ``bfloat16``; empty where it is not known."""
-    manner: str = ""
-    """How the model is run, for people to read."""
+
+    @property
+    def manner(self) -> str:
+        """How the model is run, for people to read."""
+        return ""
 
     @property
     @abstractmethod

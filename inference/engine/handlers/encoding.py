@@ -29,7 +29,6 @@ Asked = TypeVar("Asked", Embed, Rerank)
 class EncodingHandler(ModelHandler, Generic[Asked]):
     """Answers requests of one type, each with one event made of the results of its texts."""
 
-    manner = "batched, transformers' modules"
     answers: type[Asked]
     refusal: str
 
@@ -56,6 +55,10 @@ class EncodingHandler(ModelHandler, Generic[Asked]):
     @abstractmethod
     def _event(self, request: Asked, results: Sequence[Any]) -> Event:
         """The answer to ``request``."""
+
+    @property
+    def manner(self) -> str:
+        return "batched, transformers' modules"
 
     @property
     def steps(self) -> int:

@@ -95,10 +95,15 @@ class TextHandler(ModelHandler):
         self.device, self.dtype = device_name(model.device), dtype_name(model.dtype)
         self.size = size
         self.context_length = forward.context
-        self.manner = f"{forward.manner}, {forward.slots} at once" if forward.slots > 1 else forward.manner
+        self._forward = forward
         self._rows = rows
         self._batch = Batch(Scheduler(forward, BatchSampler()), places=forward.slots, max_queue=max_queue)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompt")
+
+    @property
+    def manner(self) -> str:
+        manner, slots = self._forward.manner, self._forward.slots
+        return f"{manner}, {slots} at once" if slots > 1 else manner
 
     @property
     def steps(self) -> int:
@@ -142,7 +147,7 @@ class TextHandler(ModelHandler):
     def close(self) -> None:
         self._thread.shutdown(wait=True)
         self._batch.close()
-        del self._batch
+        del self._batch, self._forward
         gc.collect()
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
