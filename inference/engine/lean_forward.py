@@ -134,8 +134,9 @@ class LeanForward:
         # Of a single row the place is known here, where nobody has to wait for the device to tell.
         placed, end = at.to(self._device), max(positions) + 1
         where = slice(end - 1, end) if first == last else placed[:, 0]
+        picked = rows.to(self._device)  # before the pass: a copy would wait for it
         hidden = self._run(slice(first, last + 1), placed, said, end, where)[:, -1]
-        return self._logits(hidden if len(slots) == len(at) else hidden[rows.to(self._device)])
+        return self._logits(hidden if len(slots) == len(at) else hidden[picked])
 
     def _stepped(self, span: slice, positions: Tensor, tokens: Tensor, seen: int) -> Tensor:
         """Logits of one token for each slot of ``span``: ``[rows, vocabulary]``."""

@@ -152,11 +152,12 @@ def _scores(logits: Tensor, tokens: Sequence[int], counts: Sequence[int]) -> lis
 
 def _constrained(logits: Tensor, rows: Sequence[Row]) -> Tensor:
     """``logits`` with -inf where a row's format does not let a token follow."""
-    logits = logits.float().clone()
-    for row, scores in zip(rows, logits, strict=True):
+    blocked = torch.zeros(logits.shape, dtype=torch.bool)
+    for row, tokens in zip(rows, blocked, strict=True):
         if row.grammar:
-            scores.masked_fill_(~row.grammar.allowed().to(scores.device), -torch.inf)
-    return logits
+            torch.logical_not(row.grammar.allowed(), out=tokens)
+    # All at once: each tensor that is sent to a GPU costs as much as a kernel or two.
+    return logits.float().masked_fill(blocked.to(logits.device), -torch.inf)
 
 
 def _penalizes(options: Options) -> bool:
@@ -171,23 +172,44 @@ def _penalizes(options: Options) -> bool:
 def _penalized(logits: Tensor, rows: Sequence[Row]) -> Tensor:
     """``logits`` with each row's penalties for what it said lately, and its biases."""
     logits = logits.clone()
-    for row, scores in zip(rows, logits, strict=True):
+    penalties, biases = _Changes(), _Changes()
+    for place, row in enumerate(rows):
         options = row.options
-        if not _penalizes(options):
-            continue
-        counts = Counter(_recent(row.tokens, options.repeat_last_n))
-        if counts:
-            said = torch.tensor(list(counts), device=scores.device)
-            times = torch.tensor(list(counts.values()), device=scores.device, dtype=scores.dtype)
-            picked = scores[said]
-            repeat = options.repeat_penalty or 1.0
-            picked = torch.where(picked > 0, picked / repeat, picked * repeat)
-            picked -= times * (options.frequency_penalty or 0.0) + (options.presence_penalty or 0.0)
-            scores[said] = picked
+        repeat, presence = options.repeat_penalty or 1.0, options.presence_penalty or 0.0
+        for token, times in Counter(_recent(row.tokens, options.repeat_last_n)).items():
+            lower = times * (options.frequency_penalty or 0.0) + presence
+            penalties.add(place, token, repeat, lower)
         for token, bias in (options.logit_bias or {}).items():
-            if token < len(scores):
-                scores[token] += bias
+            if token < logits.shape[1]:
+                biases.add(place, token, bias)
+    if penalties:
+        at, (repeats, lowered) = penalties.on(logits.device)
+        picked = logits[at]
+        logits[at] = torch.where(picked > 0, picked / repeats, picked * repeats) - lowered
+    if biases:
+        at, (added,) = biases.on(logits.device)
+        logits[at] += added
     return logits
+
+
+class _Changes:
+    """Numbers for single logits, each of which is named once."""
+
+    def __init__(self) -> None:
+        self._places: list[tuple[int, int]] = []
+        self._numbers: list[tuple[float, ...]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._places)
+
+    def add(self, row: int, token: int, *numbers: float) -> None:
+        self._places.append((row, token))
+        self._numbers.append(numbers)
+
+    def on(self, device: torch.device) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, ...]]:
+        """The index of all logits, rows and tokens, and their numbers; in two copies, however many."""
+        rows, tokens = torch.tensor(self._places, device=device).T
+        return (rows, tokens), torch.tensor(self._numbers, device=device).T.unbind()
 
 
 def _recent(tokens: list[int], last: int | None) -> list[int]:
