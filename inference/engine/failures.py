@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import traceback
 from collections.abc import Iterator
 
 import torch
@@ -13,14 +14,20 @@ from inference.errors import InferenceError, OutOfMemory
 logger = logging.getLogger(__name__)
 
 
+# Libraries below torch have words of their own for it: cuBLAS, CUDA, and torch on CPUs.
+SCARCE = ("ALLOC_FAILED", "out of memory", "not enough memory", "can't allocate memory")
+
+
 @contextlib.contextmanager
 def in_our_words() -> Iterator[None]:
     """Raise what goes wrong in the block as an ``InferenceError``, and log it."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise OutOfMemory("Memory ran out. Try a shorter prompt or a smaller model.") from error
     except RuntimeError as error:
+        # The traceback holds what the failed pass worked with, for which a smaller one needs the room.
+        traceback.clear_frames(error.__traceback__)
+        if isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in SCARCE):
+            torch.cuda.empty_cache()
+            raise OutOfMemory("Memory ran out. Try a shorter prompt or a smaller model.") from error
         logger.exception("A forward pass failed.")
         raise InferenceError("The model failed while answering. The engine's log says more.") from error

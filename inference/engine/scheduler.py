@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -236,6 +237,8 @@ class Scheduler(Generic[Logits]):
         try:
             logits = self._forward.decode([slot.index for slot in slots], [row.read for row in rows], tokens)
         except InferenceError as error:
+            # Its frames hold what the pass worked with, for which smaller ones need the room.
+            traceback.clear_frames(error.__traceback__)
             self._halve(slots, error)
             return
         for slot, row, token in zip(slots, rows, tokens, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -64,6 +65,31 @@ requests = st.lists(
     ),
     max_size=12,
 )
+
+
+class Holding(Arithmetic):
+    """A model whose passes work with something large; three rows are too many."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.most_rows = 2
+        self.large: list[weakref.ref[Arithmetic]] = []
+
+    def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> list[int]:
+        assert not any(large() for large in self.large), "what a failed pass worked with is still there"
+        large = Arithmetic(0)
+        self.large.append(weakref.ref(large))
+        return super().decode(slots, positions, tokens)
+
+
+def test_a_smaller_pass_has_the_memory_of_the_one_that_failed() -> None:
+    forward = Holding(4)
+    scheduler, clients = scheduler_of(forward), [Client([number], 8) for number in range(4)]
+    scheduler.waiting.extend(client.row for client in clients)
+    while scheduler.busy:
+        scheduler.step()
+    assert [client.said for client in clients] == [expected([number], 8) for number in range(4)]
+    assert forward.passes > scheduler.steps, "some were halved"
 
 
 @settings(max_examples=200)
