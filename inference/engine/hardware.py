@@ -59,7 +59,9 @@ def choose_dtype(wanted: str, device: str) -> torch.dtype:
         dtype: torch.dtype = getattr(torch, wanted)
         return dtype
     if device.startswith("cuda"):
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        # torch also counts GPUs before Ampere, which only emulate bfloat16, and slowly.
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float16
     if device == "mps":
         return torch.bfloat16 if torch.backends.mps.is_macos_or_newer(14, 0) else torch.float16
     return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
+import torch
 
 from inference.engine.hardware import choose_device, choose_dtype
 from inference.machine import machine_read, ram
@@ -41,3 +43,15 @@ def test_the_web_sees_the_machine_as_the_engine_does() -> None:
 def test_settings_count() -> None:
     assert machine_read("cpu", "float32").number_size == 4
     assert machine_read("cpu", "float16").device == "cpu"
+
+
+@pytest.mark.parametrize(("generation", "dtype"), [(7, torch.float16), (8, torch.bfloat16)])
+def test_a_gpu_that_only_emulates_bfloat16_computes_in_float16(
+    monkeypatch: pytest.MonkeyPatch, generation: int, dtype: torch.dtype
+) -> None:
+    """What torch tells of GPUs before and from Ampere on."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(major=generation))
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda _: True)
+    assert choose_dtype("auto", "cuda") is dtype
