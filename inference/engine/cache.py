@@ -43,6 +43,14 @@ class SlotCache(Cache):
         self._keys: dict[int, Tensor] = {}
         self._values: dict[int, Tensor] = {}
 
+    def resized(self, slots: int, context: int) -> SlotCache:
+        """An empty cache for other ``slots`` and ``context``. Layers that this one knows are made at once, so
+        that what they take of a GPU is taken when it was found to be free."""
+        cache = SlotCache(slots, context)
+        cache._keys = {layer: cache._allocate(keys) for layer, keys in self._keys.items()}
+        cache._values = {layer: cache._allocate(values) for layer, values in self._values.items()}
+        return cache
+
     def aim(self, span: slice, positions: Tensor, length: int, start: int) -> None:
         """The next pass: slots ``span``, tokens at ``positions`` ``[rows, tokens]``, and ``length``
         columns to look at. With several rows there is one token each; one row's are neighbours, from

@@ -67,7 +67,7 @@ class Engine:
                 line.close()
                 loaded = time.perf_counter_ns()
                 if is_new:
-                    yield Loaded(memory=resident.memory)
+                    yield Loaded(memory=resident.resting)
                 async with contextlib.aclosing(self._answer(resident, request)) as events:
                     async for event in events:
                         yield _timed(event, load=loaded - started, started=started)

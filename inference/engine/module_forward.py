@@ -39,6 +39,7 @@ class ModuleForward:
         self._linears = SwappedLinears(self._run_by(model), quantization, kernels)
         if quantization != "none" and not self._linears:
             raise CannotLoad(f"This model has no layers that can be loaded in {quantization}.")
+        self._cache = SlotCache(0, 0)
         self._config = model.config.get_text_config()
         self._masks = self._by_layer if getattr(self._config, "layer_types", None) else self._single
 
@@ -58,7 +59,7 @@ class ModuleForward:
     def allocate(self, slots: int, context: int) -> None:
         """Make ``slots`` empty slots of ``context`` tokens."""
         self.slots, self.context = slots, context
-        self._cache = SlotCache(slots, context)
+        self._cache = self._cache.resized(slots, context)
 
     @property
     def bytes_per_token(self) -> int:

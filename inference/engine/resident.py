@@ -23,7 +23,8 @@ class Resident:
 
     ``model`` is as last asked for: one model may be known under several names. ``force``: loaded
     whatever the estimate says. ``waiting``: for memory that models in use hold. ``stopping``: told to
-    go. ``memory``: bytes that it was measured to take, 0 where that was not possible.
+    go. ``memory``: bytes that it was measured to take, and ``resting`` without what it only took because
+    it was free; 0 where that was not possible.
     """
 
     model: ModelRef
@@ -33,6 +34,7 @@ class Resident:
     waiting: bool = False
     stopping: bool = False
     memory: int = 0
+    resting: int = 0
     since: float = field(default_factory=time.monotonic)
     last_used: float = field(default_factory=time.monotonic)
     timer: asyncio.TimerHandle | None = None

@@ -180,8 +180,8 @@ class Residents:
             ) from error
         # What others took or gave back in the meantime cannot be told apart.
         if alone and self._is_alone(resident) and memory > 0:
-            resident.memory = memory
-            await self._in_thread(self._memory.note, need, memory)
+            resident.memory, resident.resting = memory, max(0, memory - handler.reserved)
+            await self._in_thread(self._memory.note, need, resident.resting)
         return handler
 
     def _is_alone(self, resident: Resident) -> bool:

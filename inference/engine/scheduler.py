@@ -58,6 +58,10 @@ class Forward(Protocol[Made]):
     """Whether a slot can go back to an earlier token and go on from there."""
 
     @property
+    def bytes_per_token(self) -> int:
+        """Memory that a token of one slot takes; 0 where it is not known."""
+
+    @property
     def manner(self) -> str:
         """How the model is run, for people."""
 

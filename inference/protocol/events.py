@@ -30,7 +30,8 @@ class Loading(Struct, frozen=True, kw_only=True, tag="loading"):
 
 
 class Loaded(Struct, frozen=True, kw_only=True, tag="loaded"):
-    """The model was loaded for this request, and takes ``memory`` bytes as measured; 0 if it could not be."""
+    """The model was loaded for this request, and takes ``memory`` bytes as measured, without room for text;
+    0 if it could not be."""
 
     memory: int
 

@@ -35,6 +35,7 @@ class Arithmetic:
 
     slots: int
     rewinds: bool = True
+    bytes_per_token: int = 0
     held: list[list[int]] = field(default_factory=list)
     read_tokens: int = 0
     passes: int = 0

@@ -241,3 +241,10 @@ def test_what_cannot_be_quantized_is_said() -> None:
     model.lm_head = torch.nn.Identity()
     with pytest.raises(Unsupported, match="cannot be loaded in int8"):
         choose_forward(model, TEXTS, wanted=1, longest=64, quantization="int8")
+
+
+def test_slots_of_modules_are_made_when_their_number_is_known() -> None:
+    """Not with the first request, when what was free may be another model's."""
+    forward = choose_forward(tiny("gemma2", FAMILIES["gemma2"]), TEXTS, wanted=4, longest=64)
+    assert isinstance(forward, ModuleForward)
+    assert forward.bytes_per_token == 2 * 4 * 2 * 8 * 4

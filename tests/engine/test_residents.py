@@ -92,6 +92,7 @@ class Bench:
         self.may_load = threading.Event()
         self.may_load.set()
         self.fail = False
+        self.reserved = 0
         self.loop = asyncio.get_running_loop()
 
     def load(self, model: ModelRef, config: EngineConfig) -> ModelHandler:
@@ -100,6 +101,7 @@ class Bench:
         if self.fail:
             raise OSError("/secret/path is broken")
         handler = self.handlers[model.name] = WordHandler(model.name)
+        handler.reserved = self.reserved
         return handler
 
     def names(self) -> list[str]:
@@ -350,6 +352,17 @@ async def test_what_a_load_took_is_measured_and_told() -> None:
     assert bench.room.noted == {"a": SIZE}
     again = [event async for event in bench.engine.submit(Load(model=ref("a")))]
     assert [type(event) for event in again] == [Done]
+
+
+async def test_room_that_was_taken_because_it_was_free_is_no_need() -> None:
+    """A GPU's slots are made at once, as many as fit: beside another model there are fewer."""
+    bench = Bench()
+    bench.reserved = SIZE // 4
+    events = [event async for event in bench.engine.submit(Load(model=ref("a")))]
+    assert Loaded(memory=SIZE - SIZE // 4) in events
+    assert bench.room.noted == {"a": SIZE - SIZE // 4}
+    (model,) = bench.engine.status().models
+    assert model.size == SIZE
 
 
 async def test_nothing_is_measured_beside_a_model_in_use() -> None:

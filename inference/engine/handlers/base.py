@@ -18,6 +18,8 @@ class ModelHandler(ABC):
     """Where the weights are: ``cpu``, ``mps``, ``cuda`` or ``cuda:1``."""
     size: int
     """Bytes of the weights in memory."""
+    reserved: int = 0
+    """Bytes beside them that were taken because they were free: with less memory it would be less."""
     context_length: int
     """Tokens that prompt and answer may have together."""
     dtype: str = ""

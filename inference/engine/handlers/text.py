@@ -96,6 +96,9 @@ class TextHandler(ModelHandler):
         self.size = size
         self.context_length = forward.context
         self._forward = forward
+        # On a CPU what slots hold is only taken as they fill.
+        if self.device != "cpu":
+            self.reserved = forward.bytes_per_token * forward.slots * forward.context
         self._rows = rows
         self._batch = Batch(Scheduler(forward, BatchSampler()), places=forward.slots, max_queue=max_queue)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompt")
