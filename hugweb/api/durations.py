@@ -7,6 +7,9 @@ import math
 from inference.durations import FOREVER, duration
 from inference.errors import InvalidRequest
 
+# How each of Go's units ends; without one, a number is none to Go.
+UNITS = ("s", "m", "h")
+
 
 def keep_alive_seconds(value: float | str | None) -> float | None:
     """Seconds; negative for ever, ``None`` where nothing was said. The error text is Go's."""
@@ -25,6 +28,8 @@ def _parsed(value: str) -> float:
         return 0.0
     if value.lstrip("-").replace(".", "", 1).isdigit():
         raise InvalidRequest(f'time: missing unit in duration "{value}"')
+    if not value.endswith(UNITS):
+        raise InvalidRequest(f'time: invalid duration "{value}"')
     try:
         return duration(value)
     except ValueError as error:

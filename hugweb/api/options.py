@@ -19,6 +19,35 @@ WHOLE_NUMBERS = frozenset({"num_predict", "num_ctx", "num_keep", "top_k", "repea
 GO_TYPES = dict.fromkeys(WHOLE_NUMBERS, "integer") | {"stop": "of an array of strings"}
 
 
+_LARGEST = 2**63 - 1
+
+
+def options_schema() -> dict[str, Any]:
+    """The JSON Schema of ``Options``, with the limits of whole numbers that msgspec has but does not tell."""
+    schema: dict[str, Any] = msgspec.json.schema_components((Options,), ref_template="#/{name}")[1]["Options"]
+    for each in schema["properties"].values():
+        for kind in each["anyOf"]:
+            if kind["type"] == "integer":
+                kind.setdefault("minimum", -_LARGEST - 1)
+                kind.setdefault("maximum", _LARGEST)
+    return schema
+
+
+def _lenient() -> dict[str, Any]:
+    """The same as requests may say it: a number for a whole number, which is then cut."""
+    schema = options_schema()
+    for name, each in schema["properties"].items():
+        for kind in each["anyOf"]:
+            if name in WHOLE_NUMBERS and kind["type"] == "integer":
+                least, most = kind.pop("minimum"), kind.pop("maximum")
+                kind |= {"type": "number", "exclusiveMinimum": least - 1, "exclusiveMaximum": most + 1}
+    return {"properties": schema["properties"], "description": schema["description"]}
+
+
+# What requests may say; what is not known is ignored.
+OPTIONS_SCHEMA = _lenient()
+
+
 def parse_options(given: dict[str, Any]) -> Options:
     """The options that we know, each checked; null is skipped and what we do not know ignored."""
     known = {
@@ -33,7 +62,7 @@ def _option(name: str, value: Any) -> Any:
     if name in WHOLE_NUMBERS and isinstance(value, float):
         value = _truncated(name, value)
     try:
-        return msgspec.convert(value, OPTION_FIELDS[name])
+        return msgspec.convert(value, OPTION_FIELDS[name], str_keys=True)
     except ValidationError as error:
         if isinstance(value, int | float | list) and not isinstance(value, bool):
             raise InvalidRequest(f'option "{name}" is out of range: {error}') from error

@@ -12,6 +12,7 @@ from inference.protocol.limits import (
     MAX_IMAGES,
     MAX_MESSAGES,
     MAX_SAMPLES,
+    MAX_STEPS,
     MAX_TEXTS,
     MAX_TOOLS,
     MAX_TOP_LOGPROBS,
@@ -141,7 +142,7 @@ class Draw(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="draw"):
     mask: bytes = b""
     width: Annotated[int, Meta(ge=0, le=4096)] = 0
     height: Annotated[int, Meta(ge=0, le=4096)] = 0
-    steps: Annotated[int, Meta(ge=0, le=500)] = 0
+    steps: Annotated[int, Meta(ge=0, le=MAX_STEPS)] = 0
     guidance: Annotated[float, Meta(ge=0, le=100)] | None = None
     strength: Annotated[float, Meta(ge=0, le=1)] | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None

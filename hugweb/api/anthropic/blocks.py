@@ -7,11 +7,12 @@ and are messages of their own here. Source: Anthropic's reference of the Message
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct, ValidationError
 
+from hugweb.api.fields import IMAGE_PATTERN, told
 from hugweb.api.media import is_image
 from hugweb.api.pairing import results_paired
 from inference.errors import InvalidRequest, Unsupported
@@ -19,18 +20,20 @@ from inference.protocol import MAX_CALLS, MAX_IMAGES, MAX_MESSAGES, Message, Rol
 
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 
+BLOCKS = ["text", "image", "thinking", "redacted_thinking", "tool_use", "tool_result"]
+
 
 class Source(Struct, kw_only=True):
     """Where an image is."""
 
-    type: str
-    data: Any = None
+    type: Annotated[str, told(enum=["base64"])]
+    data: Annotated[Any, told(type="string", pattern=f"^{IMAGE_PATTERN}$")] = None
 
 
 class Block(Struct, kw_only=True):
     """A part of a message; which fields count is said by ``type``."""
 
-    type: str
+    type: Annotated[str, told(enum=BLOCKS)]
     text: str = ""
     thinking: str = ""
     source: Source | None = None
@@ -48,7 +51,7 @@ Content = str | list[Block]
 class GivenMessage(Struct, kw_only=True):
     """One message of a request."""
 
-    role: str
+    role: Annotated[str, told(enum=list(_ROLES))]
     content: Content
 
 

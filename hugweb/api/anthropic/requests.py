@@ -6,7 +6,7 @@ before is always reused. Source: Anthropic's reference of the Messages API.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct, ValidationError
@@ -14,21 +14,25 @@ from msgspec import Struct, ValidationError
 from aliases.selectors import Target
 from hugweb.api.anthropic.blocks import Content, GivenMessage, messages_ours, text_of
 from hugweb.api.durations import keep_alive_seconds
+from hugweb.api.fields import GivenOptions, KeepAlive, told
 from hugweb.api.options import parse_options
 from hugweb.api.preface import prefaced
 from hugweb.api.schema import schema_text
 from inference.errors import InvalidRequest, Unsupported
-from inference.protocol import MAX_TOOLS, Generate, Options, Think, Tool, ToolChoice
+from inference.protocol import MAX_MESSAGES, MAX_STOPS, MAX_TOOLS, Generate, Options, Think, Tool, ToolChoice
 
 _CHOICES: dict[str, ToolChoice] = {"auto": "auto", "any": "required", "tool": "required", "none": "none"}
 _EFFORTS: dict[str, Think] = {"low": "low", "medium": "medium", "high": "high", "xhigh": "max", "max": "max"}
+
+THINKING = ("enabled", "adaptive", "disabled")
+StopString = Annotated[str, told(minLength=1, maxLength=256)]
 
 
 class GivenTool(Struct, kw_only=True):
     """A tool of the client's; tools that run at Anthropic's are named by another ``type``."""
 
-    name: str = ""
-    type: str | None = None
+    name: Annotated[str, told(minLength=1, maxLength=256)] = ""
+    type: Annotated[str, told(enum=["custom"])] | None = None
     description: str | None = None
     input_schema: dict[str, Any] | None = None
 
@@ -36,7 +40,7 @@ class GivenTool(Struct, kw_only=True):
 class GivenChoice(Struct, kw_only=True):
     """Which tools the model may or must call."""
 
-    type: str
+    type: Annotated[str, told(enum=list(_CHOICES))]
     name: str = ""
     disable_parallel_tool_use: bool = False
 
@@ -44,20 +48,20 @@ class GivenChoice(Struct, kw_only=True):
 class Thinking(Struct, kw_only=True):
     """Whether the model thinks first. A budget is not kept apart from ``max_tokens``."""
 
-    type: str
+    type: Annotated[str, told(enum=THINKING)]
 
 
 class Format(Struct, kw_only=True):
     """What the answer has to be."""
 
-    type: str
+    type: Annotated[str, told(enum=["json_schema"])]
     schema: dict[str, Any] = {}
 
 
 class OutputConfig(Struct, kw_only=True):
     """How hard to think, and what the answer has to be."""
 
-    effort: str | None = None
+    effort: Annotated[str, told(enum=list(_EFFORTS))] | None = None
     format: Format | None = None
 
 
@@ -65,20 +69,20 @@ class MessagesBody(Struct, kw_only=True):
     """``POST /v1/messages``; ``options`` and ``keep_alive`` are Ollama's."""
 
     model: str = ""
-    messages: list[GivenMessage] = []
+    messages: Annotated[list[GivenMessage], told(maxItems=MAX_MESSAGES)] = []
     max_tokens: int = 0
     system: Content = ""
     stream: bool = False
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    stop_sequences: list[str] = []
-    tools: list[GivenTool] = []
+    temperature: Annotated[float, told(minimum=0, maximum=100)] | None = None
+    top_p: Annotated[float, told(minimum=0, maximum=1)] | None = None
+    top_k: Annotated[int, told(minimum=0)] | None = None
+    stop_sequences: Annotated[list[StopString], told(maxItems=MAX_STOPS)] = []
+    tools: Annotated[list[GivenTool], told(maxItems=MAX_TOOLS)] = []
     tool_choice: GivenChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
-    options: dict[str, Any] = {}
-    keep_alive: float | str | None = None
+    options: GivenOptions = {}
+    keep_alive: KeepAlive = None
 
 
 def messages_request(body: MessagesBody, target: Target) -> Generate:
@@ -148,7 +152,7 @@ def _choice(body: MessagesBody, choice: GivenChoice) -> ToolChoice:
 def _think(body: MessagesBody, target: Target) -> Think:
     """Off unless asked for; a model that does not think is asked in vain, as at Ollama's."""
     wanted = body.thinking.type if body.thinking else "disabled"
-    if wanted not in {"enabled", "adaptive", "disabled"}:
+    if wanted not in THINKING:
         raise InvalidRequest("thinking.type: must be enabled, adaptive or disabled.")
     if "thinking" not in target.record.capabilities:
         return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 from django.http import HttpRequest, HttpResponseBase
@@ -23,10 +23,11 @@ from hugweb.api.body import parse
 from hugweb.api.described import JSON, Operation
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.endpoint import endpoint
+from hugweb.api.fields import KeepAlive, told
 from hugweb.api.generation import Folded
 from hugweb.api.responses import json_response
 from inference.errors import InvalidRequest, Unsupported
-from inference.protocol import Ranked, Rerank
+from inference.protocol import MAX_TEXTS, Ranked, Rerank
 
 
 class Document(Struct, kw_only=True):
@@ -40,10 +41,10 @@ class RerankBody(Struct, kw_only=True):
 
     model: str = ""
     query: str = ""
-    documents: list[str | Document] = []
-    top_n: int | None = None
+    documents: Annotated[list[str | Document], told(maxItems=MAX_TEXTS)] = []
+    top_n: Annotated[int, told(minimum=1)] | None = None
     return_documents: bool = False
-    keep_alive: float | str | None = None
+    keep_alive: KeepAlive = None
 
 
 class Ranking(TypedDict):

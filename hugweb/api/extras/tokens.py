@@ -8,7 +8,7 @@ Without special tokens. The model is loaded for its tokenizer.
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 import msgspec
 from django.http import HttpRequest, HttpResponseBase
@@ -19,9 +19,12 @@ from hugweb.api.body import parse
 from hugweb.api.described import JSON, Operation
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.endpoint import endpoint
+from hugweb.api.fields import KeepAlive, told
 from hugweb.api.responses import json_response
 from inference.errors import InvalidRequest
 from inference.protocol import Detokenize, TokenId, Tokenize, Tokens
+
+LARGEST_TOKEN = 2**31 - 1
 
 
 class TokenizeBody(Struct, kw_only=True):
@@ -31,15 +34,15 @@ class TokenizeBody(Struct, kw_only=True):
     text: str = ""
     content: str = ""
     prompt: str = ""
-    keep_alive: float | str | None = None
+    keep_alive: KeepAlive = None
 
 
 class DetokenizeBody(Struct, kw_only=True):
     """Token ids of the model."""
 
     model: str = ""
-    tokens: list[int] = []
-    keep_alive: float | str | None = None
+    tokens: list[Annotated[int, told(minimum=0, maximum=LARGEST_TOKEN)]] = []
+    keep_alive: KeepAlive = None
 
 
 class TokensAnswer(TypedDict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import Annotated
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -14,6 +14,7 @@ from aliases.selectors import Target, alias_resolve, canonical_name
 from aliases.services import Settings, alias_copy, alias_create
 from hugweb.api.described import JSON, LINES, Operation
 from hugweb.api.endpoint import endpoint
+from hugweb.api.fields import BlobName, GivenOptions, ModelName, told
 from hugweb.api.ollama.answers import Status
 from hugweb.api.ollama.messages import ChatMessage, messages_ours
 from hugweb.api.ollama.pulls import pull_statuses
@@ -22,7 +23,7 @@ from hugweb.api.ollama.statuses import Statuses, status_response
 from hugweb.api.ollama.templates import template_given
 from hugweb.api.options import parse_options
 from inference.errors import InvalidRequest, ModelNotFound, Unsupported
-from inference.protocol import Quantization
+from inference.protocol import MAX_MESSAGES, Quantization
 from inference.store.assembly import model_assemble
 
 # The namespace of models that are made of files and named without one.
@@ -33,29 +34,32 @@ _ENDS = {"writing manifest", "success"}
 _PRECISIONS: dict[str, Quantization] = {"q8": "int8", "int8": "int8", "q4": "int4", "int4": "int4"}
 
 
+Precision = Annotated[str, told(pattern="^(?:(?:[qQ]|[iI][nN][tT])[48].*)?$")]
+
+
 class CreateBody(Struct, kw_only=True):
     """``POST /api/create``. What only GGUF models have is refused where it is given."""
 
-    model: str = ""
-    name: str = ""
-    source: str = field(name="from", default="")
-    files: dict[str, str] = {}
+    model: ModelName = ""
+    name: ModelName = ""
+    source: ModelName = field(name="from", default="")
+    files: dict[str, BlobName] = {}
     adapters: dict[str, str] = {}
     template: str = ""
     license: str | list[str] = ""
     system: str | None = None
-    parameters: dict[str, Any] = {}
-    messages: list[ChatMessage] | None = None
-    quantize: str = ""
-    quantization: str = ""
+    parameters: GivenOptions = {}
+    messages: Annotated[list[ChatMessage], told(maxItems=MAX_MESSAGES)] | None = None
+    quantize: Precision = ""
+    quantization: Precision = ""
     stream: bool = True
 
 
 class CopyBody(Struct, kw_only=True):
     """``POST /api/copy``."""
 
-    source: str = ""
-    destination: str = ""
+    source: ModelName = ""
+    destination: ModelName = ""
 
 
 class PushBody(Struct, kw_only=True):

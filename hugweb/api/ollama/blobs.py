@@ -6,18 +6,27 @@ import asyncio
 from functools import partial
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from msgspec import Struct
 
 from hugweb.api.described import BYTES, Operation
 from hugweb.api.endpoint import endpoint
+from hugweb.api.fields import BlobName
 from inference.store.blobs import blob_find, blob_write
 
 CHUNK = 2**20
 
 
-@Operation("Whether a file is here", methods=("HEAD",))
+class BlobAddress(Struct):
+    """Which file."""
+
+    digest: BlobName
+
+
+@Operation("Whether a file is here", methods=("HEAD",), parameters=BlobAddress)
 @Operation(
     "Send a file for `/api/create`: 201, or 200 if it was here",
     methods=("POST",),
+    parameters=BlobAddress,
     takes={BYTES: bytes},
     statuses=(200, 201),
 )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from aliases.selectors import Target, full_name
-from hugweb.api.ollama.requests import ChatBody, GenerateBody, GenerationBody
+from hugweb.api.ollama.requests import THINK_LEVELS, ChatBody, GenerateBody, GenerationBody
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import MAX_TOP_LOGPROBS
-
-THINK_LEVELS = ("high", "medium", "low", "max")
 
 
 def check_chat(body: ChatBody, target: Target) -> None:

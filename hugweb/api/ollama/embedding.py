@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from asgiref.sync import sync_to_async
@@ -15,6 +15,7 @@ from hugweb.api.asking import ask
 from hugweb.api.described import JSON, Operation
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.endpoint import endpoint
+from hugweb.api.fields import GivenOptions, KeepAlive, told
 from hugweb.api.generation import Folded
 from hugweb.api.ollama.answers import Embedding, Embeddings
 from hugweb.api.ollama.requests import parse
@@ -24,16 +25,20 @@ from hugweb.api.vectors import vectors_read
 from inference.errors import ContextOverflow, InvalidRequest, ModelNotFound, Unsupported
 from inference.protocol import Embed, Embedded, Load
 
+Texts = Annotated[
+    Any, told(anyOf=[{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}])
+]
+
 
 class EmbedBody(Struct, kw_only=True):
     """``POST /api/embed``."""
 
     model: str = ""
-    input: Any = None
+    input: Texts = None
     truncate: bool = True
-    dimensions: int = 0
-    keep_alive: float | str | None = None
-    options: dict[str, Any] = {}
+    dimensions: Annotated[int, told(minimum=0)] = 0
+    keep_alive: KeepAlive = None
+    options: GivenOptions = {}
 
 
 class EmbeddingsBody(Struct, kw_only=True):
@@ -41,8 +46,8 @@ class EmbeddingsBody(Struct, kw_only=True):
 
     model: str = ""
     prompt: str = ""
-    keep_alive: float | str | None = None
-    options: dict[str, Any] = {}
+    keep_alive: KeepAlive = None
+    options: GivenOptions = {}
 
 
 @Operation("The vectors of texts", takes={JSON: EmbedBody}, needs=("model",), gives={JSON: Embeddings})
@@ -90,8 +95,10 @@ async def embeddings(request: HttpRequest) -> HttpResponseBase:
 
 def _texts(given: Any) -> tuple[str, ...]:
     """What is to be embedded; none if there is nothing, one for a text, even an empty one in a list."""
+    if given is None:
+        return ()
     try:
-        return msgspec.convert([given] if isinstance(given, str) else given or (), tuple[str, ...])
+        return msgspec.convert([given] if isinstance(given, str) else given, tuple[str, ...])
     except ValidationError as error:
         raise InvalidRequest("invalid input type") from error
 

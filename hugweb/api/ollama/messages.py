@@ -7,16 +7,17 @@ is refused here are unknown roles, files that are no media, and tools without a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 from msgspec import Struct, ValidationError
 
+from hugweb.api.fields import ImageOrSound, told
 from hugweb.api.media import media_sort
 from hugweb.api.pairing import results_paired
 from hugweb.api.schema import schema_text
 from inference.errors import InvalidRequest
-from inference.protocol import MAX_CALLS, MAX_MESSAGES, MAX_TOOLS, Message, Role, Tool, ToolCall
+from inference.protocol import MAX_CALLS, MAX_IMAGES, MAX_MESSAGES, MAX_TOOLS, Message, Role, Tool, ToolCall
 
 
 class GivenFunction(Struct):
@@ -39,11 +40,11 @@ class GivenCall(Struct):
 class ChatMessage(Struct):
     """One message."""
 
-    role: str
+    role: Annotated[str, told(enum=get_args(Role))]
     content: str | None = None
     thinking: str | None = None
-    images: list[bytes] | None = None
-    tool_calls: list[GivenCall] | None = None
+    images: Annotated[list[ImageOrSound], told(maxItems=MAX_IMAGES)] | None = None
+    tool_calls: Annotated[list[GivenCall], told(maxItems=MAX_CALLS)] | None = None
     tool_name: str | None = None
     tool_call_id: str | None = None
 

@@ -16,6 +16,7 @@ from aliases.selectors import alias_find, canonical_name, model_find, names_of
 from aliases.services import alias_delete
 from hugweb.api.described import JSON, LINES, Operation
 from hugweb.api.endpoint import endpoint
+from hugweb.api.fields import ModelName
 from hugweb.api.ollama.answers import Status
 from hugweb.api.ollama.frames import Frame
 from hugweb.api.ollama.requests import parse
@@ -34,8 +35,8 @@ DIGITS_SHOWN = 12
 class PullBody(Struct, kw_only=True):
     """``POST /api/pull``. ``insecure`` is accepted and changes nothing."""
 
-    model: str = ""
-    name: str = ""
+    model: ModelName = ""
+    name: ModelName = ""
     insecure: bool = False
     stream: bool = True
 
@@ -43,8 +44,8 @@ class PullBody(Struct, kw_only=True):
 class DeleteBody(Struct, kw_only=True):
     """``DELETE /api/delete``."""
 
-    model: str = ""
-    name: str = ""
+    model: ModelName = ""
+    name: ModelName = ""
 
 
 @Operation(

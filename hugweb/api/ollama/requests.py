@@ -8,7 +8,7 @@ Source: Ollama's ``api/types.go`` as of v0.33.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct, ValidationError, field
@@ -18,6 +18,7 @@ from aliases.selectors import Target
 from hugweb.api.body import Body
 from hugweb.api.body import parse as body_parse
 from hugweb.api.durations import keep_alive_seconds
+from hugweb.api.fields import GivenChoice, GivenOptions, ImageOrSound, KeepAlive, TopLogprobs, told
 from hugweb.api.media import media_sort
 from hugweb.api.ollama.messages import ChatMessage, GivenTool, messages_ours, tools_ours
 from hugweb.api.options import parse_options
@@ -25,9 +26,24 @@ from hugweb.api.preface import prefaced
 from hugweb.api.schema import schema_text
 from hugweb.api.tool_choice import choose_tools
 from inference.errors import InvalidRequest
-from inference.protocol import JSON, Draw, Generate, Message, Think, TokenId
+from inference.protocol import (
+    JSON,
+    MAX_IMAGES,
+    MAX_MESSAGES,
+    MAX_STEPS,
+    MAX_TOOLS,
+    Draw,
+    Generate,
+    Message,
+    Think,
+    TokenId,
+)
 
 LARGEST_PICTURE = 4096
+THINK_LEVELS = ("high", "medium", "low", "max")
+
+Format = Annotated[Any, told(anyOf=[{"const": JSON}, {"const": ""}, {"type": "object"}, {"type": "null"}])]
+Pixels = Annotated[int, told(minimum=0, maximum=LARGEST_PICTURE)]
 
 
 class GenerationBody(Struct, kw_only=True):
@@ -35,13 +51,13 @@ class GenerationBody(Struct, kw_only=True):
 
     model: str = ""
     stream: bool = True
-    options: dict[str, Any] = {}
-    keep_alive: float | str | None = None
-    format: Any = None
-    think: bool | str | None = None
+    options: GivenOptions = {}
+    keep_alive: KeepAlive = None
+    format: Format = None
+    think: bool | Annotated[str, told(enum=THINK_LEVELS)] | None = None
     template: str = ""
     logprobs: bool = False
-    top_logprobs: int = 0
+    top_logprobs: TopLogprobs = 0
     truncate: bool = True
     shift: bool = True
     progress: bool = False
@@ -51,9 +67,9 @@ class GenerationBody(Struct, kw_only=True):
 class ChatBody(GenerationBody, kw_only=True):
     """``POST /api/chat``. ``tool_choice`` is OpenAI's."""
 
-    messages: list[ChatMessage] = []
-    tools: list[GivenTool] = []
-    tool_choice: Any = None
+    messages: Annotated[list[ChatMessage], told(maxItems=MAX_MESSAGES)] = []
+    tools: Annotated[list[GivenTool], told(maxItems=MAX_TOOLS)] = []
+    tool_choice: GivenChoice = None
 
 
 class GenerateBody(GenerationBody, kw_only=True):
@@ -64,10 +80,10 @@ class GenerateBody(GenerationBody, kw_only=True):
     system: str = ""
     context: list[TokenId] = []
     raw: bool = False
-    images: list[bytes] = []
-    width: int = 0
-    height: int = 0
-    steps: int = 0
+    images: Annotated[list[ImageOrSound], told(maxItems=MAX_IMAGES)] = []
+    width: Pixels = 0
+    height: Pixels = 0
+    steps: Annotated[int, told(minimum=0, maximum=MAX_STEPS)] = 0
     negative_prompt: str = ""
 
 

@@ -15,6 +15,7 @@ from aliases.modelfile import modelfile_text, parameters_text
 from aliases.selectors import Target, alias_resolve, canonical_name, full_name
 from hugweb.api.described import JSON, Operation
 from hugweb.api.endpoint import endpoint
+from hugweb.api.fields import ModelName
 from hugweb.api.ollama.answers import ShownModel
 from hugweb.api.ollama.frames import timestamp
 from hugweb.api.ollama.info import model_info
@@ -36,8 +37,8 @@ FILLS_IN = "{#- .Suffix -#}"
 class ShowBody(Struct, kw_only=True):
     """``POST /api/show``."""
 
-    model: str = ""
-    name: str = ""
+    model: ModelName = ""
+    name: ModelName = ""
     verbose: bool = False
 
 

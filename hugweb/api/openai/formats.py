@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import Struct
 
+from hugweb.api.fields import told
 from hugweb.api.schema import schema_text
 from inference.errors import InvalidRequest
 from inference.protocol import JSON
@@ -20,7 +21,7 @@ class SchemaFormat(Struct, kw_only=True):
 class ResponseFormat(Struct, kw_only=True):
     """``schema`` stands in ``json_schema`` (chat completions), or right here (responses)."""
 
-    type: str
+    type: Annotated[str, told(enum=["text", "json_object", "json_schema"])]
     json_schema: SchemaFormat | None = None
     schema: dict[str, Any] | None = None
 

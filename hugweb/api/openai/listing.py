@@ -6,10 +6,12 @@ from datetime import datetime
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
+from msgspec import Struct
 
 from aliases.selectors import alias_models, alias_resolve, aliases_visible
 from hugweb.api.described import JSON, Operation
 from hugweb.api.endpoint import endpoint
+from hugweb.api.fields import ModelName
 from hugweb.api.openai.answers import Model, ModelList
 from hugweb.api.openai.frames import Frame
 from hugweb.api.responses import json_response
@@ -25,7 +27,13 @@ async def models(request: HttpRequest) -> HttpResponseBase:
     return json_response({"object": "list", "data": await sync_to_async(_models)()})
 
 
-@Operation("One of them", gives={JSON: Model})
+class ModelAddress(Struct):
+    """Which model."""
+
+    name: ModelName
+
+
+@Operation("One of them", parameters=ModelAddress, gives={JSON: Model})
 @endpoint("GET", "HEAD")
 async def model(request: HttpRequest, name: str) -> HttpResponseBase:
     """One of them. ``name`` may hold slashes, whether they come escaped or not."""

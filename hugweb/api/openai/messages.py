@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
 
+from hugweb.api.fields import told
 from hugweb.api.openai.parts import Content, read_content
 from hugweb.api.pairing import results_paired
 from inference.errors import InvalidRequest
@@ -27,7 +28,7 @@ class CalledFunction(Struct, kw_only=True):
     """``arguments`` is JSON in a string."""
 
     name: str
-    arguments: str = "{}"
+    arguments: Annotated[str, told(contentMediaType="application/json")] = "{}"
 
 
 class Call(Struct, kw_only=True):
@@ -40,12 +41,12 @@ class Call(Struct, kw_only=True):
 class ChatMessage(Struct, kw_only=True):
     """One message. ``reasoning_content`` and ``reasoning`` are one thing by two names, vLLM's and ours."""
 
-    role: str
+    role: Annotated[str, told(enum=list(_ROLES))]
     content: Content = None
     name: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
-    tool_calls: list[Call] | None = None
+    tool_calls: Annotated[list[Call], told(maxItems=MAX_CALLS)] | None = None
     tool_call_id: str | None = None
 
 

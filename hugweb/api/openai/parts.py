@@ -10,25 +10,31 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import Struct
 
+from hugweb.api.fields import IMAGE_PATTERN, SOUND_PATTERN, told
 from hugweb.api.media import is_image, is_sound
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import MAX_IMAGES
 
 _DATA_URL = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+)?(?:;[\w-]+=[\w.-]+)*;base64,", re.IGNORECASE)
 
+PARTS = ["text", "input_text", "output_text", "refusal", "image_url", "input_image", "input_audio"]
+IMAGE_URL = {"type": "string", "pattern": f"^data:image/png;base64,{IMAGE_PATTERN}$"}
+IMAGE_OBJECT = {"type": "object", "properties": {"url": IMAGE_URL}, "required": ["url"]}
+SOUND = {"type": "string", "pattern": f"^{SOUND_PATTERN}$"}
+
 
 class Part(Struct, kw_only=True):
     """A part of a message; which fields count is said by ``type``."""
 
-    type: str
+    type: Annotated[str, told(enum=PARTS)]
     text: str = ""
     refusal: str = ""
-    image_url: Any = None
-    input_audio: Any = None
+    image_url: Annotated[Any, told(anyOf=[IMAGE_URL, IMAGE_OBJECT])] = None
+    input_audio: Annotated[Any, told(type="object", properties={"data": SOUND}, required=["data"])] = None
 
 
 Content = str | list[Part] | None

@@ -5,16 +5,17 @@ Where a request says nothing, the alias and the model's own ``generation_config`
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct, ValidationError
 
 from aliases.selectors import Target
 from hugweb.api.durations import keep_alive_seconds
+from hugweb.api.fields import GivenOptions, KeepAlive, told
 from hugweb.api.options import OPTION_FIELDS, parse_options
 from inference.errors import InvalidRequest, Unsupported
-from inference.protocol import Options, Think
+from inference.protocol import MAX_BIASES, MAX_STOPS, Options, Think
 
 # OpenAI's and vLLM's names of our options.
 _FIELDS = {
@@ -41,6 +42,16 @@ _EFFORTS: dict[str, Think] = {
     "ultra": "max",
 }
 
+LARGEST = 2**63 - 1
+Share = Annotated[float, told(minimum=0, maximum=1)] | None
+Penalty = Annotated[float, told(minimum=-100, maximum=100)] | None
+StopString = Annotated[str, told(minLength=1, maxLength=256)]
+Effort = Annotated[str, told(enum=list(_EFFORTS))]
+LogitBias = Annotated[
+    dict[int, Annotated[float, told(minimum=-100, maximum=100)]],
+    told(propertyNames={"pattern": "^[0-9]{1,9}$"}, maxProperties=MAX_BIASES),
+]
+
 
 class StreamOptions(Struct, frozen=True, kw_only=True):
     """``include_usage``: one more chunk at the end, with the usage."""
@@ -51,7 +62,7 @@ class StreamOptions(Struct, frozen=True, kw_only=True):
 class Reasoning(Struct, frozen=True, kw_only=True):
     """How hard to think, as an object; what else OpenAI has in it is ignored."""
 
-    effort: str | None = None
+    effort: Effort | None = None
 
 
 class GenerationBody(Struct, kw_only=True):
@@ -59,23 +70,23 @@ class GenerationBody(Struct, kw_only=True):
 
     model: str = ""
     stream: bool = False
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    typical_p: float | None = None
-    repetition_penalty: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    logit_bias: dict[int, float] | None = None
-    seed: int | None = None
-    stop: str | list[str] | None = None
+    temperature: Annotated[float, told(minimum=0, maximum=100)] | None = None
+    top_p: Share = None
+    top_k: Annotated[int, told(minimum=-1, maximum=LARGEST)] | None = None
+    min_p: Share = None
+    typical_p: Share = None
+    repetition_penalty: Annotated[float, told(exclusiveMinimum=0, maximum=100)] | None = None
+    presence_penalty: Penalty = None
+    frequency_penalty: Penalty = None
+    logit_bias: LogitBias | None = None
+    seed: Annotated[int, told(minimum=-LARGEST - 1, maximum=LARGEST)] | None = None
+    stop: StopString | Annotated[list[StopString], told(maxItems=MAX_STOPS)] | None = None
     ignore_eos: bool | None = None
-    reasoning_effort: str | None = None
+    reasoning_effort: Effort | None = None
     reasoning: Reasoning = Reasoning()
-    think: bool | str | None = None
-    options: dict[str, Any] = {}
-    keep_alive: float | str | None = None
+    think: bool | Effort | None = None
+    options: GivenOptions = {}
+    keep_alive: KeepAlive = None
 
     def sampling(self, target: Target, limit: str, max_tokens: int | None) -> Options:
         """The request's options over those of its ``options`` object, over the alias's.

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, ValidationError
 
+from hugweb.api.fields import told
 from hugweb.api.schema import schema_text
 from hugweb.api.tool_choice import Tools, choose_tools
 from inference.errors import InvalidRequest, Unsupported
@@ -25,7 +26,7 @@ class FunctionSpec(Struct, kw_only=True):
 class ToolSpec(Struct, kw_only=True):
     """A tool: the function in ``function`` (chat completions), or right here (responses)."""
 
-    type: str = "function"
+    type: Annotated[str, told(enum=["function"])] = "function"
     function: FunctionSpec | None = None
     name: str = ""
     description: str | None = None

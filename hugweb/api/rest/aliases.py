@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import msgspec
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
@@ -16,29 +15,20 @@ from aliases.models import NAME_HELP, Alias, validate_options
 from aliases.selectors import alias_find, aliases_visible, canonical_name
 from aliases.services import LONGEST_LICENSE, LONGEST_SYSTEM, Settings, alias_create, alias_delete, alias_save
 from hugweb.api.body import struct_of
+from hugweb.api.options import options_schema
 from inference.asker import asker
 from inference.errors import InvalidRequest
-from inference.protocol import MAX_MESSAGES, Options
+from inference.protocol import MAX_MESSAGES
 
 # What a client may write of a name; the model's own checks say the rest.
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
 _NAME = rf"^(?:{_PART}/)?{_PART}(?::{_PART})?$"
 _DURATION = r"^(?:-?(?:[0-9]{1,9}|(?:[0-9]{1,4}(?:\.[0-9]{1,3})?(?:ms|s|m|h)){1,6}))?$"
-_LARGEST = 2**63 - 1
 
 
-def _options_schema() -> dict[str, Any]:
-    """The schema of ``Options``, with the limits of whole numbers that msgspec knows but does not tell."""
-    schema: dict[str, Any] = msgspec.json.schema_components((Options,), ref_template="#/{name}")[1]["Options"]
-    for each in schema["properties"].values():
-        for kind in each["anyOf"]:
-            if kind["type"] == "integer":
-                kind.setdefault("minimum", -_LARGEST - 1)
-                kind.setdefault("maximum", _LARGEST)
-    return {**schema, "description": "Ollama's options; what is left out is as the model says."}
-
-
-@extend_schema_field(_options_schema())
+@extend_schema_field(
+    {**options_schema(), "description": "Ollama's options; what is left out is as the model says."}
+)
 class OptionsField(serializers.JSONField):
     """Ollama's options."""
 

@@ -14,6 +14,7 @@ from aliases.selectors import Target
 from hugweb.api.asking import ask
 from hugweb.api.described import FORM, JSON, TEXT, Operation
 from hugweb.api.endpoint import endpoint
+from hugweb.api.fields import told
 from hugweb.api.media import is_sound
 from hugweb.api.openai.answers import Transcription
 from hugweb.api.openai.capabilities import resolve
@@ -31,9 +32,9 @@ class TranscriptionBody(Struct, kw_only=True):
     model: str = ""
     language: str = ""
     prompt: str = ""
-    response_format: str = "json"
+    response_format: Annotated[str, told(enum=["json", "text"])] = "json"
     temperature: Annotated[float, Meta(ge=0, le=2)] = 0.0
-    stream: bool = False
+    stream: Annotated[bool, told(enum=[False])] = False
 
 
 @Operation(

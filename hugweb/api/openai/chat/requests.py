@@ -11,33 +11,38 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from aliases.selectors import Target
+from hugweb.api.fields import GivenChoice, told
 from hugweb.api.openai.capabilities import check_files, require
 from hugweb.api.openai.formats import ResponseFormat, read_format
 from hugweb.api.openai.messages import ChatMessage, read_messages
-from hugweb.api.openai.sampling import GenerationBody, StreamOptions
+from hugweb.api.openai.sampling import LARGEST, GenerationBody, StreamOptions
 from hugweb.api.openai.tools import ToolSpec, read_tools
 from hugweb.api.preface import prefaced
 from inference.errors import InvalidRequest, Unsupported
-from inference.protocol import MAX_SAMPLES, MAX_TOP_LOGPROBS, Generate
+from inference.protocol import MAX_MESSAGES, MAX_SAMPLES, MAX_TOOLS, MAX_TOP_LOGPROBS, Generate
+
+# -1 and -2 are "as many as there are room for".
+MaxTokens = Annotated[int, told(minimum=-2, maximum=LARGEST, **{"not": {"const": 0}})] | None
+Refused = Annotated[Any, told(type="null")]
 
 
 class ChatBody(GenerationBody, kw_only=True):
     """The body. ``modalities``, ``functions`` and ``web_search_options`` are known to be refused by name."""
 
-    messages: list[ChatMessage] = []
+    messages: Annotated[list[ChatMessage], told(maxItems=MAX_MESSAGES)] = []
     n: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)] = 1
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
+    max_tokens: MaxTokens = None
+    max_completion_tokens: MaxTokens = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
-    tools: list[ToolSpec] = []
-    tool_choice: Any = None
+    tools: Annotated[list[ToolSpec], told(maxItems=MAX_TOOLS)] = []
+    tool_choice: GivenChoice = None
     parallel_tool_calls: bool = True
     response_format: ResponseFormat | None = None
     stream_options: StreamOptions = StreamOptions()
-    modalities: list[str] = []
-    functions: Any = None
-    web_search_options: Any = None
+    modalities: list[Annotated[str, told(enum=["text"])]] = []
+    functions: Refused = None
+    web_search_options: Refused = None
 
     def request(self, target: Target) -> Generate:
         """This body as a request to ``target``; refused is what ``target`` cannot do."""

@@ -11,8 +11,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from aliases.selectors import Target
+from hugweb.api.fields import told
 from hugweb.api.openai.capabilities import require
-from hugweb.api.openai.sampling import GenerationBody, StreamOptions
+from hugweb.api.openai.sampling import LARGEST, GenerationBody, StreamOptions
 from inference.errors import InvalidRequest
 from inference.protocol import MAX_SAMPLES, MAX_TOP_LOGPROBS, Generate, TokenId
 
@@ -26,7 +27,7 @@ class CompletionBody(GenerationBody, kw_only=True):
 
     prompt: str | list[str | TokenId | list[TokenId]] | None = None
     suffix: str = ""
-    max_tokens: int | None = None
+    max_tokens: Annotated[int, told(minimum=-2, maximum=LARGEST)] | None = None
     n: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)] = 1
     best_of: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)] | None = None
     logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None

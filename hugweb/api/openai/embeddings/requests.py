@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from hugweb.api.durations import keep_alive_seconds
+from hugweb.api.fields import KeepAlive, told
 from inference.errors import InvalidRequest
 from inference.protocol import MAX_TEXTS, TokenId
 
@@ -18,9 +19,9 @@ class EmbeddingBody(Struct, kw_only=True):
 
     model: str = ""
     input: str | list[str | TokenId | list[TokenId]] | None = None
-    encoding_format: str = "float"
+    encoding_format: Annotated[str, told(enum=["float", "base64"])] = "float"
     dimensions: Annotated[int, Meta(ge=1)] | None = None
-    keep_alive: float | str | None = None
+    keep_alive: KeepAlive = None
 
     def inputs(self) -> list[str | Tokens]:
         """Each thing to embed, one at least."""

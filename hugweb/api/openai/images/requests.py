@@ -7,20 +7,32 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from aliases.selectors import Target
 from hugweb.api.durations import keep_alive_seconds
+from hugweb.api.fields import KeepAlive, told
 from hugweb.api.openai.forms import Files
 from hugweb.api.openai.images.masks import painted_white
-from hugweb.api.openai.parts import checked_image, image_of
+from hugweb.api.openai.parts import IMAGE_URL, checked_image, image_of
 from inference.errors import InvalidRequest, Unsupported
-from inference.protocol import MAX_IMAGES, MAX_SAMPLES, Draw
+from inference.protocol import MAX_IMAGES, MAX_SAMPLES, MAX_STEPS, Draw
 
 LARGEST = 4096
 _SIZE = re.compile(r"(?P<width>\d{1,5})x(?P<height>\d{1,5})")
+
+SIZE_PATTERN = "^(?:auto|(?:[1-9][0-9]{0,2}|[1-3][0-9]{3})x(?:[1-9][0-9]{0,2}|[1-3][0-9]{3}))$"
+
+
+class ImageUrl(Struct, kw_only=True):
+    """A data URL as an object."""
+
+    image_url: Annotated[str, told(**IMAGE_URL)] = ""
+
+
+GivenImage = Annotated[str, told(**IMAGE_URL)] | Annotated[ImageUrl, told(required=["image_url"])]
 
 
 class ImageBody(Struct, kw_only=True):
@@ -29,17 +41,17 @@ class ImageBody(Struct, kw_only=True):
     model: str = ""
     prompt: str = ""
     n: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)] = 1
-    size: str = "auto"
-    response_format: str = "b64_json"
-    output_format: str = "png"
-    background: str = "auto"
+    size: Annotated[str, told(pattern=SIZE_PATTERN)] = "auto"
+    response_format: Annotated[str, told(enum=["b64_json", "url"])] = "b64_json"
+    output_format: Annotated[str, told(enum=["png"])] = "png"
+    background: Annotated[str, told(enum=["auto", "opaque"])] = "auto"
     stream: bool = False
     negative_prompt: str = ""
-    steps: Annotated[int, Meta(ge=1, le=500)] | None = None
+    steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)] | None = None
     guidance: Annotated[float, Meta(ge=0, le=100)] | None = None
     strength: Annotated[float, Meta(ge=0, le=1)] | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
-    keep_alive: float | str | None = None
+    keep_alive: KeepAlive = None
 
     def request(self, target: Target, images: tuple[bytes, ...] = (), mask: bytes = b"") -> Draw:
         """This body as a request to ``target``."""
@@ -89,9 +101,9 @@ class ImageBody(Struct, kw_only=True):
 class EditBody(ImageBody, kw_only=True):
     """An edit, or a variation. In JSON, images are data URLs: ``images`` (OpenAI), ``image`` (Ollama)."""
 
-    image: Any = None
-    images: list[Any] = []
-    mask: Any = None
+    image: GivenImage | list[GivenImage] | None = None
+    images: Annotated[list[GivenImage], told(maxItems=MAX_IMAGES)] = []
+    mask: GivenImage | None = None
 
     def pictures(self, files: Files) -> tuple[bytes, ...]:
         """What is to be edited, one picture at least."""
@@ -111,9 +123,5 @@ class EditBody(ImageBody, kw_only=True):
         return await painted_white(mask) if mask else b""
 
 
-def _picture(given: Any, param: str) -> bytes:
-    """A data URL, or an object that holds one."""
-    url = given.get("image_url") if isinstance(given, dict) else given
-    if not isinstance(url, str):
-        raise InvalidRequest("An image is a data URL (data:image/png;base64,…).", param=param)
-    return image_of(url, param)
+def _picture(given: str | ImageUrl, param: str) -> bytes:
+    return image_of(given if isinstance(given, str) else given.image_url, param)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import Struct
 
+from hugweb.api.fields import told
 from hugweb.api.openai.messages import check_count, read_arguments
 from hugweb.api.openai.parts import Content, Part, read_content
 from hugweb.api.pairing import results_paired
@@ -25,12 +26,14 @@ _ROLES: dict[str, Role] = {
     "assistant": "assistant",
 }
 
+ITEMS = ["message", "reasoning", "function_call", "function_call_output"]
+
 
 class Item(Struct, kw_only=True):
     """An item; which fields count is said by ``type``."""
 
-    type: str = "message"
-    role: str = ""
+    type: Annotated[str, told(enum=ITEMS)] = "message"
+    role: Annotated[str, told(enum=list(_ROLES))] = ""
     content: Content = None
     summary: list[Part] = []
     call_id: str = ""

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from aliases.selectors import Target
 from hugweb.api.body import struct_of
+from hugweb.api.fields import GivenChoice, told
 from hugweb.api.openai.capabilities import check_files, require
 from hugweb.api.openai.formats import ResponseFormat, read_format
 from hugweb.api.openai.frames import Frame, new_id
@@ -21,7 +22,7 @@ from hugweb.api.openai.sampling import GenerationBody
 from hugweb.api.openai.tools import ToolSpec, read_tools
 from hugweb.api.preface import prefaced
 from inference.errors import Unsupported
-from inference.protocol import MAX_TOP_LOGPROBS, Generate, Message
+from inference.protocol import MAX_MESSAGES, MAX_TOOLS, MAX_TOP_LOGPROBS, Generate, Message
 
 LOGPROBS = "message.output_text.logprobs"
 
@@ -44,8 +45,8 @@ class ResponseBody(GenerationBody, kw_only=True):
     input: str | list[dict[str, Any]] = ""
     instructions: str | None = None
     max_output_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
-    tools: list[ToolSpec] = []
-    tool_choice: Any = "auto"
+    tools: Annotated[list[ToolSpec], told(maxItems=MAX_TOOLS)] = []
+    tool_choice: GivenChoice = "auto"
     parallel_tool_calls: bool = True
     previous_response_id: str | None = None
     store: bool = True
@@ -55,9 +56,9 @@ class ResponseBody(GenerationBody, kw_only=True):
     truncation: Literal["auto", "disabled"] = "disabled"
     metadata: dict[str, str] = {}
     user: str | None = None
-    background: bool = False
-    conversation: Any = None
-    prompt: Any = None
+    background: Annotated[bool, told(enum=[False])] = False
+    conversation: Annotated[Any, told(type="null")] = None
+    prompt: Annotated[Any, told(type="null")] = None
 
     def items(self) -> list[Frame]:
         """What was said, as items with ids."""
@@ -108,3 +109,14 @@ class ResponseBody(GenerationBody, kw_only=True):
         for name in ("conversation", "prompt"):
             if getattr(self, name) is not None:
                 raise Unsupported(f"{name} is not supported here.", param=name)
+
+
+DescribedInput = (
+    Annotated[str, told(minLength=1)] | Annotated[list[Item], told(minItems=1, maxItems=MAX_MESSAGES)]
+)
+
+
+class DescribedBody(ResponseBody, kw_only=True):
+    """The body as the description has it: its items are checked later, since they are kept as they came."""
+
+    input: DescribedInput = ""  # type: ignore[assignment]

@@ -21,7 +21,7 @@ from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.frames import Frame
 from hugweb.api.openai.responses import answers
 from hugweb.api.openai.responses.events import ENDS, ResponseEvents, encoded
-from hugweb.api.openai.responses.requests import ResponseBody
+from hugweb.api.openai.responses.requests import DescribedBody, ResponseBody
 from hugweb.api.openai.responses.response import new_response
 from hugweb.api.openai.stored.selectors import response_get, response_history
 from hugweb.api.openai.stored.services import response_delete, response_store
@@ -47,7 +47,7 @@ Keep = Callable[[Frame], Awaitable[None]]
 
 @Operation(
     "Answer a text or items, in one piece or as events, and keep the answer",
-    takes={JSON: ResponseBody},
+    takes={JSON: DescribedBody},
     needs=("model", "input"),
     gives={JSON: answers.Response, EVENTS: answers.ResponseEvent},
 )
@@ -74,7 +74,7 @@ async def responses(request: HttpRequest) -> HttpResponseBase:
 
 @Operation(
     "How many tokens a response would read",
-    takes={JSON: ResponseBody},
+    takes={JSON: DescribedBody},
     needs=("model", "input"),
     gives={JSON: answers.InputTokens},
 )

@@ -1,0 +1,44 @@
+"""Fields that several dialects have in common, with what their description adds to their types.
+
+What is added is checked where the field is read, with the words that clients know.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from hugweb.api.options import OPTIONS_SCHEMA
+from inference.protocol import MAX_TOP_LOGPROBS
+
+
+def told(**schema: Any) -> Meta:
+    """Says ``schema`` in the description, and checks nothing."""
+    return Meta(extra_json_schema=schema)
+
+
+_DURATION = r"^(?:[+-]*0|-?(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h))+)?$"
+_PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
+_NAME = rf"^(?:{_PART}/)?{_PART}(?::{_PART})?$"
+# Base64, and how the files that are taken begin in it, each to a whole number of its groups of four.
+_B = "[A-Za-z0-9+/]"
+_END = f"(?:{_B}{{4}})*(?:{_B}{{2}}==|{_B}{{3}}=)?"
+_IMAGE = f"iVBORw0KGg[o-r]{_B}|/9j/|R0lGOD[dl]h|Qk[0-3]{_B}|UklGR{_B}{{6}}XRUJQ"
+_SOUND = f"SUQz|//[I-Ps-v]{_B}|(?:ZkxhQ|T2dnU)[w-z0-9+/]{_B}{{2}}|UklGR{_B}{{6}}XQVZF"
+
+KeepAlive = float | Annotated[str, told(pattern=_DURATION)] | None
+GivenOptions = Annotated[dict[str, Any], told(**OPTIONS_SCHEMA)]
+GivenSchema = Annotated[dict[str, Any], told(description="A JSON Schema.")]
+ModelName = Annotated[str, told(pattern=_NAME)]
+BlobName = Annotated[str, told(pattern="^sha256[:-][0-9a-f]{64}$")]
+ImageOrSound = Annotated[
+    bytes, told(pattern=f"^(?:{_IMAGE}|{_SOUND}){_END}$", description="An image or a sound, in base64.")
+]
+IMAGE_PATTERN, SOUND_PATTERN = f"(?:{_IMAGE}){_END}", f"(?:{_SOUND}){_END}"
+# A word, one of the tools, or some of them.
+GivenChoice = Annotated[
+    Any,
+    told(anyOf=[{"enum": ["auto", "none", "required", "any"]}, {"type": "object"}, {"type": "null"}]),
+]
+TopLogprobs = Annotated[int, told(minimum=0, maximum=MAX_TOP_LOGPROBS)]
