@@ -1,10 +1,13 @@
 """Pictures over HTTP: uploading one, looking at one, and removing one that was not sent.
 
-Owners only: somebody else's picture is not there. Answers to scripts are JSON.
+Owners only: somebody else's picture is not there. Answers to scripts are JSON. ``/rest/attachments/``
+reads and shows a picture by the same functions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -26,20 +29,22 @@ from inference.errors import InferenceError, InvalidRequest, NotFound, TooLarge
 def upload(request: HttpRequest) -> JsonResponse:
     """Keep the picture in the form's field ``file``: 201, with its ``id`` and ``url``."""
     try:
-        attachment = attachment_store(user=_user(request), data=_file(request))
+        attachment = attachment_store(user=_user(request), data=picture_in(request.FILES))
     except InferenceError as error:
         return JsonResponse({"error": error.message}, status=error.status)
     url = reverse("attachment", args=[attachment.pk])
     return JsonResponse({"id": str(attachment.pk), "url": url}, status=201)
 
 
-def _file(request: HttpRequest) -> bytes:
-    file = request.FILES.get("file")
+def picture_in(files: Mapping[str, Any]) -> bytes:
+    """The file in the form's field ``file``, within bounds."""
+    file = files.get("file")
     if file is None:
         raise InvalidRequest("There is no file in the form.")
     if file.size is None or file.size > MOST_BYTES:
         raise TooLarge(f"The picture is larger than {MOST_BYTES // 2**20} MB. Make it smaller.")
-    return file.read()
+    data: bytes = file.read()
+    return data
 
 
 @login_required
@@ -47,10 +52,18 @@ def _file(request: HttpRequest) -> bytes:
 def attachment(request: HttpRequest, attachment_id: UUID) -> HttpResponseBase:
     """The picture, as what it was found to be, never as what a browser may guess."""
     try:
-        found = attachment_get(user=_user(request), attachment_id=attachment_id)
-        data = media_read(found.pk)
-    except (NotFound, FileNotFoundError) as error:
+        return picture_response(request, user=_user(request), attachment_id=attachment_id)
+    except NotFound as error:
         raise Http404("There is no such picture.") from error
+
+
+def picture_response(request: HttpRequest, *, user: User, attachment_id: UUID) -> HttpResponseBase:
+    """The file of ``user``'s picture, or 304 where it is known; ``NotFound``."""
+    found = attachment_get(user=user, attachment_id=attachment_id)
+    try:
+        data = media_read(found.pk)
+    except FileNotFoundError as error:
+        raise NotFound("There is no such picture.") from error
     etag = f'"{found.sha256}"'
     headers = {
         "ETag": etag,

@@ -11,7 +11,7 @@ from inference.keys.models import Scope
 _MANAGING = {"pull", "push", "create", "copy", "delete", "blobs"}
 _READING = {"show"}
 # What of our own API belongs to whoever asks: to change it takes what asking takes.
-_OWN = {"conversations", "messages"}
+_OWN = {"conversations", "messages", "attachments"}
 
 
 def scope_of(method: str, path: str) -> Scope | None:

@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 
 from aliases.selectors import alias_resolve
 from conversations.answer import ENDED, Phase
+from conversations.attachments import MOST_PICTURES
 from conversations.selectors import conversation_get, model_choices, model_preferred
 from conversations.turn import Turn
 from conversations.turns import TURNS
@@ -39,10 +40,12 @@ Event = tuple[str, dict[str, Any]]
 class MessageBody(Struct, kw_only=True):
     """``POST /stream-message``: what to say, and where; without a conversation in a new one.
 
-    Without a model it is the conversation's, or the one that was asked last.
+    Without a model it is the conversation's, or the one that was asked last. ``attachments`` are ids of
+    uploaded pictures, which may stand alone.
     """
 
-    message: Annotated[str, Meta(max_length=LONGEST_TEXT)]
+    message: Annotated[str, Meta(max_length=LONGEST_TEXT)] = ""
+    attachments: Annotated[tuple[UUID, ...], Meta(max_length=MOST_PICTURES)] = ()
     model: Annotated[str, Meta(max_length=242)] = ""
     conversation: UUID | None = None
     options: Options = Options()
@@ -63,6 +66,8 @@ class Told(TypedDict):
 
 
 class Said(TypedDict):
+    """The data of ``thinking`` and of ``message``."""
+
     content: str
 
 
@@ -76,6 +81,7 @@ class Metadata(TypedDict):
     tokenCount: int
     promptTokenCount: int
     processingTime: float
+    thinkingTime: float
     finishReason: str
     modelProvider: str
     capabilities: Capabilities
@@ -89,6 +95,7 @@ class Ended(Started):
 @Operation(
     "Say something in a conversation, and follow the answer",
     takes={JSON: MessageBody},
+    needs=("message attachments",),
     owned=True,
     gives={EVENTS: (Started, Told, Said, Ended)},
 )
@@ -114,7 +121,12 @@ async def _started(user: User, body: MessageBody, model: str) -> Turn:
     """The turn, which is stopped if its client leaves while it starts."""
     starting = asyncio.ensure_future(
         TURNS.start(
-            user=user, conversation=body.conversation, text=body.message, model=model, options=body.options
+            user=user,
+            conversation=body.conversation,
+            text=body.message,
+            model=model,
+            options=body.options,
+            attachments=body.attachments,
         )
     )
     try:
@@ -134,7 +146,7 @@ async def _events(turn: Turn, record: ModelRecord) -> AsyncGenerator[Event, None
     with contextlib.ExitStack() as leaving:
         leaving.callback(turn.stop)
         yield "started", _started_data(turn)
-        version, sent, phase, ended = 0, 0, turn.live.phase, False
+        version, sent, thought, phase, ended = 0, 0, 0, turn.live.phase, False
         while not ended:
             await turn.live.changed(since=version)
             # Read before the text: an answer that ends while this waits is still sent to its end.
@@ -142,6 +154,9 @@ async def _events(turn: Turn, record: ModelRecord) -> AsyncGenerator[Event, None
             if turn.live.phase not in (phase, ENDED):
                 phase = turn.live.phase
                 yield "progress", _progress(phase)
+            if content := turn.thinking[thought:]:
+                thought += len(content)
+                yield "thinking", {"content": content}
             if content := turn.text[sent:]:
                 sent += len(content)
                 yield "message", {"content": content}
@@ -179,6 +194,7 @@ def _done_data(turn: Turn, record: ModelRecord) -> dict[str, Any]:
             "tokenCount": message.completion_tokens,
             "promptTokenCount": message.prompt_tokens,
             "processingTime": message.total_ns / 1e6,
+            "thinkingTime": message.thinking_ns / 1e6,
             "finishReason": message.finish_reason,
             "modelProvider": turn.opened.provider,
             "capabilities": {

@@ -44,6 +44,7 @@ def test_an_answer_streams_and_is_stored(people: People) -> None:
         "tokenCount": 2,
         "promptTokenCount": 3,
         "processingTime": 5.0,
+        "thinkingTime": 0.0,
         "finishReason": "stop",
         "modelProvider": "huggingface",
         "capabilities": None,

@@ -28,14 +28,28 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
 
 
 class MessageSerializer(serializers.ModelSerializer[Message]):
-    """A message. One that is being written is as old as its last checkpoint; times in nanoseconds."""
+    """A message. One that is being written is as old as its last checkpoint; times in nanoseconds.
+    ``attachments`` are the ids of its pictures, ``thinking`` is what the model thought before it wrote."""
+
+    attachments = serializers.PrimaryKeyRelatedField[Any](many=True, read_only=True)
 
     class Meta:
         model = Message
         fields = (
-            *("id", "conversation", "parent", "role", "content", "status", "error", "created"),
+            *(
+                "id",
+                "conversation",
+                "parent",
+                "role",
+                "content",
+                "thinking",
+                "attachments",
+                "status",
+                "error",
+                "created",
+            ),
             *("model_provider", "model", "finish_reason", "prompt_tokens", "completion_tokens"),
-            *("load_ns", "prompt_ns", "completion_ns", "total_ns"),
+            *("load_ns", "prompt_ns", "thinking_ns", "completion_ns", "total_ns"),
         )
         read_only_fields = fields
 
@@ -99,4 +113,6 @@ class MessageViewSet(viewsets.ReadOnlyModelViewSet[Message]):
     owned = True
 
     def get_queryset(self) -> QuerySet[Message]:
-        return Message.objects.filter(conversation__user=user_of(self.request))
+        return Message.objects.filter(conversation__user=user_of(self.request)).prefetch_related(
+            "attachments"
+        )

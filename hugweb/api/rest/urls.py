@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from hugweb.api.rest.access import entered
 from hugweb.api.rest.aliases import AliasViewSet
+from hugweb.api.rest.attachments import AttachmentViewSet
 from hugweb.api.rest.conversations import ConversationViewSet, MessageViewSet
 from hugweb.api.rest.docs import docs, schema
 from hugweb.api.rest.keys import KeyViewSet
@@ -18,6 +19,7 @@ router = SimpleRouter(use_regex_path=False)
 router.register("aliases", AliasViewSet, basename="rest-alias")
 router.register("conversations", ConversationViewSet, basename="rest-conversation")
 router.register("messages", MessageViewSet, basename="rest-message")
+router.register("attachments", AttachmentViewSet, basename="rest-attachment")
 router.register("models", ModelViewSet, basename="rest-model")
 router.register("providers", ProviderViewSet, basename="rest-provider")
 router.register("usage", UsageViewSet, basename="rest-usage")

@@ -11,7 +11,7 @@ from inference.protocol import Done, Event, Load, Loading, Request, Unload
 from tests.api.rest.conftest import People
 from tests.serving import MODEL, eventually
 
-OWNED = ("conversations", "messages", "usage", "keys")
+OWNED = ("conversations", "messages", "attachments", "usage", "keys")
 SHARED = ("aliases", "models", "providers")
 
 
