@@ -21,6 +21,8 @@ import httpx2
 import psutil
 from django.conf import settings
 
+from inference.machine import machine_read
+
 START_SECONDS = 300.0
 STOP_SECONDS = 20.0
 OPENAI = "/v1/chat/completions"
@@ -53,7 +55,7 @@ PEERS = (
         lambda: _has("fastapi", "uvicorn"),
         lambda folder, port: [
             *(_tool("transformers"), "serve", folder, "--continuous-batching", "--host", "127.0.0.1"),
-            *("--port", str(port), "--device", "cpu", "--dtype", "bfloat16"),
+            *("--port", str(port), "--device", machine_read().device, "--dtype", "bfloat16"),
         ],
         ignore_eos=False,
     ),

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from inference.engine.video_memory import empty_cache
 from inference.errors import OutOfMemory
 from inference.machine import ram
 
@@ -45,8 +46,7 @@ def used_memory(device: str, folder: Path) -> int:
 def give_back() -> None:
     """Return to the system what is no longer used: allocators keep it for the next time."""
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
     # Only glibc has it, and only glibc needs it.

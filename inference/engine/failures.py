@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
+from inference.engine.video_memory import empty_cache
 from inference.errors import InferenceError, OutOfMemory
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ def in_our_words() -> Iterator[None]:
         # The traceback holds what the failed pass worked with, for which a smaller one needs the room.
         traceback.clear_frames(error.__traceback__)
         if isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in SCARCE):
-            torch.cuda.empty_cache()
+            empty_cache()
             raise OutOfMemory("Memory ran out. Try a shorter prompt or a smaller model.") from error
         logger.exception("A forward pass failed.")
         raise InferenceError("The model failed while answering. The engine's log says more.") from error

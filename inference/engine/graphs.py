@@ -14,7 +14,6 @@ Source: "CUDA Graphs" in PyTorch's notes on CUDA semantics. All but ``CudaRecord
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor
 
 from inference.engine.failures import in_our_words
+from inference.engine.video_memory import CAPTURING
 from inference.errors import InferenceError
 
 logger = logging.getLogger(__name__)
@@ -56,8 +56,6 @@ class Recorder(Protocol):
 class CudaRecorder:
     """Records CUDA graphs on ``device``. They share one pool of memory: they never run side by side."""
 
-    _one_at_a_time = threading.Lock()
-
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._pool = torch.cuda.graph_pool_handle()
@@ -66,7 +64,7 @@ class CudaRecorder:
     def record(self, step: Replay) -> Replay:
         before, graph = torch.cuda.current_stream(self._device), torch.cuda.CUDAGraph()
         # Leaving the stream from here restores the one before even where ending the capture fails.
-        with self._one_at_a_time, torch.cuda.stream(self._stream):
+        with CAPTURING, torch.cuda.stream(self._stream):
             self._stream.wait_stream(before)
             for _ in range(WARM_UPS):
                 step()

@@ -24,6 +24,7 @@ SCORED_AT_ONCE = 32
 # Of a whole vocabulary, nearly always more than what is left after a cut.
 USUALLY_ENOUGH = 512
 ROUNDING = 1e-4
+NO_TOKEN = -1
 # JSON knows no infinity; OpenAI and vLLM say this too.
 LEAST_LOGPROB = -9999.0
 
@@ -93,8 +94,9 @@ def _drawn(logits: Tensor, rows: Sequence[Row], candidates: int) -> list[int | N
         best, tokens = _drawn_from_best(logits, rows, candidates)
     else:
         best, tokens = _drawn_from_all(logits, rows)
-    pairs = zip(tokens[:, 0].tolist(), best.isfinite()[:, 0].tolist(), strict=True)
-    return [token if sound else None for token, sound in pairs]
+    # Both in one tensor: each that is read waits for the device.
+    sound = torch.where(best.isfinite(), tokens, NO_TOKEN)
+    return [None if token == NO_TOKEN else token for token in sound[:, 0].tolist()]
 
 
 def _drawn_from_best(logits: Tensor, rows: Sequence[Row], candidates: int) -> tuple[Tensor, Tensor]:

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
-import torch
-
 from inference.engine.config import EngineConfig
 from inference.engine.encoder import Encoder
 from inference.engine.encoder_batch import EncoderBatch, Encoding, Job
 from inference.engine.handlers.base import ModelHandler
+from inference.engine.video_memory import empty_cache
 from inference.errors import Unsupported
 from inference.protocol import Done, Embed, Event, Events, Rerank, Timings, Usage, Work
 
@@ -81,8 +80,7 @@ class EncodingHandler(ModelHandler, Generic[Asked]):
         self._batch.close()
         del self._batch, self._encoder
         gc.collect()
-        if self.device.startswith("cuda"):
-            torch.cuda.empty_cache()
+        empty_cache()
 
     async def _tokenized(self, request: Asked) -> list[Encoding]:
         loop = asyncio.get_running_loop()

@@ -23,6 +23,7 @@ from inference.engine.handlers.base import ModelHandler
 from inference.engine.hardware import choose_device, choose_dtype, device_name, dtype_name
 from inference.engine.jobs import Jobs, Tell
 from inference.engine.processors import without_videos
+from inference.engine.video_memory import empty_cache
 from inference.errors import CannotLoad, LoadFailed, Unsupported
 from inference.footprint import anatomy_read
 from inference.pipelines import PIPELINE, Pipeline, pipeline_of, pipeline_weights, variant_of
@@ -100,8 +101,7 @@ class ImageHandler(ModelHandler):
         self._jobs.close()
         del self._painter
         gc.collect()
-        if self.device.startswith("cuda"):
-            torch.cuda.empty_cache()
+        empty_cache()
 
 
 def _weights(pipeline: Any) -> set[torch.Tensor]:

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
@@ -31,6 +30,7 @@ from inference.engine.quantizer import quantized_loading
 from inference.engine.rows import RowBuilder
 from inference.engine.sampler import BatchSampler
 from inference.engine.scheduler import Forward, Scheduler
+from inference.engine.video_memory import empty_cache
 from inference.engine.weights import count_parameters
 from inference.errors import Unsupported
 from inference.protocol import (
@@ -152,5 +152,4 @@ class TextHandler(ModelHandler):
         self._batch.close()
         del self._batch, self._forward
         gc.collect()
-        if self.device.startswith("cuda"):
-            torch.cuda.empty_cache()
+        empty_cache()
