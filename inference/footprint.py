@@ -205,11 +205,11 @@ def _kind(device: str) -> str:
 def _weights(anatomy: Anatomy, device: str, number_size: int, quantization: Quantization) -> int:
     if anatomy.fixed:
         return anatomy.stored
-    # The last layer is laid out for multiplying, so a table that it shares is held twice.
-    twice = anatomy.embedding if anatomy.writes and anatomy.tied else 0
-    kept = anatomy.embedding
+    table = anatomy.embedding if anatomy.writes else 0
+    # On a CPU the last layer is laid out for multiplying, so a table that it shares is held twice.
+    twice = table if anatomy.tied and device == "cpu" else 0
     # bitsandbytes leaves the last layer as it is.
-    kept += anatomy.embedding if anatomy.writes and _kind(device) == "cuda" else 0
+    kept = anatomy.embedding + (table if not anatomy.tied and _kind(device) == "cuda" else 0)
     size = number_size if quantization == "none" else QUANTIZED[_kind(device)][quantization]
     return kept * number_size + int((anatomy.numbers + twice - kept) * size)
 

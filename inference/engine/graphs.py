@@ -38,7 +38,7 @@ MOST_RECORDINGS = 16
 FEWEST_COLUMNS = 256
 # Eager steps of a shape before it is recorded, where nobody waits and where somebody does: a recording
 # takes about as long as four steps.
-PATIENCE_IDLE, PATIENCE_BUSY = 4, 64
+PATIENCE_IDLE, PATIENCE_BUSY = 4, 32
 # How far logits of a replay may lie from the eager ones, relative to their spread. Kernels for other
 # shapes round differently; stale inputs give distances of 1 and more.
 TOLERANCE = 0.5

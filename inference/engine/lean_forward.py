@@ -194,6 +194,8 @@ class LeanForward:
             attended = functional.scaled_dot_product_attention(
                 grouped, held_keys, held_values, attn_mask=mask
             )
+        elif queries.device.type == "cuda":
+            attended = grouped_attention(queries, held_keys, held_values, mask)
         else:
             attended = functional.scaled_dot_product_attention(
                 queries.transpose(1, 2), held_keys, held_values, attn_mask=mask, enable_gqa=True
@@ -206,6 +208,22 @@ class LeanForward:
 
     def _normed(self, hidden: Tensor, weight: Tensor) -> Tensor:
         return functional.rms_norm(hidden.float(), weight.shape, weight, self._epsilon).to(self._dtype)
+
+
+def grouped_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    """Attention of ``queries`` ``[rows, tokens, heads, size]`` to fewer heads of ``keys`` and ``values``
+    ``[rows, heads, columns, size]``, as ``mask`` ``[rows, 1, tokens, columns]`` says; shaped as ``queries``.
+
+    On CUDA no fast kernel takes both a mask and fewer key heads; one takes the queries of a group as
+    further tokens of one head.
+    """
+    rows, count, heads, size = queries.shape
+    held = keys.shape[1]
+    grouped = queries.transpose(1, 2).reshape(rows, held, heads // held * count, size)
+    attended = functional.scaled_dot_product_attention(
+        grouped, keys, values, attn_mask=mask.repeat(1, 1, heads // held, 1)
+    )
+    return attended.reshape(rows, heads, count, size).transpose(1, 2)
 
 
 def _mask(positions: Tensor, length: int, window: int | None) -> Tensor:

@@ -67,8 +67,10 @@ def lean_weights(model: Any, quantization: Quantization, kernels: Kernels | None
         )
 
     body = model.model
+    words = body.embed_tokens.weight.detach()
     return LeanWeights(
-        embedding=body.embed_tokens.weight.detach().clone(),  # see _norm
+        # See _norm; elsewhere the last layer may use the same.
+        embedding=words.clone() if words.device.type == "cpu" else words,
         layers=tuple(map(layer, body.layers, _windows(model.config))),
         norm=_norm(body.norm),
         head=fused(model.lm_head),

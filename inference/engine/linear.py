@@ -39,7 +39,9 @@ def fused_linear(
     kernels: Kernels | None = None,
 ) -> Linear:
     """One layer that computes several of the same input: their results side by side."""
-    weight = torch.cat(weights).detach()
+    # A copy on a CPU in any case: what is read from a file keeps all of it in memory.
+    alone = len(weights) == 1 and weights[0].device.type != "cpu"
+    weight = weights[0].detach() if alone else torch.cat(weights).detach()
     known = [bias for bias in biases if bias is not None]
     bias = torch.cat(known).detach() if known else None
     if quantization != "none":

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from inference.engine import lean_forward
 from inference.errors import LoadFailed
 from inference.footprint import LADDER, LEAN, Anatomy, anatomy_of, anatomy_read, estimate
+from inference.protocol import Quantization
 
 LLAMA_7B = {
     "architectures": ["LlamaForCausalLM"],
@@ -63,6 +64,20 @@ def test_a_shared_table_is_held_twice() -> None:
     assert apart is not None
     assert shared is not None
     assert shared.weights - apart.weights == 32000 * 4096 * 2
+
+
+@pytest.mark.parametrize("quantization", LADDER)
+def test_on_a_gpu_a_shared_table_is_held_once(quantization: Quantization) -> None:
+    """So the same numbers take less where the last layer is among those that are quantized."""
+    guesses = [
+        estimate(
+            seven_billion(tie_word_embeddings=tied), device="cuda:1", number_size=2, quantization=quantization
+        )
+        for tied in (False, True)
+    ]
+    apart, shared = (guess.weights for guess in guesses if guess)
+    smaller = {"none": 0, "int8": 1.0, "int4": 2 - 0.5625}[quantization]
+    assert apart - shared == pytest.approx(smaller * 32000 * 4096, abs=1)
 
 
 def test_each_step_of_the_ladder_takes_less() -> None:
