@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from graphql import get_introspection_query
 
 from tests.api.rest.conftest import People, known, people
 from tests.serving import MODEL
@@ -98,3 +99,16 @@ def test_what_is_no_query_is_a_client_s_mistake(people: People, body: bytes) -> 
 
 def test_only_posts_are_taken(people: People) -> None:
     assert people.ask("", "GET", "/graphql?query={availableModels{name}}")[0] == 405
+
+
+def test_fragments_that_double_are_refused_before_they_are_followed(people: People) -> None:
+    doubling = "".join(f"fragment f{n} on Provider {{ ...f{n + 1} ...f{n + 1} }} " for n in range(90))
+    query = f"{{ providers {{ ...f0 }} }} {doubling} fragment f90 on Provider {{ name }}"
+    status, answer = people.ask("", "POST", "/graphql", {"query": query})
+    assert (status, answer["error"]["param"]) == (400, "query")
+
+
+def test_the_introspection_of_tools_is_answered(people: People) -> None:
+    data, errors = ask(people, get_introspection_query())
+    assert errors == []
+    assert "availableModels" in str(data)

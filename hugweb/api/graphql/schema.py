@@ -14,7 +14,7 @@ import strawberry
 from asgiref.sync import sync_to_async
 from graphql import GraphQLError
 from strawberry.extensions import MaskErrors, MaxAliasesLimiter, MaxTokensLimiter, QueryDepthLimiter
-from strawberry.types import Info
+from strawberry.types import ExecutionContext, Info
 
 from hugweb.api.graphql import models
 from hugweb.api.graphql.types import Conversation, ConversationInfo, ModelDetails, ModelInfo, Provider
@@ -25,7 +25,7 @@ from inference.providers.configs import providers_configured
 from inference.providers.registry import PROVIDERS
 
 MOST = 200
-DEEPEST, MOST_ALIASES, MOST_TOKENS = 6, 10, 1000
+DEEPEST, MOST_ALIASES, MOST_TOKENS = 6, 10, 400
 LONGEST_QUERY = 200
 
 Name = Annotated[str, strawberry.argument(description="A model's id or an alias.")]
@@ -90,7 +90,16 @@ class Errors(MaskErrors):
         return super()._process_errors([_code(error) for error in errors])
 
 
-schema = strawberry.Schema(
+class Schema(strawberry.Schema):
+    """Logs faults of ours; what a client got wrong is told to the client alone."""
+
+    def process_errors(
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
+        super().process_errors([error for error in errors if _is_ours(error)], execution_context)
+
+
+schema = Schema(
     Query,
     extensions=[
         lambda: QueryDepthLimiter(max_depth=DEEPEST),

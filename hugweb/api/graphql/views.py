@@ -20,6 +20,9 @@ from hugweb.api.rest.access import entered
 from inference.errors import InvalidRequest
 
 LONGEST = 20_000
+# Fragments that spread others twice double with each: what checks a query's depth follows every one.
+# The introspection that tools send has eight.
+MOST_SPREADS = 16
 
 
 class QueryBody(Struct, kw_only=True):
@@ -40,7 +43,8 @@ class QueryAnswer(TypedDict):
 @entered
 @endpoint("POST")
 async def graphql(request: HttpRequest) -> HttpResponseBase:
-    parse(request.body, QueryBody)
+    if parse(request.body, QueryBody).query.count("...") > MOST_SPREADS:
+        raise InvalidRequest(f"A query spreads at most {MOST_SPREADS} fragments.", param="query")
     view = await asyncio.to_thread(_view)
     response: HttpResponseBase = await view(request)
     if response.status_code == 400 and response["Content-Type"].startswith("text/"):
