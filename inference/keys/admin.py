@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
@@ -50,11 +52,19 @@ class ApiKeyAdmin(ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     search_fields = ("name", "prefix", "user__username")
-    autocomplete_fields = ("user",)
     actions = ("revoke",)
 
     def get_form(self, request: HttpRequest, obj: ApiKey | None = None, **kwargs: Any) -> Any:
         return super().get_form(request, obj, **({} if obj else {"form": KeyForm}), **kwargs)
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> Sequence[str]:
+        return ("user",) if _sees_all(request) else ()
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """A key opens what its owner may see, so that others than superusers make keys of their own only."""
+        if db_field.name == "user" and not _sees_all(request):
+            kwargs |= {"queryset": User.objects.filter(pk=request.user.pk), "initial": request.user.pk}
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         made = ("state", "created", "last_used", "revoked") if obj else ()
@@ -85,3 +95,7 @@ class ApiKeyAdmin(ModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return False
+
+
+def _sees_all(request: HttpRequest) -> bool:
+    return isinstance(request.user, User) and request.user.is_superuser

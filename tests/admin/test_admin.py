@@ -205,6 +205,18 @@ def test_a_key_is_shown_once_and_revoked(client: Client, boss: User) -> None:
     assert "staff status" in client.post("/admin/keys/apikey/add/", given).content.decode()
 
 
+def test_a_manager_makes_keys_of_their_own_only(client: Client, boss: User, manager: User) -> None:
+    """A key for another would open the other's conversations."""
+    client.force_login(manager)
+    for owner in (boss, User.objects.create_user("ann")):
+        given = {"user": owner.pk, "name": "theirs", "scopes": ["read"], "allowed_models": ""}
+        assert "Select a valid choice" in client.post("/admin/keys/apikey/add/", given).content.decode()
+    assert "ann" not in client.get("/admin/keys/apikey/add/").content.decode()
+    assert not ApiKey.objects.exists()
+    client.post("/admin/keys/apikey/add/", given | {"user": manager.pk})
+    assert ApiKey.objects.get().user == manager
+
+
 def test_what_was_said_is_for_those_with_the_permission(client: Client, manager: User) -> None:
     many(1)
     talk = Conversation.objects.get()
