@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import groupby
 from typing import cast
@@ -23,6 +23,8 @@ from conversations.models import Attachment, Conversation, Message
 from inference import protocol
 from inference.errors import NotFound
 from inference.models import ModelRecord
+from inference.protocol import Quantization
+from inference.providers.configs import models_offered
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +56,15 @@ class History:
 
 @dataclass(frozen=True)
 class ModelChoices:
-    """The names that can be chatted with; those in ``seeing`` can be shown pictures."""
+    """The names that can be chatted with; those in ``seeing`` can be shown pictures.
+
+    ``loads``: what is loaded for each, and in which precision.
+    """
 
     aliases: Sequence[str]
     models: Sequence[str]
     seeing: frozenset[str] = frozenset()
+    loads: Mapping[str, tuple[ModelRecord, Quantization]] = field(default_factory=dict)
 
     @property
     def first(self) -> str:
@@ -173,7 +179,7 @@ def _path(conversation: Conversation, leaf: UUID | None) -> Iterator[UUID]:
 
 def model_choices(*, user: User) -> ModelChoices:
     """Aliases and models that can chat and that ``user`` may ask, by name."""
-    records = {record.name.lower(): record for record in ModelRecord.objects.only("name", "capabilities")}
+    records = {record.name.lower(): record for record in models_offered()}
     chatting = {
         key: record.name
         for key, record in records.items()
@@ -188,6 +194,14 @@ def model_choices(*, user: User) -> ModelChoices:
         aliases=names,
         models=sorted(chatting.values(), key=str.lower),
         seeing=frozenset([*names_seeing, *(chatting[key] for key in seeing)]),
+        loads={
+            **{chatting[key]: (records[key], "none") for key in chatting},
+            **{
+                alias.name: (records[models[alias.name.lower()]], cast(Quantization, alias.quantization))
+                for alias in aliases
+                if models[alias.name.lower()] in chatting
+            },
+        },
     )
 
 

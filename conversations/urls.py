@@ -8,6 +8,7 @@ from conversations import uploads, views
 
 urlpatterns = [
     path("chat/", views.chat, name="chat"),
+    path("chat/models/", views.chat_models, name="chat-models"),
     path("chat/<uuid:conversation_id>/", views.conversation, name="conversation"),
     path("chat/<uuid:conversation_id>/rename/", views.conversation_rename, name="conversation-rename"),
     path("chat/<uuid:conversation_id>/delete/", views.conversation_delete, name="conversation-delete"),

@@ -20,7 +20,11 @@ from django.views.decorators.http import require_POST, require_safe
 
 from conversations import attachments, pictures, selectors, services
 from conversations.models import Conversation
+from conversations.picker import picker_groups
 from inference.errors import InvalidRequest, NotFound
+
+# Who may get models for this machine, and is led to the page that does.
+MANAGING = "inference.change_modelrecord"
 
 
 @never_cache
@@ -39,6 +43,16 @@ def conversation(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
     found = _own(request, conversation_id)
     before = _uuid(request.GET.get("before", ""))
     return _page(request, found, selectors.history_get(conversation=found, before=before), before)
+
+
+@never_cache
+@login_required
+@require_safe
+def chat_models(request: HttpRequest) -> HttpResponse:
+    """The options of the model picker, for a page that is looked at again."""
+    choices = selectors.model_choices(user=_user(request))
+    context = {"groups": picker_groups(choices), "chosen": request.GET.get("chosen", "")}
+    return render(request, "conversations/_models.html", context)
 
 
 @login_required
@@ -80,6 +94,8 @@ def _page(
         "history": history,
         "is_past": before is not None,
         "choices": choices,
+        "groups": picker_groups(choices),
+        "may_pull": user.is_staff and user.has_perm(MANAGING),
         "most_pictures": attachments.MOST_PICTURES,
         "most_bytes": pictures.MOST_BYTES,
         "most_together": attachments.MOST_TOGETHER,

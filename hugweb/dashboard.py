@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
+import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
 from asgiref.sync import async_to_sync
-from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 
-from inference.engines import engine_loaded
+from hugweb.disk import disk_read
+from inference.engines import engine_line, engine_loaded
+from inference.protocol import LoadedModel
 from inference.usage.charts import bar_chart
 from inference.usage.export import usage_csv
 from inference.usage.selectors import usage_by, usage_by_day, usage_days, usage_total
@@ -54,13 +56,39 @@ def context(request: HttpRequest) -> dict[str, Any]:
 
 
 def live() -> dict[str, Any]:
-    """The models in memory (None where the engine gives no answer), the memory, and the disk."""
-    memory, disk = psutil.virtual_memory(), shutil.disk_usage(settings.HOME)
+    """The models in memory (None where the engine gives no answer), who waits, the memory, and the disk."""
+    memory = psutil.virtual_memory()
+    loaded, line = async_to_sync(_engine)()
+    queues = [Queue.of(model) for model in loaded or ()] + [Queue.of(model, "room") for model in line]
     return {
-        "loaded": async_to_sync(engine_loaded)(),
+        "loaded": loaded,
+        "queues": queues,
+        "running": sum(queue.running for queue in queues),
+        "waiting": sum(queue.waiting for queue in queues),
         "memory": {"used": memory.total - memory.available, "total": memory.total, "percent": memory.percent},
-        "disk": {"used": disk.used, "total": disk.total, "percent": round(100 * disk.used / disk.total, 1)},
+        "disk": disk_read(),
     }
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Who asks for one model now. ``places``: how many it answers at a time, 0 for all that come."""
+
+    model: str
+    running: int
+    waiting: int
+    places: int
+    waits_for: str
+
+    @classmethod
+    def of(cls, model: LoadedModel, waits_for: str = "") -> Queue:
+        for_load = "the load" if model.state == "loading" else "a place"
+        running = model.active - model.waiting
+        return cls(model.name, running, model.waiting, model.places, waits_for or for_load)
+
+
+async def _engine() -> tuple[tuple[LoadedModel, ...] | None, tuple[LoadedModel, ...]]:
+    return await asyncio.gather(engine_loaded(), engine_line())
 
 
 def usage_file(request: HttpRequest) -> HttpResponse:

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path, re_path
 
-from hugweb import fallback, health, owner
+from hugweb import fallback, health, models_page, owner
 from hugweb.api.graphql.views import graphql
 from hugweb.api.streaming import stream_message
 
@@ -18,6 +18,8 @@ urlpatterns = [
     path("graphql", graphql),
     path("stream-message", stream_message),
     path("", include("conversations.urls")),
+    path("models/", models_page.page, name="models"),
+    path("models/", include(models_page.urls)),
     path("", include("inference.usage.urls")),
     path("admin/", admin.site.urls),
     path("login/", LoginView.as_view(), name="login"),

@@ -21,6 +21,15 @@ async def engine_loaded(provider: str = "huggingface") -> tuple[LoadedModel, ...
         return None
 
 
+async def engine_line(provider: str = "huggingface") -> tuple[LoadedModel, ...]:
+    """The models that wait for memory, each with those who ask for it; none without an answer in time."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await get_provider(provider).line()
+    except (InferenceError, TimeoutError):
+        return ()
+
+
 async def engine_load(provider: str, model: ModelRef, keep_alive: float | None = None) -> None:
     """Have ``model`` loaded, and return when that has begun or is done; an error is raised."""
     events = get_provider(provider).stream(Load(model=model, keep_alive=keep_alive))

@@ -94,8 +94,13 @@ class Engine:
                 yield event
 
     def status(self) -> EngineStatus:
-        """What is loaded and how many steps were made."""
-        return EngineStatus(pid=os.getpid(), steps=self._residents.steps, models=self._residents.describe())
+        """What is loaded, what waits to be, and how many steps were made."""
+        return EngineStatus(
+            pid=os.getpid(),
+            steps=self._residents.steps,
+            models=self._residents.describe(),
+            line=self._residents.line(),
+        )
 
     async def warm(self) -> None:
         """Load what was loaded when the engine last ended."""

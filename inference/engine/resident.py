@@ -86,4 +86,5 @@ class Resident:
             dtype=self.handler.dtype if self.ready else "",
             stopping=self.stopping,
             manner=self.handler.manner if self.ready else "",
+            places=self.handler.places if self.ready else 0,
         )

@@ -143,6 +143,10 @@ class Residents:
         """What is in memory or on its way there; not what waits for a place."""
         return tuple(each.describe() for each in self._residents.values() if not each.waiting)
 
+    def line(self) -> tuple[LoadedModel, ...]:
+        """What waits for a place."""
+        return tuple(each.describe() for each in self._residents.values() if each.waiting)
+
     async def close(self) -> None:
         """Let everything go; loads that are under way are not waited for."""
         kept, self._closing = self._kept(), True

@@ -177,7 +177,9 @@ class LoadedModel(Struct, frozen=True, kw_only=True):
     """A model in memory. ``expires_in`` seconds, negative for never; ``size`` in bytes.
 
     ``device`` and ``dtype`` are where its weights are and in which numbers; empty while it loads.
-    ``stopping``: it goes as soon as those who use it are done. ``manner``: how it is run, for people.
+    ``active`` requests use it or wait for it; it answers ``places`` at a time, 0 where it takes up all of
+    them together. ``stopping``: it goes as soon as those who use it are done. ``manner``: how it is run,
+    for people.
     """
 
     name: str
@@ -191,14 +193,26 @@ class LoadedModel(Struct, frozen=True, kw_only=True):
     dtype: str = ""
     stopping: bool = False
     manner: str = ""
+    places: int = 0
+
+    @property
+    def waiting(self) -> int:
+        """Those of the requests that nothing is done for yet."""
+        if self.state == "loading":
+            return self.active
+        return max(0, self.active - self.places) if self.places else 0
 
 
 class EngineStatus(Struct, frozen=True, kw_only=True, tag="engine_status"):
-    """What the engine holds. ``steps`` counts decoding steps since it started."""
+    """What the engine holds. ``steps`` counts decoding steps since it started.
+
+    ``line`` are models that wait for the memory of others, with those who ask for them.
+    """
 
     pid: int
     steps: int
     models: tuple[LoadedModel, ...] = ()
+    line: tuple[LoadedModel, ...] = ()
 
 
 Progress = Queued | Loading | Loaded | Reading | Drawing

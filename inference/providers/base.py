@@ -36,3 +36,7 @@ class Provider(ABC):
     @abstractmethod
     async def healthy(self) -> bool:
         """Whether a request would be taken now."""
+
+    async def line(self) -> tuple[LoadedModel, ...]:
+        """Models that wait for the memory of others; none where a provider does not tell."""
+        return ()

@@ -34,6 +34,9 @@ class HuggingFaceProvider(Provider):
     async def loaded(self) -> tuple[LoadedModel, ...]:
         return (await self._client.status()).models
 
+    async def line(self) -> tuple[LoadedModel, ...]:
+        return (await self._client.status()).line
+
     async def healthy(self) -> bool:
         try:
             await replace(self._client, patience=0.0, silence=5.0).status()

@@ -7,6 +7,9 @@ when the model was loaded counts for more than the estimate.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 from inference.footprint import (
     LADDER,
@@ -39,6 +42,19 @@ class Fit:
     def fits(self) -> bool:
         return self.quantization is not None
 
+    @property
+    def verdict(self) -> str:
+        """The same in the fewest words: ``fits``, ``fits in 4 bits``, ``does not fit``."""
+        if self.quantization is None:
+            return "does not fit"
+        return "fits" if self.quantization == "none" else f"fits in {BITS[self.quantization]}"
+
+    def verdict_as(self, asked: Quantization) -> str:
+        """The verdict for one who asks for it loaded as ``asked``."""
+        if self.quantization and LADDER.index(self.quantization) <= LADDER.index(asked):
+            return "fits"
+        return self.verdict
+
     def __str__(self) -> str:
         needed = f"needs {self.needed / 1e9:.1f} GB"
         if self.quantization is None:
@@ -68,12 +84,18 @@ def record_fit(record: ModelRecord, machine: Machine, *, freeable: int = 0) -> F
 
 def record_anatomy(record: ModelRecord) -> Anatomy:
     """What takes memory, from the row and the model's configuration."""
+    weights = {record.dtype.upper(): record.parameters}
     try:
-        config, picture = config_read(record.path), picture_numbers(record.path)
+        config, picture = _configuration(record.path, record.digest)
     except (OSError, ValueError):
         config, picture = {}, 0
-    anatomy = anatomy_of(config, {record.dtype.upper(): record.parameters})
-    return replace(anatomy, picture=picture)
+    return replace(anatomy_of(config, weights), picture=picture)
+
+
+@lru_cache(maxsize=512)
+def _configuration(path: Path, digest: str) -> tuple[dict[str, Any], int]:
+    """The configuration at ``path``: pages ask for all models at once, and files of one digest stay."""
+    return config_read(path), picture_numbers(path)
 
 
 def _ways(anatomy: Anatomy, machine: Machine, measured: int) -> dict[Quantization, Estimate]:

@@ -61,6 +61,15 @@ export class Composer extends EventTarget {
     this.#show();
   }
 
+  /** The picker has other models now, perhaps the first ones. */
+  modelsChanged() {
+    const isEmpty = !this.#model.value;
+    this.#model.disabled = this.#text.disabled = isEmpty;
+    this.#text.placeholder = isEmpty ? "Get a model first" : "Write a message";
+    this.#model.dispatchEvent(new Event("change"));
+    this.#show();
+  }
+
   clear() {
     this.#text.value = "";
     this.#tray.clear();

@@ -7,6 +7,7 @@ import { startDrawer } from "./drawer.js";
 import { startDrop } from "./drop.js";
 import { startEntries } from "./entries.js";
 import { Follow } from "./follow.js";
+import { startPicker } from "./picker.js";
 import { ChatSocket } from "./socket.js";
 import { startTheme } from "./theme.js";
 
@@ -33,6 +34,7 @@ function startChat() {
   const chat = new Chat(page, socket, composer, follow);
 
   composer.focus();
+  startPicker(find("model"), () => composer.modelsChanged());
   startDrop(main, (files) => composer.take(files));
   composer.addEventListener("send", ({ detail }) => chat.ask(detail, { typed: true }));
   composer.addEventListener("stop", () => chat.stop());

@@ -177,10 +177,12 @@ async def test_trying_an_alias_streams_its_answer_and_is_counted(engine: Any) ->
 
 
 def test_models_are_loaded_and_let_go(client: Client, boss: User, record: ModelRecord, engine: Any) -> None:
-    for action in ("load", "unload"):
+    for action in ("load", "load_int4", "unload"):
         given = {"action": action, "_selected_action": [record.pk]}
         client.post("/admin/inference/modelrecord/", given)
-    assert [type(request).__name__ for request in engine.requests] == ["Load", "Unload"]
+    asked = [(type(request).__name__, request.model.quantization) for request in engine.requests]
+    assert asked[:2] == [("Load", "none"), ("Load", "int4")]
+    assert asked[2:] == [("Unload", way) for way in ("none", "int8", "int4")]
     engine.models = (
         LoadedModel(
             name="org/model", state="ready", device="cpu", size=1, context_length=1, expires_in=9, active=0

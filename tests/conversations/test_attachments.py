@@ -273,7 +273,7 @@ def test_history_shows_pictures_as_plain_html(ann_client: Client, ann: User, eye
     talk = asked(ann, id).conversation
     html = ann_client.get(f"/chat/{talk.pk}/").content.decode()
     assert f'<img src="/attachments/{id}/" alt="Picture 1" width="8" height="6"' in html
-    assert re.search(r"<option selected data-sees>test/eyes", html)
+    assert re.search(r"<option value=\"test/eyes\" selected data-sees>test/eyes", html)
 
 
 def test_the_folder_is_its_owner_s_alone(ann: User, home: Path) -> None:

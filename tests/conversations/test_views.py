@@ -66,7 +66,9 @@ def page(client: Client, address: str) -> str:
 def test_a_new_conversation_leads_to_a_first_answer(ann_client: Client, model: ModelRecord) -> None:
     html = page(ann_client, "/chat/")
     assert "What shall we talk about?" in html
-    assert html.index('<optgroup label="Aliases"><option selected>tester') < html.index("test/model")
+    assert html.index('<optgroup label="Aliases"><option value="tester" selected>tester · ') < html.index(
+        "test/model"
+    )
 
 
 def test_without_a_model_the_page_says_how_to_get_one(ann_client: Client) -> None:

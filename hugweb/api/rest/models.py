@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from aliases.selectors import names_of
-from hugweb.api.rest.jobs import load_begin, pull_begin
+from hugweb.jobs import PULL_JOBS, load_begin
 from hugweb.pull_orders import pull_order
 from inference.engines import engine_unload
 from inference.models import ModelRecord
@@ -103,7 +103,7 @@ class ModelViewSet(
         body = WantedSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         order = pull_order(body.validated_data["model"])
-        state = async_to_sync(pull_begin)(order)
+        state = async_to_sync(PULL_JOBS.begin)(order)
         return Response(_pull(order.key, state), status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(summary="What is being pulled", responses=PullSerializer(many=True), filters=False)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json as jsonlib
-from dataclasses import replace
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from aliases.models import Alias
@@ -14,10 +12,11 @@ from hugweb.api.ollama.listing import human_number
 from hugweb.database import database_prepare
 from hugweb.pull_display import size_text
 from hugweb.tables import table_text
-from inference.machine import Machine, machine_read
+from inference.machine import Machine
 from inference.models import ModelRecord
 from inference.store.estimate import Fit, record_fit
 from inference.store.popular import popular_fitting
+from inference.store.room import empty_machine
 
 Entries = list[dict[str, Any]]
 
@@ -37,7 +36,7 @@ class Command(BaseCommand):
         database_prepare(self.stderr.write)
         found = {"aliases": _aliases()}
         if models or options["all"]:
-            machine = _empty_machine()
+            machine = empty_machine()
             found["models"] = _models(machine)
         if options["all"]:
             found["popular"] = _popular(machine)
@@ -60,12 +59,6 @@ def _aliases() -> Entries:
         }
         for alias in Alias.objects.all()
     ]
-
-
-def _empty_machine() -> Machine:
-    """This machine as if nothing ran on it: what is loaded now makes room for what is asked for."""
-    machine = machine_read(settings.ENV["HUGGINGFACE_DEVICE"], settings.ENV["HUGGINGFACE_PRECISION"])
-    return replace(machine, free=machine.total)
 
 
 def _models(machine: Machine) -> Entries:

@@ -24,6 +24,8 @@ class ModelHandler(ABC):
     """Tokens that prompt and answer may have together."""
     dtype: str = ""
     """The number format of the weights, such as ``bfloat16``; empty where it is not known."""
+    places: int = 0
+    """Requests that it answers at a time; 0 where it takes up all of them together."""
 
     @property
     def manner(self) -> str:

@@ -69,6 +69,7 @@ class ImageHandler(ModelHandler):
     """Draws with a pipeline."""
 
     context_length = 0
+    places = 1
 
     def __init__(self, pipeline: Any, described: Pipeline, config: EngineConfig) -> None:
         self.device, self.dtype = device_name(pipeline.device), dtype_name(pipeline.dtype)

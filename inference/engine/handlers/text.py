@@ -95,6 +95,7 @@ class TextHandler(ModelHandler):
         self.device, self.dtype = device_name(model.device), dtype_name(model.dtype)
         self.size = size
         self.context_length = forward.context
+        self.places = forward.slots
         self._forward = forward
         # On a CPU what slots hold is only taken as they fill.
         if self.device != "cpu":
