@@ -83,7 +83,9 @@ class PullJobs:
 
     async def shown(self) -> list[PullShown]:
         """What is being pulled by whomever, and how the latest that were begun here ended."""
-        states = {**self._endings, **self._pulls.current()}
+        # One that is over a moment ago is heard of a moment later.
+        ending = dict.fromkeys(self._asking, Progress(step="checking"))
+        states: dict[str, PullState] = {**ending, **self._endings, **self._pulls.current()}
         return [PullShown(key, state, key in self._asking) for key, state in states.items()]
 
     async def _ask(self, order: PullOrder) -> None:

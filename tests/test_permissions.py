@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib import admin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import URLPattern, get_resolver
 
@@ -23,6 +23,7 @@ from hugweb.groups import MANAGERS
 from inference.keys.models import ApiKey, Scope
 from inference.keys.secrets import token_make
 from inference.keys.services import key_create
+from inference.models import ModelRecord, ProviderConfig
 from tests.doors import Door
 
 SAMPLES = {"uuid": str(uuid4()), "int": "1", "str": "x", "slug": "x", "path": "1"}
@@ -30,6 +31,12 @@ SAMPLES = {"uuid": str(uuid4()), "int": "1", "str": "x", "slug": "x", "path": "1
 OPEN = {
     *("", "login/", "login/<str:uid>/<str:token>/", "logout/"),
     *("health/live", "health/ready", "health/models", "metrics"),
+}
+# Pages for whoever is logged in: what is theirs, and what everybody shares. Others are for managers.
+THEIRS = {
+    *("chat/", "chat/models/", "usage/", "usage/usage.csv", "rest/docs/", "attachments/"),
+    *(f"attachments/<uuid:attachment_id>/{end}" for end in ("", "remove/")),
+    *(f"chat/<uuid:conversation_id>/{end}" for end in ("", "delete/", "rename/")),
 }
 MANAGING = ("pull", "push", "create", "copy", "delete", "blobs")
 REFUSED = {302, 401, 403, 404, 405}
@@ -77,6 +84,40 @@ def test_a_stranger_sees_nothing_that_is_not_listed_as_open(client: Client, patt
             assert answer.status_code in REFUSED, (ask, answer.status_code)
             if answer.status_code == 302:
                 assert answer["Location"].startswith(("/login/", "/admin/"))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("pattern", [pattern for pattern in PAGES if pattern not in OPEN | THEIRS])
+def test_what_is_for_managers_is_for_nobody_else(client: Client, pattern: str) -> None:
+    """Staff status alone is not enough, and neither is the group."""
+    staff = User.objects.create_user("staff", is_staff=True)
+    member = User.objects.create_user("member")
+    manager = User.objects.create_user("manager", is_staff=True)
+    for user in (member, manager):
+        user.groups.add(Group.objects.get(name=MANAGERS))
+    for user in (User.objects.create_user("ann"), staff, member):
+        client.force_login(user)
+        assert {client.get(path_of(pattern)).status_code, client.post(path_of(pattern)).status_code} == {403}
+    client.force_login(manager)
+    for ask in (client.get, client.post):
+        assert ask(path_of(pattern)).status_code in {200, 302, 405}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("pattern", [p for p in ADMIN if "modelrecord" in p or "providerconfig" in p])
+def test_models_and_providers_are_changed_by_who_may_change_them(client: Client, pattern: str) -> None:
+    looking = User.objects.create_user("looking", is_staff=True)
+    seen = Permission.objects.filter(codename__in=("view_modelrecord", "view_providerconfig"))
+    looking.user_permissions.add(*seen)
+    client.force_login(looking)
+    ModelRecord.objects.create(name="o/m", source="store", folder="m", architecture="x", digest="0")
+    ProviderConfig.objects.create(name="huggingface")
+    before = list(ModelRecord.objects.values()), list(ProviderConfig.objects.values())
+    # These show the same whatever is posted.
+    shows = pattern.endswith(("modelrecord/", "providerconfig/", "<path:object_id>/", "history/", "now/"))
+    assert shows or client.post(path_of(pattern), {"post": "yes"}).status_code in REFUSED
+    client.post(path_of(pattern), {"post": "yes", "action": "delete_selected", "_selected_action": ["1"]})
+    assert (list(ModelRecord.objects.values()), list(ProviderConfig.objects.values())) == before
 
 
 @pytest.mark.django_db

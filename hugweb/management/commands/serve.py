@@ -18,6 +18,7 @@ from django.db import DatabaseError, connection
 from aliases.watch import AliasFile
 from conversations.attachments import attachments_sweep_daily
 from conversations.services import turns_sweep
+from hugweb.compiling import compile_begin
 from hugweb.database import database_prepare
 from hugweb.listen import CannotListen, bind, listen, url_of
 from hugweb.lock import HomeInUse, locked
@@ -130,7 +131,12 @@ class Command(BaseCommand):
             owner = first_owner()
             text += LOGIN.format(address=login_address(owner, url)) if owner else ""
             text += API.format(url=url)
-        return lambda: self.stdout.write(text)
+
+        def announce() -> None:
+            self.stdout.write(text)
+            compile_begin()
+
+        return announce
 
 
 @contextmanager
