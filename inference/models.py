@@ -51,6 +51,7 @@ class ModelRecord(models.Model):
     class Meta:
         db_table = "model_metadata"
         ordering = ("-modified",)
+        verbose_name = "model"
         constraints = (models.UniqueConstraint("provider", Lower("name"), name="model_name_unique"),)
 
     def __str__(self) -> str:

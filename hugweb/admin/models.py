@@ -18,6 +18,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
 from aliases.selectors import names_of
+from hugweb.api.ollama.listing import human_number
 from hugweb.jobs import load_begin
 from hugweb.pulling import PERMISSION, PullPages
 from inference.engines import engine_loaded, engine_unload
@@ -38,7 +39,7 @@ NAME = "admin:inference_modelrecord_pull"
 class ModelRecordAdmin(ModelAdmin):
     list_display = (
         *("name", "kind", "can", "on_disk", "fit", "in_memory", "measured", "last_used"),
-        *("architecture", "parameters"),
+        *("architecture", "numbers"),
     )
     list_filter = ("kind", "source")
     list_per_page = 50
@@ -53,7 +54,7 @@ class ModelRecordAdmin(ModelAdmin):
         ("Files", {"fields": (("on_disk", "source"), ("dtype", "quantization"), ("revision", "license"))}),
         (
             "What it takes",
-            {"fields": (("parameters", "context_length"), ("measured", "last_used"), "held_by")},
+            {"fields": (("numbers", "context_length"), ("measured", "last_used"), "held_by")},
         ),
     )
 
@@ -83,9 +84,14 @@ class ModelRecordAdmin(ModelAdmin):
     def on_disk(self, record: ModelRecord) -> str:
         return filesizeformat(record.size)
 
-    @admin.display(description="memory", ordering="memory", empty_value="not loaded yet")
-    def measured(self, record: ModelRecord) -> str | None:
-        return filesizeformat(record.memory) if record.memory else None
+    @admin.display(description="memory", ordering="memory")
+    def measured(self, record: ModelRecord) -> str:
+        """What it took when it was last loaded, where it has been."""
+        return filesizeformat(record.memory) if record.memory else "–"
+
+    @admin.display(description="numbers", ordering="parameters")
+    def numbers(self, record: ModelRecord) -> str:
+        return human_number(record.parameters)
 
     @admin.display(description="aliases")
     def held_by(self, record: ModelRecord) -> str:

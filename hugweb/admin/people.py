@@ -6,8 +6,13 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.db.models import ManyToManyField
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+
+# Two lists beside each other are wider than a phone, and than what the menu leaves of a desktop.
+BOXES = {ManyToManyField: {"widget": UnfoldAdminCheckboxSelectMultipleWidget}}
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -19,8 +24,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     show_full_result_count = False
+    list_per_page = 50
+    filter_horizontal = ()
+    formfield_overrides = BOXES
 
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    pass
+    filter_horizontal = ()
+    formfield_overrides = BOXES

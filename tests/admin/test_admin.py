@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,8 @@ from conversations.models import Conversation, Message
 from inference.asker import Asker
 from inference.keys.models import ApiKey
 from inference.keys.selectors import key_authenticate
-from inference.models import ModelRecord
-from inference.protocol import LoadedModel
+from inference.models import ModelRecord, ProviderConfig
+from inference.protocol import Event, Failed, LoadedModel, Request
 from inference.providers.registry import get_provider
 from inference.usage.models import UsageRecord
 from inference.usage.recorder import RECORDER
@@ -31,6 +33,7 @@ from tests.serving import engine_thread, manage
 LISTS = (
     "aliases/alias",
     "inference/modelrecord",
+    "inference/providerconfig",
     "keys/apikey",
     "usage/usageday",
     "usage/usagerecord",
@@ -84,7 +87,7 @@ def many(count: int) -> None:
         usage_write([measured(Asker("page", user.pk, key.pk), model=f"m{number}")])
 
 
-@pytest.mark.parametrize("path", ["", *LISTS])
+@pytest.mark.parametrize("path", ["", *LISTS, "inference/modelrecord/pull", "live"])
 def test_no_page_asks_the_database_by_the_row(
     client: Client, boss: User, engine: Any, path: str, django_assert_num_queries: Any
 ) -> None:
@@ -270,3 +273,100 @@ def test_the_export_can_be_read_by_the_command(client: Client, boss: User, recor
     given = {"action": "export", "_selected_action": list(Alias.objects.values_list("pk", flat=True))}
     exported = json.loads(client.post("/admin/aliases/alias/", given).content)
     assert exported["aliases"]["small"]["model"] == "org/model"
+
+
+@pytest.mark.parametrize("address", ["/chat/", "/chat/models/", "/models/", "/usage/"])
+def test_no_page_beside_the_admin_asks_the_database_by_the_row(
+    client: Client, boss: User, address: str, django_assert_num_queries: Any
+) -> None:
+    many(2)
+    client.get(address)
+    with CaptureQueriesContext(connection) as few:
+        client.get(address)
+    many(20)
+    with django_assert_num_queries(len(few)):
+        assert client.get(address).status_code == 200
+
+
+def test_models_say_what_they_can_and_whether_they_fit(
+    client: Client, boss: User, record: ModelRecord, engine: Any
+) -> None:
+    ModelRecord.objects.update(
+        capabilities=["completion", "vision"], parameters=10**6, dtype="float32", memory=5 * 10**6
+    )
+    page = client.get("/admin/inference/modelrecord/").content.decode()
+    assert "completion, vision" in page
+    assert "4.8\xa0MB" in page
+    assert re.search(r"field-fit[^>]*>\s*fits\s*<", page)
+    ModelRecord.objects.update(parameters=10**13, memory=None)
+    page = client.get("/admin/inference/modelrecord/").content.decode()
+    assert "does not fit" in page
+
+
+def test_one_model_is_loaded_as_the_form_says(
+    client: Client, boss: User, record: ModelRecord, engine: Any
+) -> None:
+    address = f"/admin/inference/modelrecord/{record.pk}/memory/"
+    answer = client.post(address, {"quantization": "int8"}, follow=True)
+    assert "org/model is loaded in 8 bits" in answer.content.decode()
+    client.post(address)
+    ways = [(type(each).__name__, each.model.quantization) for each in engine.requests]
+    assert ways[0] == ("Load", "int8")
+    assert ("Unload", "int8") in ways
+    ProviderConfig.objects.create(name="huggingface", enabled=False)
+    answer = client.post(address, {"quantization": "none"}, follow=True)
+    assert "is switched off" in answer.content.decode()
+
+
+def test_deleting_a_model_says_what_it_frees_and_who_forbids_it(
+    client: Client, boss: User, record: ModelRecord, engine: Any, settings: Any, tmp_path: Path
+) -> None:
+    settings.MODELS_PATH = tmp_path
+    ModelRecord.objects.update(source="store", folder="m")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"x")
+    alias = Alias.objects.create(name="pal", model="org/model")
+    address = f"/admin/inference/modelrecord/{record.pk}/delete/"
+    assert "the alias pal" in client.get(address).content.decode()
+    client.post(address, {"post": "yes"})
+    assert ModelRecord.objects.exists()
+    alias.delete()
+    page = client.get(address).content.decode()
+    assert "Frees: 953.7" in page.replace("\n", "").replace("frees", "Frees")
+    client.post(address, {"post": "yes"})
+    assert not ModelRecord.objects.exists()
+    assert not (tmp_path / "m").exists()
+    assert "Unload" in [type(each).__name__ for each in engine.requests]
+
+
+def test_a_provider_is_set_and_none_is_made_or_deleted(client: Client, boss: User, engine: Any) -> None:
+    client.get("/admin/inference/providerconfig/")
+    row = ProviderConfig.objects.get()
+    address = f"/admin/inference/providerconfig/{row.pk}"
+    assert client.post(f"{address}/change/", {"priority": "5"}).status_code == 302
+    row.refresh_from_db()
+    assert (row.name, row.enabled, row.priority) == ("huggingface", False, 5)
+    assert client.post(f"{address}/change/", {"priority": "1001"}).status_code == 200
+    assert client.get(f"{address}/delete/").status_code == 403
+    assert client.get("/admin/inference/providerconfig/add/").status_code == 403
+    assert "answers" in client.get("/admin/inference/providerconfig/now/").content.decode()
+
+
+def test_a_trial_says_what_came_or_what_is_wrong(
+    client: Client, boss: User, record: ModelRecord, engine: Any
+) -> None:
+    client.get("/admin/inference/providerconfig/")
+    row = ProviderConfig.objects.get()
+    ProviderConfig.objects.update(enabled=False)
+    address = f"/admin/inference/providerconfig/{row.pk}/test/"
+    page = client.post(address, {"model": "org/model"}).content.decode()
+    assert "Say hello, and name one thing" in page
+    assert "tokens/s" in page
+
+    async def full(request: Request) -> AsyncIterator[Event]:
+        yield Failed(code="out_of_memory", message="Memory ran out.")
+
+    engine.script = full
+    assert "org/model: Memory ran out." in client.post(address).content.decode()
+    ModelRecord.objects.all().delete()
+    assert "Pull one first." in client.post(address).content.decode()

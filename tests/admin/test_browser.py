@@ -26,6 +26,8 @@ usage_write([measured(back=back) for back in range(40)])
 PAGES = (
     *("", "aliases/alias/", "aliases/alias/1/change/", "aliases/alias/add/?from=1", "aliases/alias/import/"),
     *("inference/modelrecord/", "keys/apikey/", "keys/apikey/add/", "usage/usageday/", "usage/usagerecord/"),
+    *("inference/modelrecord/1/change/", "inference/modelrecord/1/delete/", "inference/modelrecord/pull/"),
+    *("inference/providerconfig/", "inference/providerconfig/1/change/", "auth/user/1/change/"),
     *("conversations/conversation/", "auth/user/", "auth/user/add/", "auth/group/1/change/"),
 )
 
