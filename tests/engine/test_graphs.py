@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,10 +17,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from inference.engine import graphs
-from inference.engine.graphs import StepGraphs
+from inference.engine.graphs import CudaRecorder, StepGraphs
 from inference.engine.lean_forward import LeanForward
 from inference.engine.sampler import BatchSampler
 from inference.engine.scheduler import Scheduler
+from inference.engine.video_memory import CAPTURING
 from tests.engine.test_families import FAMILIES, tiny
 from tests.engine.test_independence import rows_of
 
@@ -247,3 +252,79 @@ def test_logits_outlive_the_next_replay() -> None:
     first = counting.graphs.decode([0, 1], [5, 6], [1, 2])
     counting.graphs.decode([0, 1], [6, 7], [3, 4])
     assert first.tolist() == [[1, 5], [2, 6]]
+
+
+class Streams:
+    """What ``CudaRecorder`` asks of torch, noting in which stream and when; signatures are torch's own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, breaks: bool = False) -> None:
+        self.current, self.log, self.breaks = "default", [], breaks
+        self.signature = inspect.signature(torch.cuda.graph)
+        monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream(self, "side"))
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream(self, self.current))
+        monkeypatch.setattr(torch.cuda, "stream", self.within)
+        monkeypatch.setattr(
+            torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: self.note("replay"))
+        )
+        monkeypatch.setattr(torch.cuda, "graph", self.capture)
+
+    def note(self, what: str) -> None:
+        self.log.append(f"{what} in {self.current}")
+
+    @contextlib.contextmanager
+    def within(self, stream: Stream) -> Iterator[None]:
+        before, self.current = self.current, stream.name
+        try:
+            yield
+        finally:
+            self.current = before
+
+    @contextlib.contextmanager
+    def capture(self, *arguments: Any, **named: Any) -> Iterator[None]:
+        asked = self.signature.bind(*arguments, **named).arguments
+        assert (asked["pool"], asked["capture_error_mode"]) == ("pool", "thread_local")
+        # Where ending a capture fails, torch leaves its stream the current one.
+        self.current = asked["stream"].name
+        self.note("capture")
+        yield
+        if self.breaks:
+            raise RuntimeError("capture was invalidated")
+
+
+@dataclass
+class Stream:
+    streams: Streams
+    name: str
+
+    def wait_stream(self, other: Stream) -> None:
+        self.streams.note(f"{self.name} waits for {other.name}")
+
+
+def test_cuda_is_asked_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    streams = Streams(monkeypatch)
+    result = torch.zeros(1)
+
+    def step() -> Tensor:
+        streams.note("step")
+        return result
+
+    replay = CudaRecorder(torch.device("cuda")).record(step)
+    assert replay() is result
+    assert streams.log == [
+        "side waits for default in side",
+        *["step in side"] * graphs.WARM_UPS,
+        "capture in side",
+        "step in side",
+        "default waits for side in default",
+        "replay in default",
+    ]
+
+
+def test_a_capture_that_breaks_leaves_the_stream_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    streams = Streams(monkeypatch, breaks=True)
+    with pytest.raises(RuntimeError, match="invalidated"):
+        CudaRecorder(torch.device("cuda")).record(lambda: torch.zeros(1))
+    assert streams.current == "default"
+    assert CAPTURING.acquire(blocking=False)
+    CAPTURING.release()
