@@ -1,6 +1,6 @@
 """Decoding steps that are recorded once and replayed: CUDA graphs.
 
-A step of a small model is a thousand kernels, and to launch them from Python takes longer than to run
+A step of a small model is hundreds of kernels, and to launch them from Python takes longer than to run
 them. A recording launches all at once, but with fixed shapes at fixed addresses: so there is one for a
 block of neighbouring slots and a number of columns, a power of two each. Rows of the block that have
 nothing to say write where nobody looks. Until there is a recording the eager step runs; one is made

@@ -10,7 +10,14 @@ import torch
 from bitsandbytes.nn import Linear8bitLt
 from msgspec.structs import replace
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, BertConfig, BertModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+)
 
 from inference.engine.choice import choose_forward
 from inference.engine.config import EngineConfig
@@ -24,11 +31,13 @@ from inference.protocol import Embed, Embedded, Generate, Message, ModelRef, Opt
 from tests.engine.engines import engine_of
 from tests.engine.test_families import PROMPTS, TEXTS, alone, run_batched
 from tests.engine.test_independence import REQUESTS, SLOTS, answers
+from tests.serving import PROJECT
 from tests.shapes import saved
 from tests.tiny import make_tiny_llama, tiny_tokenizer
 from tests.tiny_vision import make_tiny_vision, noise
 
 QUANTIZED: tuple[Quantization, ...] = ("int8", "int4")
+STARTER = PROJECT / ".cache" / "starter" / "models" / "HuggingFaceTB" / "SmolLM2-135M-Instruct"
 
 
 @pytest.fixture
@@ -62,8 +71,8 @@ def test_it_says_nearly_what_the_model_says(
     assert quantized.get_memory_footprint() < plain.get_memory_footprint()
     expected = logits(plain)
     spread = (expected - expected.mean(dim=1, keepdim=True)).norm()
-    # Measured 0.05 and 0.32: random weights lose more than trained ones.
-    assert (logits(quantized) - expected).norm() < {"int8": 0.15, "int4": 0.5}[quantization] * spread
+    # Measured 0.05 and 0.48: random weights lose more than trained ones. Noise would be 1.4 away.
+    assert (logits(quantized) - expected).norm() < {"int8": 0.15, "int4": 0.7}[quantization] * spread
 
 
 @pytest.mark.parametrize("quantization", QUANTIZED)
@@ -167,3 +176,20 @@ def test_a_device_without_a_quantizer_says_so() -> None:
         quantized_loading("int8", "mps", torch.float16)
     assert quantized_loading("none", "mps", torch.float16) == {}
     assert set(get_args(Quantization)) == {"none", *QUANTIZED}
+
+
+@pytest.mark.starter
+@pytest.mark.skipif(not STARTER.exists(), reason="no starter model here")
+def test_a_trained_model_mostly_says_what_it_says_unquantized(by_library: None) -> None:
+    text = (
+        "The sun rises in the east and sets in the west. Water boils at one hundred degrees. "
+        "In the morning the farmer went out to the field to look after the horses and the sheep."
+    )
+    ids = AutoTokenizer.from_pretrained(STARTER)(text, return_tensors="pt")["input_ids"]
+    said = {}
+    for quantization in ("none", *QUANTIZED):
+        with torch.inference_mode():
+            said[quantization] = loaded(STARTER, quantization)(input_ids=ids).logits[0].argmax(dim=-1)
+    # Measured 0.79 and 0.66.
+    assert (said["int8"] == said["none"]).float().mean() > 0.65
+    assert (said["int4"] == said["none"]).float().mean() > 0.5
