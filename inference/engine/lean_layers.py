@@ -80,11 +80,10 @@ def lean_weights(model: Any, quantization: Quantization, kernels: Kernels | None
 def _side_by_side(modules: Sequence[Any]) -> Linear:
     """Layers that are more than a matrix, such as bitsandbytes', each as it is: the same numbers as the
     model's own, and no second copy of weights for which there is little room."""
-    return (
-        modules[0]
-        if len(modules) == 1
-        else lambda inputs: torch.cat([layer(inputs) for layer in modules], -1)
-    )
+    if len(modules) == 1:
+        only: Linear = modules[0]
+        return only
+    return lambda inputs: torch.cat([layer(inputs) for layer in modules], dim=-1)
 
 
 def _norm(module: Any) -> Tensor:

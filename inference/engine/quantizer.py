@@ -21,8 +21,9 @@ from transformers import BitsAndBytesConfig
 from inference.errors import CannotLoad
 from inference.protocol import Quantization
 
-# bitsandbytes' CPU backend computes the same, slowly: tests load by it where there is no GPU.
 Quantizer = Literal["swap", "bitsandbytes"]
+
+# bitsandbytes' CPU backend computes the same, slowly: tests load by it where there is no GPU.
 QUANTIZERS: dict[str, Quantizer] = {"cpu": "swap", "cuda": "bitsandbytes"}
 
 # It warns of each multiplication in bfloat16 that the inputs are rounded otherwise.
@@ -61,5 +62,13 @@ def quantized_loading(
 
 
 def left_to_swap(model: Any, quantization: Quantization) -> Quantization:
-    """The ``quantization`` that is still to be done to ``model``: none if its weights came quantized."""
-    return "none" if getattr(model, "is_quantized", False) else quantization
+    """The ``quantization`` that is still to be done to ``model``: none if its weights came quantized.
+
+    ``CannotLoad`` where they were so in its files, in whatever way, and another is asked for.
+    """
+    quantizer = getattr(model, "hf_quantizer", None)
+    if quantizer is None:
+        return quantization
+    if quantization != "none" and quantizer.pre_quantized:
+        raise CannotLoad("The files of this model are quantized already. Load it as it is.")
+    return "none"

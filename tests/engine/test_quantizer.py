@@ -94,6 +94,22 @@ def test_alone_and_among_many(by_library: None, llama: Path, quantization: Quant
         assert answers(forward, [number], 2)[number] == together[number]
 
 
+def test_files_that_are_quantized_already(
+    monkeypatch: pytest.MonkeyPatch, llama: Path, tmp_path: Path
+) -> None:
+    """They run as they are, on a CPU too, and are not quantized once more."""
+    with monkeypatch.context() as as_on_cuda:
+        as_on_cuda.setitem(QUANTIZERS, "cpu", "bitsandbytes")
+        quantized = loaded(llama, "int8")
+        assert left_to_swap(quantized, "int8") == "none"
+        quantized.save_pretrained(tmp_path)
+    kept = loaded(tmp_path, "none")
+    assert torch.equal(logits(kept), logits(quantized))
+    assert isinstance(choose_forward(kept, TEXTS, wanted=4, longest=64), LeanForward)
+    with pytest.raises(CannotLoad, match="quantized already"):
+        choose_forward(loaded(tmp_path, "int4"), TEXTS, wanted=4, longest=64, quantization="int4")
+
+
 def test_outliers_of_one_row_change_no_other(by_library: None, llama: Path) -> None:
     layer = loaded(llama, "int8").model.layers[0].self_attn.q_proj
     torch.manual_seed(0)
