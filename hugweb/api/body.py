@@ -1,21 +1,26 @@
 """The JSON body of an API request as a typed struct, whatever its content type says.
 
 Checked by msgspec: strict about types, bounded in depth, and fast enough for the event loop.
-Fields that a struct does not know are ignored.
+Fields that a struct does not know are ignored, and never made into objects.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from inference.errors import InvalidRequest
+from inference.errors import InvalidRequest, TooLarge
 
 Body = TypeVar("Body", bound=Struct)
+
+# An object takes a hundred times the bytes of its `{}`. As many values as commas, so this is what bounds
+# them; it is more than the tokens that any context has room for.
+MOST_COMMAS = 400_000
 
 # How msgspec ends a message: "… - at `$.messages[0].role`", or "… - at `key` in `$.logit_bias`".
 _PLACE = re.compile(r" - at (?:`key` in )?`\$\.?(?P<path>.*?)(?:\[\.\.\.\])?`\Z")
@@ -29,12 +34,25 @@ def parse(body: bytes, kind: type[Body], *, absent: Collection[Any] = (None,)) -
     """
     if not body.strip():
         raise InvalidRequest("missing request body")
+    if body.count(b",") > MOST_COMMAS:
+        raise TooLarge(f"The request has more than {MOST_COMMAS} values. Send several smaller ones.")
     try:
-        fields = msgspec.json.decode(body, type=dict[str, Any])
+        fields = msgspec.json.decode(body, type=dict[str, Raw])
+        nothing = [msgspec.json.encode(value) for value in absent]
+        given = {
+            name: field
+            for name, field in fields.items()
+            if name in _names(kind) and memoryview(field) not in nothing
+        }
+        return msgspec.json.decode(msgspec.json.encode(given), type=kind)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"invalid request: {error}") from error
-    given = {name: value for name, value in fields.items() if value not in absent}
-    return struct_of(given, kind)
+        raise _invalid(error) from error
+
+
+@cache
+def _names(kind: type[Struct]) -> frozenset[str]:
+    """The fields of ``kind``, as JSON names them."""
+    return frozenset(field.encode_name for field in msgspec.structs.fields(kind))
 
 
 def struct_of(fields: dict[str, Any], kind: type[Body], *, strict: bool = True) -> Body:
@@ -42,7 +60,11 @@ def struct_of(fields: dict[str, Any], kind: type[Body], *, strict: bool = True) 
     try:
         return msgspec.convert(fields, kind, strict=strict, str_keys=True)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise InvalidRequest(f"invalid request: {error}", param=_field_of(str(error))) from error
+        raise _invalid(error) from error
+
+
+def _invalid(error: Exception) -> InvalidRequest:
+    return InvalidRequest(f"invalid request: {error}", param=_field_of(str(error)))
 
 
 def _field_of(text: str) -> str | None:

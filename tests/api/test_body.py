@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from msgspec import Struct
 
-from hugweb.api.body import parse
-from inference.errors import InvalidRequest
+from hugweb.api.body import MOST_COMMAS, parse
+from inference.errors import InvalidRequest, TooLarge
 
 
 class Inner(Struct):
@@ -45,3 +45,15 @@ def test_what_is_wrong_is_named(body: bytes, param: str | None) -> None:
     with pytest.raises(InvalidRequest) as error:
         parse(body, Outer)
     assert error.value.param == param
+
+
+def test_what_nobody_knows_is_never_made_into_objects() -> None:
+    """Nor is it judged: a number too large for Python, and text that is no UTF-8."""
+    deep = b"[" * 50 + b"]" * 50
+    assert parse(b'{"model":"x","junk":[1e999,' + deep + b'],"more":"\xff"}', Outer) == Outer(model="x")
+
+
+def test_values_beyond_count_are_refused_before_they_are_read() -> None:
+    body = b'{"model":"x","inner":[' + b",".join([b'{"role":"a"}'] * (MOST_COMMAS + 1)) + b"]}"
+    with pytest.raises(TooLarge, match="values"):
+        parse(body, Outer)
