@@ -203,6 +203,21 @@ def test_a_chunked_body_is_read(stage: Stage) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize("depth", [33, 100, 500, 900])
+def test_a_schema_that_is_nested_too_deeply_is_the_clients_mistake(stage: Stage, depth: int) -> None:
+    schema = '{"a":' * depth + "{}" + "}" * depth
+    for path, more in (
+        ("/api/chat", f'"format":{schema}'),
+        (
+            "/v1/chat/completions",
+            f'"response_format":{{"type":"json_schema","json_schema":{{"schema":{schema}}}}}',
+        ),
+        ("/v1/messages", f'"max_tokens":9,"tools":[{{"name":"f","input_schema":{schema}}}]'),
+    ):
+        body = f'{{"model":"{MODEL}","messages":[{{"role":"user","content":"x"}}],{more}}}'.encode()
+        assert stage.request("POST", path, body, {})[0] == 400, path
+
+
 def test_a_body_of_20_megabytes_is_read(stage: Stage) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "x" * 20_000_000}], "stream": False}
     status, _, text = stage.post("/api/chat", body)
