@@ -7,6 +7,7 @@ from django.urls import include, path, re_path
 from hugweb import fallback, health, models_page, owner
 from hugweb.api.graphql.views import graphql
 from hugweb.api.streaming import stream_message
+from hugweb.login import LogInForm
 
 urlpatterns = [
     path("", fallback.root),
@@ -22,7 +23,7 @@ urlpatterns = [
     path("models/", include(models_page.urls)),
     path("", include("inference.usage.urls")),
     path("admin/", admin.site.urls),
-    path("login/", LoginView.as_view(), name="login"),
+    path("login/", LoginView.as_view(authentication_form=LogInForm), name="login"),
     path("login/<str:uid>/<str:token>/", owner.log_in_once, name="login-once"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("health/live", health.live),
