@@ -59,6 +59,9 @@ class Request(WebRequest):
         if self._refused:
             self._hang_up()
         else:
+            # What came in chunks has a length too now, without which Django's forms and our own API would
+            # take it for empty.
+            self.requestHeaders.setRawHeaders(b"content-length", [b"%d" % self._received])
             super().requestReceived(command, path, version)
 
     def _refuse(self) -> None:

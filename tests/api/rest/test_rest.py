@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -196,3 +199,13 @@ def test_a_foreign_page_does_not_act_as_whoever_is_logged_in(people: People) -> 
     assert people.stage.request("GET", "/rest/conversations/", None, headers)[0] == 401
     headers = {"Cookie": people.known["cookie"], "Origin": people.stage.server.url}
     assert people.stage.request("GET", "/rest/conversations/", None, headers)[0] == 200
+
+
+def test_a_body_that_comes_in_chunks_is_read(people: People) -> None:
+    body = json.dumps({"name": "chunked", "model": MODEL}).encode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {people.known['boss']}"}
+    connection = http.client.HTTPConnection(urlsplit(people.stage.server.url).netloc, timeout=10)
+    connection.request("POST", "/rest/aliases/", iter([body[:9], body[9:]]), headers, encode_chunked=True)
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())["name"]) == (201, "chunked")
+    connection.close()
