@@ -12,6 +12,8 @@ Standard library only: web and engine both import this module.
 
 from __future__ import annotations
 
+import math
+
 
 class InferenceError(Exception):
     """Root of the tree: an error that is nobody's fault but ours."""
@@ -20,6 +22,8 @@ class InferenceError(Exception):
     status = 500
     retryable = False
     param: str | None = None
+    # Seconds after which trying again makes sense, where it does at all.
+    wait = 2
 
     def __init__(self, message: str = "Something went wrong inside HugWeb. The log says more.") -> None:
         super().__init__(message)
@@ -122,7 +126,10 @@ class RateLimited(InferenceError):
 
     @classmethod
     def after(cls, seconds: float) -> RateLimited:
-        return cls(f"This key has asked as often as it may. Try again in {max(1, round(seconds))} s.")
+        wait = max(1, math.ceil(seconds))
+        error = cls(f"This key has asked as often as it may. Try again in {wait} s.")
+        error.wait = wait
+        return error
 
 
 class LoadFailed(InferenceError):

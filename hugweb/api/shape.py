@@ -17,8 +17,6 @@ from inference.errors import InferenceError
 
 Dialect = Literal["ollama", "openai", "anthropic", "rest"]
 
-RETRY_SECONDS = "2"
-
 _OPENAI_TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -88,7 +86,7 @@ def error_response(path: str, error: InferenceError) -> HttpResponse:
     else:
         response = HttpResponse(error.message, status=error.status, content_type="text/plain; charset=utf-8")
     if error.retryable and error.status in {429, 503}:
-        response["Retry-After"] = RETRY_SECONDS
+        response["Retry-After"] = str(error.wait)
     if error.status == 401:
         response["WWW-Authenticate"] = "Bearer"
     response["X-Content-Type-Options"] = "nosniff"

@@ -11,6 +11,7 @@ from inference.errors import (
     InvalidRequest,
     ModelNotFound,
     NotFound,
+    RateLimited,
     TooLarge,
     Unauthorized,
 )
@@ -119,3 +120,9 @@ def test_an_error_inside_a_stream_is_a_frame_of_that_stream():
 )
 def test_a_browser_is_known_by_what_it_accepts(accept, page):
     assert wants_page(accept) is page
+
+
+def test_who_asks_too_often_is_told_how_long_to_wait():
+    error = RateLimited.after(56.2)
+    assert error_response("/v1/models", error)["Retry-After"] == "57"
+    assert "57 s" in error.message
