@@ -6,21 +6,25 @@ and Anthropic cannot be told to send none, so they send a word of their own.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from channels.db import database_sync_to_async
+from django.db import DatabaseError
 
 from hugweb.api.scopes import scope_of
 from hugweb.api.shape import Dialect
 from hugweb.asgi_types import Scope
 from inference.asker import Asker
-from inference.errors import Forbidden, Unauthorized
+from inference.errors import Busy, Forbidden, Unauthorized
 from inference.keys.limits import LIMITS
 from inference.keys.models import ApiKey
 from inference.keys.models import Scope as KeyScope
 from inference.keys.secrets import token_prefix
 from inference.keys.selectors import UNKNOWN, key_authenticate
 from inference.keys.services import key_touch
+
+logger = logging.getLogger(__name__)
 
 NO_KEY = (
     "The API needs a key on a network address: send `Authorization: Bearer …`."
@@ -42,7 +46,11 @@ async def admit(scope: Scope, dialect: Dialect, *, required: bool) -> Asker:
         if required:
             raise Unauthorized(UNKNOWN if tokens else NO_KEY)
         return Asker(source=dialect)
-    key = await database_sync_to_async(_used)(token)
+    try:
+        key = await database_sync_to_async(_used)(token)
+    except DatabaseError as error:
+        logger.exception("A key could not be looked up.")
+        raise Busy("The database does not answer. Try again in a moment.") from error
     _check_scope(key, scope)
     if key.requests_per_minute:
         LIMITS.take(key.pk, key.requests_per_minute)
@@ -52,7 +60,11 @@ async def admit(scope: Scope, dialect: Dialect, *, required: bool) -> Asker:
 
 def _used(token: str) -> ApiKey:
     key = key_authenticate(token)
-    key_touch(key=key)
+    try:
+        key_touch(key=key)
+    except DatabaseError:
+        # Who else writes may hold the database for long; that is no reason to turn anybody away.
+        logger.warning("It could not be noted that a key is used.", exc_info=True)
     return key
 
 

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterator
 
 from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from msgspec import Struct
 
@@ -73,7 +74,7 @@ async def delete(request: HttpRequest) -> HttpResponseBase:
     if not name:
         raise InvalidRequest("model is required")
     # Not in the thread that all others wait for: gigabytes are not deleted at once.
-    await sync_to_async(_delete, thread_sensitive=False)(name)
+    await database_sync_to_async(_delete, thread_sensitive=False)(name)
     return HttpResponse()
 
 
