@@ -39,6 +39,27 @@ def path(value: str) -> Path:
     return Path(value).expanduser().absolute()
 
 
+def database(value: str) -> str:
+    """an address with postgres:// and the database's name, or sqlite:/// and a path"""
+    if not re.fullmatch(r"postgres(?:ql)?://[^?]*/[^/?]+(?:\?.*)?|sqlite:///.+", value):
+        raise ValueError
+    return value
+
+
+def socket(value: str) -> str:
+    """unix: and the path of a socket"""
+    if not value.startswith("unix:") or not value.removeprefix("unix:"):
+        raise ValueError
+    return value
+
+
+def https(value: str) -> str:
+    """an address that begins with https:// and has no path"""
+    if not re.fullmatch(r"https://[a-zA-Z0-9.\-]+(?::\d{1,5})?/?", value):
+        raise ValueError
+    return value.rstrip("/").lower()
+
+
 def names(value: str) -> tuple[str, ...]:
     """a list with commas between"""
     return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -108,6 +129,12 @@ SETTINGS = (
     Setting("OLLAMA_HOST", text, "", "Address and port as Ollama writes them: `host`, `host:port`, a URL."),
     Setting("HUGWEB_ALLOWED_HOSTS", names, "", "Further host names that requests may come to."),
     Setting("OLLAMA_ORIGINS", names, "", "Further web origins that may call the API; `*` is a wildcard."),
+    Setting(
+        "HUGWEB_PUBLIC_URL",
+        https,
+        "",
+        "The `https://…` address of a proxy in front of HugWeb, for its pages and cookies.",
+    ),
     Setting("HUGWEB_MAX_BODY", whole(1024, 2**31), "33554432", "Largest request body, in bytes."),
     Setting(
         "HUGWEB_DRAIN_TIMEOUT_MS",
@@ -117,14 +144,18 @@ SETTINGS = (
     ),
     Setting("HUGWEB_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info", "How much is logged."),
     Setting("HUGWEB_DEBUG", boolean, "false", "Django's debug pages. Only taken when listening on loopback."),
-    Setting("DATABASE_URL", text, "", "`postgres://…` or `sqlite:///…`. Default `db.sqlite3` in the home."),
+    Setting(
+        "DATABASE_URL", database, "", "`postgres://…` or `sqlite:///…`. Default `db.sqlite3` in the home."
+    ),
     Setting(
         "HUGWEB_ALIASES_FILE",
         path,
         "",
         "A JSON file of aliases (as the admin exports them), taken in whenever it changes.",
     ),
-    Setting("ENGINE_ADDRESS", text, "", "`unix:PATH` of an engine that is started elsewhere. Default: own."),
+    Setting(
+        "ENGINE_ADDRESS", socket, "", "`unix:PATH` of an engine that is started elsewhere. Default: own."
+    ),
     Setting("OLLAMA_KEEP_ALIVE", duration, "5m", "How long a model stays loaded after its last request."),
     Setting(
         "OLLAMA_MAX_QUEUE", whole(1, 100_000), "512", "Requests that may wait for a model; more get 503."

@@ -31,6 +31,7 @@ class Guard:
         self._on_loopback = settings.ON_LOOPBACK
         self._hosts = Hosts(settings.HOST, on_loopback=self._on_loopback, extra=settings.EXTRA_HOSTS)
         self._origins = Origins(settings.EXTRA_ORIGINS)
+        self._own = {settings.PUBLIC_ORIGIN} - {""}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -69,14 +70,17 @@ class Guard:
         if not origins and (safe or _is_plain_client(scope)):
             return ""
         origin = origins[0] if len(origins) == 1 else ""
-        if origin.lower() == f"{_scheme(scope)}://{host}".lower():
+        if origin.lower() in {f"{_scheme(scope)}://{host}".lower(), *self._own}:
             return ""
         is_api = scope["type"] == "http" and dialect_of(scope["path"]) is not None
         if is_api and origin and self._origins.allow(origin):
             return origin
         if not is_api and safe and origin == "null":
             return ""
-        raise Forbidden("Requests from this page are not allowed. OLLAMA_ORIGINS can add it for the API.")
+        raise Forbidden(
+            "Requests from this page are not allowed. OLLAMA_ORIGINS can add it for the API;"
+            " HUGWEB_PUBLIC_URL names the address of a proxy for the pages."
+        )
 
     async def _admit(self, scope: Scope) -> Asker:
         """Who asks, as far as the request itself says; pages know more from their session."""

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 
@@ -32,20 +33,33 @@ ALIASES_FILE: Path | None = ENV["HUGWEB_ALIASES_FILE"]
 ENGINE_ADDRESS: str = ENV["ENGINE_ADDRESS"] or ""
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach ``host``."""
+# Where a proxy with TLS is in front of us: its origin is that of our own pages.
+PUBLIC_ORIGIN: str = ENV["HUGWEB_PUBLIC_URL"] or ""
+
+
+def is_private(host: str) -> bool:
+    """Whether only this machine can reach us on ``host``: whoever reaches a proxy reaches us too."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback and not PUBLIC_ORIGIN
     except ValueError:
-        return host == "localhost"
+        return host == "localhost" and not PUBLIC_ORIGIN
 
 
-ON_LOOPBACK = is_loopback(HOST)
-EXTRA_HOSTS: tuple[str, ...] = ENV["HUGWEB_ALLOWED_HOSTS"] or ()
+ON_LOOPBACK = is_private(HOST)
+EXTRA_HOSTS: tuple[str, ...] = (
+    *(ENV["HUGWEB_ALLOWED_HOSTS"] or ()),
+    *filter(None, [urlsplit(PUBLIC_ORIGIN).hostname]),
+)
 EXTRA_ORIGINS: tuple[str, ...] = ENV["OLLAMA_ORIGINS"] or ()
 
 DEBUG = ENV["HUGWEB_DEBUG"] and ON_LOOPBACK
-SECRET_KEY = secret_key(ensure_folder(HOME))
+try:
+    SECRET_KEY = secret_key(ensure_folder(HOME))
+except OSError as error:
+    sys.exit(
+        f"hugweb: HUGWEB_HOME is {str(HOME)!r}, where nothing can be kept ({error.strerror});"
+        " allowed is a folder of your own."
+    )
 # hugweb.guard checks the Host header on every path, websockets included; Django only on some.
 ALLOWED_HOSTS = ["*"]
 
@@ -129,6 +143,8 @@ LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_NAME = "hugweb_session"
 CSRF_COOKIE_NAME = "hugweb_csrf"
 SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = bool(PUBLIC_ORIGIN)
+CSRF_TRUSTED_ORIGINS = [PUBLIC_ORIGIN] if PUBLIC_ORIGIN else []
 CSRF_COOKIE_HTTPONLY = True
 # The address printed at the start logs in once, within this time.
 PASSWORD_RESET_TIMEOUT = 24 * 3600

@@ -63,7 +63,10 @@ class ApiKeyAdmin(ModelAdmin):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """A key opens what its owner may see, so that others than superusers make keys of their own only."""
         if db_field.name == "user" and not _sees_all(request):
-            kwargs |= {"queryset": User.objects.filter(pk=request.user.pk), "initial": request.user.pk}
+            kwargs |= {
+                "queryset": User.objects.filter(username=request.user.get_username()),
+                "initial": request.user,
+            }
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:

@@ -165,6 +165,16 @@ async def test_a_foreign_page_gets_nothing_that_a_session_opens(make, path, orig
     assert "access-control-allow-origin" not in answer.headers
 
 
+async def test_a_proxy_s_address_is_that_of_our_own_pages(make, settings):
+    settings.PUBLIC_ORIGIN = "https://chat.test"
+    guard = make(hosts=("chat.test",))
+    given = {"host": "chat.test", "origin": "https://chat.test"}
+    assert (await ask(guard, "/login/", method="POST", **given)).passed
+    assert (await ask(guard, "/ws/chat/", type="websocket", **given)).passed
+    for origin in ("https://evil.test", "http://chat.test.evil.test", "https://chat.test.evil.test"):
+        assert (await ask(guard, "/login/", method="POST", host="chat.test", origin=origin)).status == 403
+
+
 async def test_null_may_look_but_not_touch(make):
     assert (await ask(make(), "/chat/", "GET", origin="null")).passed
     assert (await ask(make(), "/chat/", "POST", origin="null")).status == 403

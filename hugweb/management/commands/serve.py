@@ -25,7 +25,7 @@ from hugweb.lock import HomeInUse, locked
 from hugweb.owner import first_owner, login_address
 from hugweb.pull_display import Lines
 from hugweb.pull_orders import STARTER, pull_order
-from hugweb.settings import is_loopback
+from hugweb.settings import is_private
 from hugweb.starter import starter_missing
 from hugweb.supervise import EngineSupervisor
 from inference.errors import InferenceError
@@ -66,7 +66,7 @@ class Command(BaseCommand):
         os.umask(0o077)
         listener = bind(host, port)
         settings.HOST, settings.PORT = host, listener.getsockname()[1]
-        settings.ON_LOOPBACK = is_loopback(host)
+        settings.ON_LOOPBACK = is_private(host)
         settings.DEBUG = settings.DEBUG and settings.ON_LOOPBACK
         with locked(settings.HOME):
             database_prepare(self.stdout.write)
@@ -80,8 +80,8 @@ class Command(BaseCommand):
     def _need_a_user(self) -> None:
         if not settings.ON_LOOPBACK and not User.objects.exists():
             raise CommandError(
-                f"{settings.HOST} can be reached from other machines, and there is no user who could log in."
-                " Run `manage.py createsuperuser` first."
+                f"{settings.PUBLIC_ORIGIN or settings.HOST} can be reached from other machines, and there is"
+                " no user who could log in. Run `manage.py createsuperuser` first."
             )
 
     def _get_starter(self) -> None:
