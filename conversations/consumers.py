@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from channels.auth import get_user
-from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
@@ -24,7 +23,6 @@ from conversations import fragments, wire
 from conversations.answer import ENDED, Stats
 from conversations.markdown import render_blocks
 from conversations.models import Message
-from conversations.selectors import message_get
 from conversations.sockets import SOCKETS
 from conversations.turn import Turn
 from conversations.turns import TURNS
@@ -99,7 +97,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if turn := TURNS.find(message_id, user=user):
             await self._follow(_updates(turn, since=version))
             return
-        message = await database_sync_to_async(message_get)(user=user, message_id=message_id)
+        message = await TURNS.ended(message_id, user=user)
         await self._follow(None)
         await self._say(await asyncio.to_thread(_stored, message))
         await self._say(_ended(message))

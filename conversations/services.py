@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import prefetch_related_objects
+from django.db.models import QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from aliases.selectors import Target, alias_resolve
@@ -27,7 +27,9 @@ from inference.protocol import Generate, Options, Timings, Usage
 
 LONGEST_TITLE = 60
 PICTURE_TITLE = "A picture"
+STILL_ANSWERED = "This conversation is still being answered. Wait for the answer, or stop it."
 STOPPED_SERVER = "The server was stopped while this was being written."
+LOST_END = "This answer could not be stored to its end. The disk may be full."
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def _conversation_lock(user: User, conversation: UUID | None, text: str) -> Conv
     if talk is None:
         raise NotFound("There is no such conversation.")
     if talk.messages.filter(status=Message.Status.STREAMING).exists():
-        raise Busy("This conversation is still being answered. Wait for the answer, or stop it.")
+        raise Busy(STILL_ANSWERED)
     return talk
 
 
@@ -158,15 +160,30 @@ def turn_close(
         "completion_ns": timings.completion,
         "total_ns": timings.total,
     }
+    Message.objects.filter(pk=message.pk, status=Message.Status.STREAMING).update(**ending)
     for name, value in ending.items():
         setattr(message, name, value)
-    Message.objects.filter(pk=message.pk, status=Message.Status.STREAMING).update(**ending)
 
 
 def turns_sweep() -> int:
     """Mark every answer that a server left unfinished; for the start, before any turn runs."""
     unfinished = Message.objects.filter(status=Message.Status.STREAMING)
     return unfinished.update(status=Message.Status.INTERRUPTED, error=STOPPED_SERVER)
+
+
+def answer_abandon(*, user: User, message_id: UUID) -> None:
+    """Mark an answer that was left unfinished; for when no turn writes it."""
+    _abandon(Message.objects.filter(pk=message_id, conversation__user=user))
+
+
+def conversation_free(*, user: User, conversation_id: UUID) -> None:
+    """Mark what was left unfinished, so that the conversation can go on; for when no turn runs there."""
+    _abandon(Message.objects.filter(conversation=conversation_id, conversation__user=user))
+
+
+def _abandon(messages: QuerySet[Message]) -> None:
+    unfinished = messages.filter(status=Message.Status.STREAMING)
+    unfinished.update(status=Message.Status.INTERRUPTED, error=LOST_END)
 
 
 def conversation_rename(*, user: User, conversation_id: UUID, title: str) -> Conversation:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import NamedTuple
 
 from channels.db import database_sync_to_async
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 
 from conversations.answer import ENDED, THINKING, WRITING, LiveAnswer, Phase
 from conversations.blocks import BlockStream
@@ -36,10 +37,14 @@ RENDER_SHARE = 5
 BYTES_PER_SECOND = 400_000
 # One thread for all turns: each further one would take its share of the interpreter from the loop.
 RENDERER = ThreadPoolExecutor(1, "render")
-SAVE_ATTEMPTS = 3
+# Pauses before the next attempts to store how a turn ended. After the first ones its page hears of it;
+# the turn is kept, and so is the text, and it is tried for about an hour more.
+SAVE_PAUSES = (0.1, 0.5, 1.0)
+LATER_PAUSES = (5.0,) * 720
 NOT_SAVED = "This answer could not be stored: it may be incomplete when the page is loaded again."
 
 Status = Message.Status
+FAULTS = (DatabaseError, InterfaceError)
 
 
 class Ending(NamedTuple):
@@ -65,6 +70,8 @@ class Turn:
         self._news = asyncio.Event()
         self._done: Done | None = None
         self._cancelled = Ending(Status.STOPPED)
+        self._hurry = asyncio.Event()
+        self._last_chance = False
         self._reading = asyncio.create_task(self._read())
         self._reading.add_done_callback(lambda _: self._news.set())
         self.task = asyncio.create_task(self._run())
@@ -82,11 +89,13 @@ class Turn:
     def stop(self) -> None:
         """End the turn because its reader wants that; the text so far is kept."""
         self._reading.cancel()
+        self._hurry.set()
 
     def interrupt(self, error: InferenceError) -> None:
         """End the turn because of ``error``; the text so far is kept."""
         self._cancelled = Ending(Status.INTERRUPTED, error)
-        self._reading.cancel()
+        self._last_chance = True
+        self.stop()
 
     async def _run(self) -> None:
         try:
@@ -97,9 +106,11 @@ class Turn:
             self._reading.cancel()
             self.ending = Ending(Status.INTERRUPTED, InferenceError())
         try:
-            await self._save()
+            saved = await self._save(SAVE_PAUSES)
         finally:
             self.live.enter(ENDED)
+        if not saved:
+            await self._save_later()
 
     async def _read(self) -> None:
         events = get_provider(self.opened.provider).stream(self.opened.request)
@@ -176,7 +187,7 @@ class Turn:
                 wanted = await database_sync_to_async(message_checkpoint)(
                     message_id=self.message.pk, content=self.text, thinking=self.thinking
                 )
-            except DatabaseError:
+            except FAULTS:
                 logger.warning("An answer could not be stored yet.", exc_info=True)
             else:
                 if not wanted:
@@ -193,16 +204,34 @@ class Turn:
             error = InferenceError()
         return Ending(Status.INTERRUPTED if self._pieces or self._thoughts else Status.FAILED, error)
 
-    async def _save(self) -> None:
-        """Store the answer and how it ended; a locked database gets several chances."""
-        for attempt in range(SAVE_ATTEMPTS):
-            try:
-                await database_sync_to_async(turn_close)(message=self.message, **self._result())
-            except DatabaseError:
-                logger.exception("An answer could not be stored, attempt %d.", attempt + 1)
-            else:
+    async def _save(self, pauses: Iterable[float]) -> bool:
+        """Store the answer and how it ended; a full disk or a locked database gets several chances."""
+        for pause in pauses:
+            if await self._save_once():
+                return True
+            await asyncio.sleep(pause)
+        return await self._save_once()
+
+    async def _save_later(self) -> None:
+        """Store the answer as soon as that is possible, at once if somebody wants to stop it."""
+        for pause in LATER_PAUSES:
+            if self._last_chance:
+                break
+            self._hurry.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._hurry.wait()
+            if await self._save_once():
                 return
-        self.message.status, self.message.error = Status.INTERRUPTED, NOT_SAVED
+
+    async def _save_once(self) -> bool:
+        try:
+            await database_sync_to_async(turn_close)(message=self.message, **self._result())
+        except FAULTS:
+            logger.warning("How an answer ended could not be stored yet.", exc_info=True)
+            self.message.status, self.message.error = Status.INTERRUPTED, NOT_SAVED
+            return False
+        return True
 
     def _result(self) -> dict[str, object]:
         return {

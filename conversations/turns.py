@@ -6,19 +6,27 @@ Owners only: somebody else's turn is not there. Lives on the server's event loop
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
 from uuid import UUID
 
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 
+from conversations.models import Message
 from conversations.selectors import message_get
-from conversations.services import STOPPED_SERVER, OpenedTurn, turn_open
+from conversations.services import (
+    STILL_ANSWERED,
+    STOPPED_SERVER,
+    OpenedTurn,
+    answer_abandon,
+    conversation_free,
+    turn_open,
+)
 from conversations.turn import Turn
 from inference.asker import asker, asking
-from inference.errors import Draining
+from inference.errors import Busy, Draining
 from inference.protocol import Options
 
 
@@ -28,6 +36,7 @@ class TurnRegistry:
     def __init__(self) -> None:
         self.draining = False
         self._turns: dict[UUID, Turn] = {}
+        self._opening: list[tuple[int, UUID | None]] = []
 
     async def start(
         self,
@@ -41,25 +50,28 @@ class TurnRegistry:
     ) -> Turn:
         """Ask ``model`` to answer ``text``, with pictures.
 
-        The turn starts even if the caller goes away meanwhile.
+        The turn starts even if the caller goes away meanwhile. Errors as ``turn_open``'s.
         """
         if self.draining:
             raise Draining
-        opening = database_sync_to_async(turn_open)(
-            user=user,
-            conversation=conversation,
-            text=text,
-            model=model,
-            options=options,
-            attachments=attachments,
+        opening = partial(
+            turn_open, user=user, text=text, model=model, options=options, attachments=attachments
         )
         with asking(replace(asker(), user=user.pk)):
-            starting = asyncio.create_task(self._start(opening, user))
+            starting = asyncio.create_task(self._start(opening, user, conversation))
         return await asyncio.shield(starting)
 
-    async def _start(self, opening: Coroutine[Any, Any, OpenedTurn], user: User) -> Turn:
-        opened = await opening
-        turn = self._turns[opened.answer.pk] = Turn(opened, user_id=user.pk)
+    async def _start(self, opening: Callable[..., OpenedTurn], user: User, conversation: UUID | None) -> Turn:
+        if conversation:
+            self._check_free(user, conversation)
+        self._opening.append((user.pk, conversation))
+        try:
+            if conversation:
+                await database_sync_to_async(conversation_free)(user=user, conversation_id=conversation)
+            opened = await database_sync_to_async(opening)(conversation=conversation)
+            turn = self._turns[opened.answer.pk] = Turn(opened, user_id=user.pk)
+        finally:
+            self._opening.remove((user.pk, conversation))
         turn.task.add_done_callback(lambda _: self._turns.pop(opened.answer.pk, None))
         return turn
 
@@ -68,12 +80,28 @@ class TurnRegistry:
         turn = self._turns.get(message_id)
         return turn if turn and turn.user_id == user.pk else None
 
+    def _check_free(self, user: User, conversation: UUID) -> None:
+        """``Busy`` if a turn runs in ``user``'s conversation, or is about to."""
+        running = {(turn.user_id, turn.opened.conversation.pk) for turn in self._turns.values()}
+        if (user.pk, conversation) in running.union(self._opening):
+            raise Busy(STILL_ANSWERED)
+
     async def stop(self, message_id: UUID, user: User) -> None:
         """Stop writing ``message_id``. One that has ended stays as it is."""
         if turn := self.find(message_id, user=user):
             turn.stop()
         else:
-            await database_sync_to_async(message_get)(user=user, message_id=message_id)
+            await self.ended(message_id, user=user)
+
+    async def ended(self, message_id: UUID, *, user: User) -> Message:
+        """The stored ``message_id``, which no turn writes; what a turn left unfinished is marked."""
+        stored = partial(message_get, user=user, message_id=message_id)
+        message = await database_sync_to_async(stored)()
+        is_opening = any(owner == user.pk for owner, _ in self._opening)
+        if message.is_streaming and message_id not in self._turns and not is_opening:
+            await database_sync_to_async(answer_abandon)(user=user, message_id=message_id)
+            message = await database_sync_to_async(stored)()
+        return message
 
     def running(self) -> int:
         """How many turns run."""

@@ -16,6 +16,7 @@ from django.contrib.sessions.models import Session
 from conversations.attachments import attachment_store
 from conversations.markdown import render_blocks
 from conversations.models import Message
+from conversations.services import turn_open
 from conversations.turns import TURNS
 from inference.models import ModelRecord
 from inference.protocol import Done, Event, Generate, Request, Text, Thought, Usage
@@ -188,6 +189,16 @@ async def test_bytes_are_answered_with_an_error(connect: Connect, ann: User) -> 
     socket = await connect(ann)
     await socket.send_to(bytes_data=b"\x00")
     assert (await socket.hear())["code"] == "invalid_request"
+
+
+async def test_an_answer_that_nobody_writes_is_told_as_interrupted(
+    connect: Connect, ann: User, model: ModelRecord
+) -> None:
+    opened = await sync_to_async(turn_open)(user=ann, conversation=None, text="Hello", model="tester")
+    socket = await connect(ann)
+    await attach(socket, {"conversation": str(opened.conversation.pk), "message": str(opened.answer.pk)}, 0)
+    heard = await socket.hear_until("ended")
+    assert heard[-1]["status"] == "interrupted"
 
 
 async def test_a_second_question_is_refused_while_the_first_is_answered(

@@ -16,6 +16,7 @@ from conversations import turn as turn_module
 from conversations.blocks import BlockStream
 from conversations.markdown import render_blocks
 from conversations.models import Conversation, Message
+from conversations.services import turn_open
 from conversations.turn import Turn
 from conversations.turns import TURNS
 from inference.errors import Busy, Draining, LoadFailed, NotFound
@@ -299,6 +300,79 @@ async def test_a_database_that_is_locked_for_a_while_costs_nothing(
     message = await stored(turn)
     assert (message.status, message.content, message.error) == (Status.COMPLETE, "one two ", "")
     assert len(failures) >= 2
+
+
+async def test_an_end_that_cannot_be_stored_is_stored_later(
+    ann: User, model: ModelRecord, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "SAVE_PAUSES", (0.01,))
+    full = True
+
+    def refusing(execute: Wrapper, sql: str, *rest: Any) -> Any:
+        if full and is_save(sql) and "prompt_tokens" in sql:
+            raise OperationalError("database or disk is full")
+        return execute(sql, *rest)
+
+    async with wrapped(refusing):
+        turn = await started(ann, "one two")
+        talk = turn.opened.conversation.pk
+        await eventually(lambda: turn.live.ended)
+        assert (turn.message.status, turn.message.error) == (Status.INTERRUPTED, turn_module.NOT_SAVED)
+        with pytest.raises(Busy):
+            await started(ann, conversation=talk)
+        full = False
+        await TURNS.stop(turn.message.pk, ann)
+        await asyncio.wait_for(turn.task, 2)
+    message = await stored(turn)
+    assert (message.status, message.content, message.error) == (Status.COMPLETE, "one two ", "")
+    await started(ann, conversation=talk)
+
+
+async def test_an_end_that_can_never_be_stored_holds_nothing_up(
+    ann: User, model: ModelRecord, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "SAVE_PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(turn_module, "LATER_PAUSES", (0.01, 0.01))
+    tried = []
+
+    def refusing(execute: Wrapper, sql: str, *rest: Any) -> Any:
+        if is_save(sql) and "prompt_tokens" in sql:
+            tried.append(sql)
+            raise OperationalError("database or disk is full")
+        return execute(sql, *rest)
+
+    async with wrapped(refusing):
+        turn = await started(ann, "one two")
+        await turn.task
+    assert len(tried) == 5
+    assert (await stored(turn)).status == Status.STREAMING
+    following = await started(ann, conversation=turn.opened.conversation.pk)
+    assert (await stored(turn)).status == Status.INTERRUPTED
+    await following.task
+    assert (await stored(following)).status == Status.COMPLETE
+
+
+async def test_stop_marks_an_answer_that_nobody_writes(
+    ann: User, bob: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    opened = await sync_to_async(turn_open)(user=ann, conversation=None, text="Hello", model="tester")
+    with pytest.raises(NotFound):
+        await TURNS.stop(opened.answer.pk, bob)
+    assert (await Message.objects.aget(pk=opened.answer.pk)).status == Status.STREAMING
+    await TURNS.stop(opened.answer.pk, ann)
+    assert (await Message.objects.aget(pk=opened.answer.pk)).status == Status.INTERRUPTED
+
+
+async def test_of_two_questions_at_once_one_is_answered(
+    ann: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    turn = await started(ann)
+    await turn.task
+    engine.script, _ = gated(["one"])
+    talk = turn.opened.conversation.pk
+    both = await asyncio.gather(*(started(ann, conversation=talk) for _ in range(2)), return_exceptions=True)
+    assert [type(one) for one in both if isinstance(one, Exception)] == [Busy]
+    assert TURNS.running() == 1
 
 
 async def test_deleting_the_conversation_ends_its_turn(
