@@ -6,7 +6,10 @@ follows can change it. Knows nothing of who writes the text and who reads the bl
 
 from __future__ import annotations
 
-from conversations.markdown import normalize, parse_blocks, render_block
+import time
+from collections.abc import Sequence
+
+from conversations.markdown import BLOCK_SECONDS, Block, normalize, parse_blocks, render_block
 
 
 class BlockStream:
@@ -17,6 +20,7 @@ class BlockStream:
         self._open: list[str] = []
         self._tail = ""
         self._held = ""
+        self._slow: set[int] = set()
 
     @property
     def blocks(self) -> list[str]:
@@ -39,12 +43,26 @@ class BlockStream:
         self._tail += text
         if "\n" in text:
             self._close_blocks()
-        self._open = [render_block(block) for block in parse_blocks(self._tail)]
+        self._open = self._rendered(list(parse_blocks(self._tail)))
 
     def _close_blocks(self) -> None:
         """Move all but the last block of the complete lines to the closed ones."""
         complete = self._tail[: self._tail.rfind("\n") + 1]
         blocks = list(parse_blocks(complete))
         if len(blocks) > 1:
-            self.closed += [render_block(block) for block in blocks[:-1]]
+            self.closed += self._rendered(blocks[:-1])
             self._tail = "\n".join(self._tail.split("\n")[blocks[-1].line :])
+
+    def _rendered(self, blocks: Sequence[Block]) -> list[str]:
+        """``blocks`` after the closed ones as HTML. One that took too long is not tried again."""
+        first = len(self.closed)
+        return [self._render(block, place) for place, block in enumerate(blocks, first)]
+
+    def _render(self, block: Block, place: int) -> str:
+        if place in self._slow:
+            return render_block(block, until=0)
+        began = time.thread_time()
+        html = render_block(block)
+        if time.thread_time() - began > BLOCK_SECONDS:
+            self._slow.add(place)
+        return html

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -76,6 +77,18 @@ def test_pieces_make_the_same_blocks_as_the_whole(text: str, cuts: list[int]) ->
 @given(TEXTS)
 def test_one_character_at_a_time_makes_the_same_blocks(text: str) -> None:
     assert streamed(text, list(range(len(text)))) == list(render_blocks(text))
+
+
+def test_a_block_that_took_too_long_is_not_tried_again() -> None:
+    stream = BlockStream()
+    stream.feed("[" * 50_000)
+    started = time.thread_time()
+    for _ in range(30):
+        stream.feed("[")
+    assert stream.blocks == [f"<p>{'[' * 50_030}</p>\n"]
+    stream.feed("\n\n*Now*\n\nThen")
+    assert stream.blocks[1:] == ["<p><em>Now</em></p>\n", "<p>Then</p>\n"]
+    assert time.thread_time() - started < 3
 
 
 def test_closed_blocks_are_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
