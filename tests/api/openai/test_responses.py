@@ -280,6 +280,13 @@ def test_a_response_can_be_read_and_forgotten(stage: Stage) -> None:
             again(answer.id)
 
 
+def test_what_nobody_reads_of_an_item_is_not_kept(stage: Stage) -> None:
+    said: Any = [{"role": "user", "content": "Hi", "status": "completed", "ballast": "x" * 1000}]
+    answer = stage.client.responses.create(model=MODEL, input=said)
+    items: Any = stage.client.responses.input_items.list(answer.id)
+    assert items.data[0].to_dict().keys() == {"type", "id", "role", "content", "status"}
+
+
 def test_items_are_listed_in_pages(stage: Stage) -> None:
     said: Any = [{"role": "user", "content": str(number)} for number in range(5)]
     answer = stage.client.responses.create(model=MODEL, input=said)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from datetime import timedelta
 from typing import Any
 
@@ -7,18 +8,20 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from hugweb.api.openai.stored import services
+from hugweb.api.openai.stored import selectors, services
 from hugweb.api.openai.stored.models import StoredResponse
 from hugweb.api.openai.stored.selectors import response_get, response_history
 from hugweb.api.openai.stored.services import response_delete, response_store
-from inference.errors import InvalidRequest, NotFound
+from inference.errors import InvalidRequest, NotFound, TooLarge
 
 pytestmark = pytest.mark.django_db
 
 
-def store(id: str, *, previous: str = "", thread: str = "", owner: int | None = None) -> StoredResponse:
+def store(
+    id: str, *, previous: str = "", thread: str = "", owner: int | None = None, said: str = ""
+) -> StoredResponse:
     response: dict[str, Any] = {"id": id, "previous_response_id": previous or None, "output": [f"{id} out"]}
-    return response_store(owner=owner, thread=thread, items=[{"said": id}], response=response)
+    return response_store(owner=owner, thread=thread, items=[{"said": said or id}], response=response)
 
 
 def test_a_thread_is_told_in_order_and_without_its_other_branches() -> None:
@@ -29,6 +32,29 @@ def test_a_thread_is_told_in_order_and_without_its_other_branches() -> None:
     thread, items = response_history(owner=None, previous="c")
     assert thread == "a"
     assert items == [{"said": "a"}, "a out", {"said": "b"}, "b out", {"said": "c"}, "c out"]
+
+
+def test_only_what_is_gone_on_from_is_read(django_assert_num_queries: Any) -> None:
+    store("a")
+    for number in range(20):
+        store(f"branch {number}", previous="a", thread="a", said="x" * 1_000_000)
+    tracemalloc.start()
+    assert len(response_history(owner=None, previous="a")[1]) == 2
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000
+    with django_assert_num_queries(3):
+        response_history(owner=None, previous="branch 7")
+
+
+def test_a_thread_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    store("a", said="x" * 1000)
+    store("b", previous="a", thread="a", said="x" * 1000)
+    store("c", previous="a", thread="a")
+    monkeypatch.setattr(selectors, "MAX_HISTORY", 1500)
+    with pytest.raises(TooLarge, match="Begin again"):
+        response_history(owner=None, previous="b")
+    assert len(response_history(owner=None, previous="c")[1]) == 4
 
 
 def test_a_thread_that_names_itself_ends() -> None:

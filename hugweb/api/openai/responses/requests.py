@@ -25,6 +25,8 @@ from inference.errors import Unsupported
 from inference.protocol import MAX_MESSAGES, MAX_TOOLS, MAX_TOP_LOGPROBS, Generate, Message
 
 LOGPROBS = "message.output_text.logprobs"
+# What an item may say that is kept with it.
+KEPT = {"id", "status", *Item.__struct_fields__}
 
 
 class TextFormat(Struct, frozen=True, kw_only=True):
@@ -65,7 +67,7 @@ class ResponseBody(GenerationBody, kw_only=True):
         if self.input == "":
             return []
         given = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
-        return [{"type": "message", "id": new_id("msg_")} | item for item in given]
+        return [{"type": "message", "id": new_id("msg_")} | _known(item) for item in given]
 
     def request(self, target: Target, items: list[Frame], history: Sequence[Frame]) -> Generate:
         """This body as a request to ``target`` that goes on from ``history``."""
@@ -109,6 +111,11 @@ class ResponseBody(GenerationBody, kw_only=True):
         for name in ("conversation", "prompt"):
             if getattr(self, name) is not None:
                 raise Unsupported(f"{name} is not supported here.", param=name)
+
+
+def _known(item: dict[str, Any]) -> dict[str, Any]:
+    """``item`` without what nobody will read: all that is here is kept."""
+    return {name: value for name, value in item.items() if name in KEPT}
 
 
 DescribedInput = (

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from hugweb.api.openai.stored.models import Item, StoredResponse
-from inference.errors import InvalidRequest, NotFound
+from inference.errors import InvalidRequest, NotFound, TooLarge
+
+# Of what one request may go on from, in bytes: all of it is read at once.
+MAX_HISTORY = 64 * 2**20
 
 
 def response_get(*, owner: int | None, id: str) -> StoredResponse:
@@ -18,19 +21,38 @@ def response_history(*, owner: int | None, previous: str) -> tuple[str, list[Ite
     """The thread that ``previous`` is in, and all that was said in it up to and with ``previous``.
 
     A thread of which a part is gone cannot go on: an answer without it would not be one to the question.
+    ``TooLarge`` for more than ``MAX_HISTORY``; other branches of the thread are not read.
     """
     try:
         thread = response_get(owner=owner, id=previous).thread
     except NotFound as error:
         raise _gone(previous) from error
-    stored = {one.pk: one for one in StoredResponse.objects.filter(owner=owner, thread=thread)}
-    chain: list[StoredResponse] = []
+    chain = _chain(owner, thread, previous)
+    stored = StoredResponse.objects.filter(owner=owner).in_bulk(chain)
+    if missing := next((id for id in chain if id not in stored), None):
+        raise _gone(missing)
+    told = (stored[id] for id in reversed(chain))
+    return thread, [item for one in told for item in (*one.item_list, *one.output)]
+
+
+def _chain(owner: int | None, thread: str, previous: str) -> list[str]:
+    """The responses from ``previous`` back to the first of its thread."""
+    found = StoredResponse.objects.filter(owner=owner, thread=thread)
+    rows = {id: (before, size) for id, before, size in found.values_list("pk", "previous", "size")}
+    chain: list[str] = []
+    total = 0
     while previous:
-        if previous not in stored:
+        if previous not in rows:
             raise _gone(previous)
-        chain.append(stored.pop(previous))
-        previous = chain[-1].previous
-    return thread, [item for one in reversed(chain) for item in (*one.item_list, *one.output)]
+        chain.append(previous)
+        previous, size = rows.pop(previous)
+        total += size
+    if total > MAX_HISTORY:
+        raise TooLarge(
+            f"What was said before is larger than {MAX_HISTORY // 2**20} MB. Begin again without"
+            " previous_response_id."
+        )
+    return chain
 
 
 def _gone(id: str) -> InvalidRequest:
