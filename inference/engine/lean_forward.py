@@ -99,6 +99,9 @@ class LeanForward:
     ) -> Tensor:
         """Logits after the last of ``tokens``, read at ``start`` of ``slot``: ``[1, vocabulary]``; after
         ``every`` one of them: ``[tokens, vocabulary]``."""
+        if self._step:
+            with in_our_words():
+                return self._step.read(slot, start, tokens, every=every)
         positions = torch.arange(start, start + len(tokens), device=self._device)[None]
         end = start + len(tokens)
         hidden = self._run(slice(slot, slot + 1), positions, torch.tensor([tokens]), end, slice(start, end))

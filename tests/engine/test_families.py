@@ -180,6 +180,24 @@ def test_rows_say_the_same_alone_and_together_with_kernels(
 
 
 @pytest.mark.parametrize("family", LEAN)
+@pytest.mark.parametrize("quantization", ["none", "int8", "int4"])
+def test_a_prompt_is_the_same_in_any_pieces_with_kernels(
+    family: str, quantization: Quantization, kernels: Kernels
+) -> None:
+    """Bit for bit, so that an answer does not depend on how much of its prompt was there already."""
+    forward = LeanForward(tiny(family, FAMILIES[family], torch.bfloat16), quantization, kernels)
+    forward.allocate(4, 64)
+    prompt = [index * 7 % 128 for index in range(60)]
+    whole = forward.read(0, 0, prompt, every=True)
+    assert torch.equal(forward.read(3, 0, prompt), whole[-1:])
+    for size in (1, 7, 32):
+        pieces = [
+            forward.read(1, start, prompt[start : start + size], every=True) for start in range(0, 60, size)
+        ]
+        assert torch.equal(torch.cat(pieces), whole)
+
+
+@pytest.mark.parametrize("family", LEAN)
 def test_kernels_give_the_logits_that_torch_gives(family: str, kernels: Kernels) -> None:
     """Of the same weights in bfloat16, against float32: no further off than torch's own operations,
     but for rounding by chance."""

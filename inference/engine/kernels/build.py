@@ -18,7 +18,8 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
-SOURCES = ("step.c", "quantized.c")
+SOURCES = ("step.c", "chunk.c", "quantized.c")
+HEADERS = ("numbers.h", "heads.h", "tiles.h")
 # Sums may be taken in any order, so that many terms are added at once; it is the same for every row.
 FLAGS = (
     *("-O3", "-march=native", "-std=gnu11", "-shared", "-fPIC", "-ffp-contract=fast"),
@@ -47,7 +48,7 @@ def _fingerprint(compiler: str) -> str:
     """Changes with everything that the library depends on: sources, flags, compiler, processor."""
     processor = Path("/proc/cpuinfo")
     parts = [
-        *((FOLDER / name).read_text() for name in (*SOURCES, "numbers.h")),
+        *((FOLDER / name).read_text() for name in (*SOURCES, *HEADERS)),
         *FLAGS,
         *(compiler, platform.machine(), platform.processor()),
         *(line for line in _lines(processor) if line.startswith(("flags", "Features", "model name"))),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Attention(ctypes.Structure):
-    """One layer's attention as ``step.c`` knows it: pointers, which keep no tensor alive."""
+    """One layer's attention as ``heads.h`` knows it: pointers, which keep no tensor alive."""
 
     _fields_ = (
         *((name, c_void_p) for name in ("keys", "values", "norm_query", "norm_key")),
@@ -48,6 +48,9 @@ class Kernels:
         self._attend = _function(
             free, "attend", POINTER(Attention), *[c_void_p] * 5, c_int64, c_void_p, c_int64
         )
+        self._attend_chunk = _function(
+            free, "attend_chunk", POINTER(Attention), *[c_void_p] * 3, *[c_int64] * 3, c_void_p, c_int64
+        )
         self._multiply = _function(free, "multiply", *_MULTIPLY) if free.can_multiply() else None
 
     @property
@@ -80,6 +83,20 @@ class Kernels:
         out = torch.empty(len(qkv), layer.heads * layer.size, dtype=torch.bfloat16)
         inputs = (tensor.data_ptr() for tensor in (qkv, cosine, sine, slots, positions))
         self._attend(byref(layer), *inputs, len(qkv), out.data_ptr(), torch.get_num_threads())
+        return out
+
+    def attend_chunk(
+        self, layer: Attention, qkv: Tensor, cosine: Tensor, sine: Tensor, slot: int, start: int
+    ) -> Tensor:
+        """Write the keys and values of neighbouring tokens of ``slot``, the first at position ``start``, and
+        let each attend to all that ``layer`` lets it see.
+
+        ``cosine`` and ``sine`` are float32, ``[tokens, head size]``.
+        """
+        out = torch.empty(len(qkv), layer.heads * layer.size, dtype=torch.bfloat16)
+        inputs = (tensor.data_ptr() for tensor in (qkv, cosine, sine))
+        threads = torch.get_num_threads()
+        self._attend_chunk(byref(layer), *inputs, slot, start, len(qkv), out.data_ptr(), threads)
         return out
 
     def multiply(self, layer: Quantized, inputs: Tensor) -> Tensor:

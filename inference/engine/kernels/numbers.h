@@ -45,3 +45,20 @@ static inline float exponential(float x) {
     memcpy(&scale, &bits, sizeof scale);
     return p * scale;
 }
+
+/* 2 to the power of a number that is 0 or less, to 6 digits; 0 below -126. Exactly 1 of 0, so that a block
+ * that a row does not see leaves it as it is. The polynomial is fitted to the least relative error. */
+static inline float power(float x) {
+    x = x < -127.0f ? -127.0f : x;
+    const float n = nearbyintf(x), r = x - n;
+    float p = 1.3264727e-3f;
+    p = p * r + 9.6715128e-3f;
+    p = p * r + 5.5507337e-2f;
+    p = p * r + 2.4022242e-1f;
+    p = p * r + 6.9314698e-1f;
+    p = p * r + 1.0f;
+    const uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return p * scale;
+}

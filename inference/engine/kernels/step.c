@@ -4,7 +4,7 @@
  * are bfloat16. Each row is computed by itself, in an order that does not depend on the rows beside it.
  */
 
-#include "numbers.h"
+#include "heads.h"
 
 /* Keys to ask the memory for ahead of their use. */
 #define AHEAD 24
@@ -14,27 +14,6 @@ static inline float dot(const float *restrict a, const bf16 *restrict b, int64_t
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < size; i++) sum += a[i] * widen(b[i]);
     return sum;
-}
-
-/* Root-mean-square norm of one head, in place, where the model has one. */
-static inline void norm_head(float *restrict head, const float *weight, float epsilon, int64_t size) {
-    if (!weight) return;
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < size; i++) sum += head[i] * head[i];
-    float scale = 1.0f / sqrtf(sum / (float)size + epsilon);
-    for (int64_t i = 0; i < size; i++) head[i] = head[i] * scale * weight[i];
-}
-
-/* Rotate a head by its position (Su et al., 2021), in place. */
-static inline void rotate(float *restrict head, const float *restrict cosine, const float *restrict sine,
-                          int64_t size) {
-    int64_t half = size / 2;
-    for (int64_t i = 0; i < half; i++) {
-        float first = head[i], second = head[i + half];
-        head[i] = first * cosine[i] - second * sine[i];
-        head[i + half] = second * cosine[i + half] + first * sine[i + half];
-    }
 }
 
 /* hidden[rows, size] += delta (if any); out = its root-mean-square norm times weight. */
@@ -66,15 +45,6 @@ void gate(const bf16 *restrict gate_up, bf16 *restrict out, int64_t rows, int64_
     }
 }
 
-/* One layer's attention: what is the same for every step. */
-typedef struct {
-    bf16 *keys, *values;           /* [slots, key heads, columns, head size] */
-    const float *norm_query, *norm_key; /* [head size], or none */
-    int64_t heads, key_heads, size, columns;
-    int64_t window;                /* tokens that are seen, 0 for all */
-    float epsilon, scale;
-} Attention;
-
 /* One row's heads that share the key head `key_head`: write the new key and value, attend. Inlined for
  * the usual head sizes, so that what is summed stays in registers. */
 static inline __attribute__((always_inline)) void attend_group(
@@ -89,17 +59,14 @@ static inline __attribute__((always_inline)) void attend_group(
     float *sums = queries + group * size, *scores = sums + group * size, *key = scores + group * seen;
 
     const bf16 *new_key = qkv + (layer->heads + key_head) * size;
-    for (int64_t i = 0; i < size; i++) key[i] = widen(new_key[i]);
-    norm_head(key, layer->norm_key, layer->epsilon, size);
-    rotate(key, cosine, sine, size);
+    place_head(new_key, key, layer->norm_key, layer->epsilon, cosine, sine, size);
     for (int64_t i = 0; i < size; i++) keys[position * size + i] = narrow(key[i]);
     memcpy(values + position * size, new_key + layer->key_heads * size, sizeof(bf16) * (size_t)size);
 
     for (int64_t g = 0; g < group; g++) {
         float *query = queries + g * size;
-        for (int64_t i = 0; i < size; i++) query[i] = widen(qkv[(key_head * group + g) * size + i]);
-        norm_head(query, layer->norm_query, layer->epsilon, size);
-        rotate(query, cosine, sine, size);
+        place_head(qkv + (key_head * group + g) * size, query, layer->norm_query, layer->epsilon, cosine, sine,
+                   size);
         for (int64_t i = 0; i < size; i++) query[i] *= layer->scale;
     }
     for (int64_t t = 0; t < seen; t++) {
