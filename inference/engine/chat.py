@@ -7,7 +7,6 @@ speak in another's role. What the template refuses is the request's mistake, in 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -15,14 +14,12 @@ from typing import Any
 import msgspec
 
 from inference.chat_templates import EFFORT, SWITCHES, takes_tools, variables
+from inference.engine.call_ids import CallIds
 from inference.engine.template_worker import REFUSALS
 from inference.engine.templating import isolate_templates
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import Message, Think, Tool, ToolCall
 
-# Mistral's templates want ids of this many letters and digits, and nothing else.
-SHORT_ID = 9
-MISTRAL = "[TOOL_CALLS]"
 # gpt-oss cannot leave thinking, and knows no effort beyond the highest.
 EFFORTS = {True: "medium", False: "low", "max": "high"}
 # Templates come with models' files: none is rendered in the process that holds models.
@@ -58,7 +55,7 @@ class ChatTemplate:
             raise Unsupported("This model does not support tools: its chat template has no place for them.")
         self._refuse_control_tokens(source, messages, tools)
         options = {"tools": schemas(tools) or None, **thinking_variables(variables(source), think)}
-        chat = as_dicts(messages, short_ids=MISTRAL in source)
+        chat = as_dicts(messages, CallIds(source))
         try:
             return self._encoded(chat, options)
         except REFUSALS as error:
@@ -132,11 +129,12 @@ def schemas(tools: Sequence[Tool]) -> list[dict[str, Any]]:
     ]
 
 
-def as_dicts(messages: Sequence[Message], *, short_ids: bool = False) -> list[dict[str, Any]]:
+def as_dicts(messages: Sequence[Message], ids: CallIds | None = None) -> list[dict[str, Any]]:
     """Messages as templates know them, each call with an id and each result with its call's.
 
     Ollama's clients leave ids out: results answer the calls before them, by name or in their order.
     """
+    ids = ids or CallIds()
     open_calls: list[ToolCall] = []
     chat = []
     for index, message in enumerate(messages):
@@ -145,11 +143,11 @@ def as_dicts(messages: Sequence[Message], *, short_ids: bool = False) -> list[di
             one["reasoning_content"] = message.thinking
         if message.tool_calls:
             open_calls = _identified(message.tool_calls, index)
-            one["tool_calls"] = [_call(call, short_ids) for call in open_calls]
+            one["tool_calls"] = [_call(call, ids) for call in open_calls]
         if message.role == "tool":
             answered = _answered(message, open_calls)
             open_calls = [call for call in open_calls if call is not answered]
-            one |= {"name": answered.name, "tool_call_id": _id(answered.id, short_ids)}
+            one |= {"name": answered.name, "tool_call_id": ids.shown(answered)}
         chat.append(one)
     return chat
 
@@ -170,13 +168,9 @@ def _answered(result: Message, calls: Sequence[ToolCall]) -> ToolCall:
     return ToolCall(name=result.tool_name, arguments={}, id=result.tool_call_id or "call_00000000")
 
 
-def _call(call: ToolCall, short: bool) -> dict[str, Any]:
+def _call(call: ToolCall, ids: CallIds) -> dict[str, Any]:
     function = {"name": call.name, "arguments": call.arguments}
-    return {"id": _id(call.id, short), "type": "function", "function": function}
-
-
-def _id(given: str, short: bool) -> str:
-    return hashlib.sha256(given.encode()).hexdigest()[:SHORT_ID] if short else given
+    return {"id": ids.shown(call), "type": "function", "function": function}
 
 
 def _with_text_arguments(chat: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -132,6 +132,21 @@ def test_mistral_gets_ids_of_nine_letters() -> None:
     assert result["tool_call_id"] == made
 
 
+def test_kimi_gets_ids_that_say_what_is_called() -> None:
+    """Numbered through the conversation, with the same one for a call's result."""
+    template = SHOW + "{{ '<|tool_call_argument_begin|>' }}"
+    calls = (ToolCall(name="look", arguments={}), ToolCall(name="go", arguments={}))
+    again = (
+        Message(role="assistant", tool_calls=calls),
+        Message(role="tool", tool_name="go", content="Gone."),
+    )
+    chat = shown(*HISTORY, *again, template=template)
+    assert [call["id"] for call in chat[1]["tool_calls"]] == ["functions.look:0"]
+    assert chat[2]["tool_call_id"] == "functions.look:0"
+    assert [call["id"] for call in chat[3]["tool_calls"]] == ["functions.look:1", "functions.go:2"]
+    assert chat[4]["tool_call_id"] == "functions.go:2"
+
+
 def test_arguments_become_text_where_the_template_wants_text() -> None:
     template = (
         "{% for m in messages %}{% for c in m.tool_calls %}"

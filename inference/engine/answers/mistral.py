@@ -28,7 +28,7 @@ LONGEST_HEAD = 512
 class MistralList(CallFormat):
     """All calls in one JSON list."""
 
-    openings = (OPENING,)
+    openings: tuple[str, ...] = (OPENING,)
 
     def read(self, opening: str, body: str, tools: Tools, *, final: bool) -> Read | None:
         start = len(body) - len(body.lstrip())
@@ -49,7 +49,7 @@ class MistralList(CallFormat):
         return (f'{{"name": {json.dumps(tool.name)}, "arguments": ', Json(tool.parameters), "}")
 
     def around(self) -> tuple[Parts, Parts | None, Parts]:
-        return (OPENING, "["), (", ",), ("]",)
+        return (self.openings[0], "["), (", ",), ("]",)
 
 
 class MistralNamed(MistralList):

@@ -20,8 +20,10 @@ from inference.engine.answers.calls import CallFormat, Calls
 from inference.engine.answers.declared import DeclaredReader, declared
 from inference.engine.answers.deepseek import DeepSeek, DeepSeekFenced
 from inference.engine.answers.glm import Glm
+from inference.engine.answers.granite import Granite
 from inference.engine.answers.harmony import MARKS, THOUGHT, HarmonyCalls, HarmonyReader
 from inference.engine.answers.hermes import Hermes
+from inference.engine.answers.kimi import Kimi
 from inference.engine.answers.mistral import MistralList, MistralNamed
 from inference.engine.answers.plain import Plain
 from inference.engine.answers.qwen_coder import QwenCoder
@@ -44,6 +46,8 @@ FORMATS: tuple[tuple[tuple[str, ...], CallFormat], ...] = (
     (("[TOOL_CALLS]",), MistralList()),
     (("<｜tool▁calls▁begin｜>", "```json"), DeepSeekFenced()),
     (("<｜tool▁calls▁begin｜>",), DeepSeek()),
+    (("<|tool_call_begin|>",), Kimi()),
+    (("<|tool_call|>",), Granite()),
 )
 # What Llama's templates say of several calls in one message: an answer with them could not be gone on from.
 ONE_CALL = "only supports single tool-calls"

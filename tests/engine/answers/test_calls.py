@@ -11,8 +11,10 @@ from inference.chat_templates import Tags
 from inference.engine.answers.calls import CallFormat, Calls
 from inference.engine.answers.deepseek import DeepSeek, DeepSeekFenced
 from inference.engine.answers.glm import Glm
+from inference.engine.answers.granite import Granite
 from inference.engine.answers.harmony import HarmonyReader
 from inference.engine.answers.hermes import Hermes
+from inference.engine.answers.kimi import Kimi
 from inference.engine.answers.mistral import MistralList, MistralNamed
 from inference.engine.answers.plain import Plain
 from inference.engine.answers.qwen_coder import QwenCoder
@@ -58,6 +60,11 @@ def fenced(arguments: str) -> str:
     return f"<｜tool▁call▁begin｜>function<｜tool▁sep｜>{body}<｜tool▁call▁end｜>"
 
 
+def kimi(arguments: str, number: int = 0) -> str:
+    id_ = f"functions.get_weather:{number}"
+    return f"<|tool_call_begin|>{id_}<|tool_call_argument_begin|>{arguments}<|tool_call_end|>"
+
+
 def channel(arguments: str) -> str:
     head = "<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>"
     return f"{head}{arguments}<|call|>"
@@ -72,6 +79,8 @@ MAKERS: dict[str, Callable[[], Reader]] = {
     "mistral named": lambda: tagged(MistralNamed()),
     "deepseek": lambda: tagged(DeepSeek()),
     "deepseek fenced": lambda: tagged(DeepSeekFenced()),
+    "kimi": lambda: tagged(Kimi()),
+    "granite": lambda: tagged(Granite()),
     "harmony": lambda: HarmonyReader(TOOLS),
 }
 # Two calls, as each family writes them.
@@ -85,6 +94,8 @@ TWO = {
     f"[TOOL_CALLS]get_weather[CALL_ID]a1[ARGS]{ROME_JSON}",
     "deepseek": f"<｜tool▁calls▁begin｜>{deep(PARIS_JSON)}{deep(ROME_JSON)}<｜tool▁calls▁end｜>",
     "deepseek fenced": f"<｜tool▁calls▁begin｜>{fenced(PARIS_JSON)}\n{fenced(ROME_JSON)}<｜tool▁calls▁end｜>",
+    "kimi": f"<|tool_calls_section_begin|>{kimi(PARIS_JSON)}{kimi(ROME_JSON, 1)}<|tool_calls_section_end|>",
+    "granite": f"<|tool_call|>[{named(PARIS_JSON)}, {named(ROME_JSON)}]",
     "harmony": f"{channel(PARIS_JSON)}<|start|>assistant{channel(ROME_JSON)}",
 }
 # A thought, text, and a call.
@@ -174,6 +185,17 @@ FRAGMENTS = {
         "x",
         " ",
     ],
+    "kimi": [
+        kimi(PARIS_JSON),
+        "<|tool_calls_section_end|>",
+        "<|tool_call_begin|>",
+        "<|tool_call_argument_begin|>",
+        ":0",
+        "<",
+        "x",
+        " ",
+    ],
+    "granite": ["<|tool_call|>", "<tool_call>", f"[{named(PARIS_JSON)}]", "[", "{", "}", "x", "<"],
     "harmony": [
         channel(PARIS_JSON),
         "<|channel|>final<|message|>",
@@ -207,6 +229,8 @@ MARKS = {
     "plain": Plain().marks,
     "mistral": ("[TOOL_CALLS]",),
     "deepseek": DeepSeek().marks,
+    "kimi": Kimi().marks,
+    "granite": Granite().marks,
 }
 
 
@@ -234,6 +258,8 @@ BROKEN = {
     "mistral": '[TOOL_CALLS] [{"name": "get_weather"',
     "mistral named": "[TOOL_CALLS]get_weather[ARGS]{nothing}",
     "deepseek": "<｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{<｜tool▁call▁end｜>",
+    "kimi": "<|tool_call_begin|>get_weather:0<|tool_call_argument_begin|>{<|tool_call_end|>",
+    "granite": '<|tool_call|>[{"name": "get_weather"',
     "harmony": "<|channel|>commentary to=functions.get_weather<|message|>{get_weather<|call|>",
 }
 
@@ -304,6 +330,12 @@ def test_one_call_at_most_where_that_is_wanted(name: str) -> None:
     reader = tagged(forms[name], one=True)
     assert read(reader, list(f"{TWO[name]} and more")) == [PARIS]
     assert reader.ended
+
+
+@pytest.mark.parametrize("head", ["get_weather", "functions.get_weather", " get_weather:12 "])
+def test_an_id_may_hold_more_than_the_name(head: str) -> None:
+    text = f"<|tool_call_begin|>{head}<|tool_call_argument_begin|>{PARIS_JSON}<|tool_calls_section_end|>"
+    assert read(MAKERS["kimi"](), list(text)) == [PARIS]
 
 
 def test_one_call_at_most_in_channels() -> None:

@@ -46,6 +46,17 @@ FAMILIES: dict[str, tuple[str, list[str], list[str]]] = {
         ["<｜tool▁call▁end｜>"],
     ),
     "deepseek fenced": ("<｜tool▁calls▁begin｜>```json", ["<｜tool▁call▁begin｜>"], []),
+    "kimi": (
+        "<|tool_call_begin|>",
+        [],
+        [
+            "<|tool_calls_section_begin|>",
+            "<|tool_call_begin|>",
+            "<|tool_call_argument_begin|>",
+            "<|tool_call_end|>",
+        ],
+    ),
+    "granite": ("<|tool_call|>", [], ["<|tool_call|>"]),
     "harmony": (
         "<|channel|>",
         [],
