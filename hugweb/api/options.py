@@ -19,28 +19,24 @@ WHOLE_NUMBERS = frozenset({"num_predict", "num_ctx", "num_keep", "top_k", "repea
 GO_TYPES = dict.fromkeys(WHOLE_NUMBERS, "integer") | {"stop": "of an array of strings"}
 
 
-_LARGEST = 2**63 - 1
+TOKEN_KEYS = {"pattern": "^(?:0|[1-9][0-9]{0,8}|1[0-9]{9})$"}
 
 
 def options_schema() -> dict[str, Any]:
-    """The JSON Schema of ``Options``, with the limits of whole numbers that msgspec has but does not tell."""
+    """The JSON Schema of ``Options``; that keys are tokens is not told by msgspec."""
     schema: dict[str, Any] = msgspec.json.schema_components((Options,), ref_template="#/{name}")[1]["Options"]
-    for each in schema["properties"].values():
-        for kind in each["anyOf"]:
-            if kind["type"] == "integer":
-                kind.setdefault("minimum", -_LARGEST - 1)
-                kind.setdefault("maximum", _LARGEST)
+    schema["properties"]["logit_bias"]["anyOf"][0]["propertyNames"] = TOKEN_KEYS
     return schema
 
 
 def _lenient() -> dict[str, Any]:
     """The same as requests may say it: a number for a whole number, which is then cut."""
     schema = options_schema()
-    for name, each in schema["properties"].items():
-        for kind in each["anyOf"]:
-            if name in WHOLE_NUMBERS and kind["type"] == "integer":
-                least, most = kind.pop("minimum"), kind.pop("maximum")
-                kind |= {"type": "number", "exclusiveMinimum": least - 1, "exclusiveMaximum": most + 1}
+    for name in WHOLE_NUMBERS:
+        kind = schema["properties"][name]["anyOf"][0]
+        least, most = kind.pop("minimum"), kind.pop("maximum")
+        lower = {"minimum": least} if least > 0 else {"exclusiveMinimum": least - 1}
+        kind |= {"type": "number", **lower, "exclusiveMaximum": most + 1}
     return {"properties": schema["properties"], "description": schema["description"]}
 
 

@@ -55,7 +55,7 @@ from inference.protocol.limits import (
     MAX_TOP_LOGPROBS,
 )
 from inference.protocol.messages import Message, Role, Tool, ToolCall
-from inference.protocol.options import Options, TokenId
+from inference.protocol.options import LARGEST, Options, TokenId
 from inference.protocol.requests import (
     DEVICE,
     JSON,
@@ -92,6 +92,7 @@ __all__ = [
     "EVENTS",
     "FOREVER",
     "JSON",
+    "LARGEST",
     "LENGTH_BYTES",
     "LONGEST_GIVEN_TEMPLATE",
     "LONGEST_SCHEMA",

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from inference.protocol.limits import MAX_BIASES, MAX_STOPS
 
+LARGEST = 2**63 - 1
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Bias = Annotated[float, Meta(ge=-100, le=100)]
 StopString = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -24,20 +25,20 @@ class Options(Struct, frozen=True, kw_only=True, omit_defaults=True):
     answer goes on past the model's own end (vLLM's).
     """
 
-    num_predict: Annotated[int, Meta(ge=-2)] | None = None
-    num_ctx: Annotated[int, Meta(ge=4)] | None = None
-    num_keep: Annotated[int, Meta(ge=-1)] | None = None
+    num_predict: Annotated[int, Meta(ge=-2, le=LARGEST)] | None = None
+    num_ctx: Annotated[int, Meta(ge=4, le=LARGEST)] | None = None
+    num_keep: Annotated[int, Meta(ge=-1, le=LARGEST)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=100)] | None = None
-    top_k: Annotated[int, Meta(ge=0)] | None = None
+    top_k: Annotated[int, Meta(ge=0, le=LARGEST)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     typical_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    repeat_last_n: Annotated[int, Meta(ge=-1)] | None = None
+    repeat_last_n: Annotated[int, Meta(ge=-1, le=LARGEST)] | None = None
     repeat_penalty: Annotated[float, Meta(gt=0, le=100)] | None = None
     presence_penalty: Annotated[float, Meta(ge=-100, le=100)] | None = None
     frequency_penalty: Annotated[float, Meta(ge=-100, le=100)] | None = None
     logit_bias: Annotated[dict[TokenId, Bias], Meta(max_length=MAX_BIASES)] | None = None
-    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    seed: Annotated[int, Meta(ge=-LARGEST - 1, le=LARGEST)] | None = None
     stop: Annotated[tuple[StopString, ...], Meta(max_length=MAX_STOPS)] | None = None
     ignore_eos: bool | None = None
 

@@ -18,7 +18,7 @@ from inference.protocol.limits import (
     MAX_TOP_LOGPROBS,
 )
 from inference.protocol.messages import Message, Tool
-from inference.protocol.options import Options, TokenId
+from inference.protocol.options import LARGEST, Options, TokenId
 
 JSON = "json"
 
@@ -114,7 +114,7 @@ class Embed(Struct, frozen=True, kw_only=True, tag="embed"):
 
     model: ModelRef
     texts: Annotated[tuple[str, ...], Meta(max_length=MAX_TEXTS)]
-    dimensions: Annotated[int, Meta(ge=0)] = 0
+    dimensions: Annotated[int, Meta(ge=0, le=LARGEST)] = 0
     truncate: bool = True
     keep_alive: float | None = None
 

@@ -101,7 +101,12 @@ async def copy(request: HttpRequest) -> HttpResponseBase:
     return HttpResponse()
 
 
-@Operation("Refused: models are not pushed from here", takes={JSON: PushBody}, statuses=())
+@Operation(
+    "Refused: models are not pushed from here",
+    takes={JSON: PushBody},
+    needs=("model name",),
+    statuses=(),
+)
 @endpoint("POST")
 async def push(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, PushBody)

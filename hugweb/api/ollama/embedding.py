@@ -23,7 +23,7 @@ from hugweb.api.options import parse_options
 from hugweb.api.responses import json_response
 from hugweb.api.vectors import vectors_read
 from inference.errors import ContextOverflow, InvalidRequest, ModelNotFound, Unsupported
-from inference.protocol import Embed, Embedded, Load
+from inference.protocol import LARGEST, Embed, Embedded, Load
 
 Texts = Annotated[
     Any, told(anyOf=[{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}])
@@ -36,7 +36,7 @@ class EmbedBody(Struct, kw_only=True):
     model: str = ""
     input: Texts = None
     truncate: bool = True
-    dimensions: Annotated[int, told(minimum=0)] = 0
+    dimensions: Annotated[int, told(minimum=0, maximum=LARGEST)] = 0
     keep_alive: KeepAlive = None
     options: GivenOptions = {}
 
@@ -60,11 +60,12 @@ async def embed(request: HttpRequest) -> HttpResponseBase:
     target = await _resolve(body.model)
     parse_options(body.options)
     keep_alive = keep_alive_seconds(body.keep_alive)
+    asked = _embed_request(target, body, texts, keep_alive)
     if not texts:
         await ask(target, Load(model=target.model, keep_alive=keep_alive))
         return json_response({"model": body.model, "embeddings": []})
     try:
-        folded = await ask(target, _embed_request(target, body, texts, keep_alive))
+        folded = await ask(target, asked)
     except ContextOverflow as error:
         raise ContextOverflow("the input length exceeds the context length") from error
     return await asyncio.to_thread(_embeddings, body.model, folded)

@@ -50,9 +50,10 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
     body.template = await asyncio.to_thread(template_given, body.template, target)
     images = sum(len(message.images or ()) for message in body.messages)
     frames = ChatFrames(body.model, images=images)
+    asked = chat_request(body, target)
     if not body.messages:
         return await _load_or_unload(body, target, frames)
-    return await _respond(request, body, target, chat_request(body, target), frames)
+    return await _respond(request, body, target, asked, frames)
 
 
 @Operation(
@@ -72,17 +73,18 @@ async def generate(request: HttpRequest) -> HttpResponseBase:
     check_generate(body, target)
     body.template = await asyncio.to_thread(template_given, body.template, target)
     frames = GenerateFrames(body.model, images=len(body.images), raw=body.raw)
+    asked = generate_request(body, target)
     if not body.prompt:
         return await _load_or_unload(body, target, frames)
-    return await _respond(request, body, target, generate_request(body, target), frames)
+    return await _respond(request, body, target, asked, frames)
 
 
 async def _draw(request: HttpRequest, body: GenerateBody, target: Target) -> HttpResponseBase:
     check_draw(body, target)
-    frames = DrawFrames(body.model)
+    frames, asked = DrawFrames(body.model), draw_request(body, target)
     if not body.prompt:
         return await _load_or_unload(body, target, frames)
-    return await _respond(request, body, target, draw_request(body, target), frames)
+    return await _respond(request, body, target, asked, frames)
 
 
 async def _load_or_unload(body: GenerationBody, target: Target, frames: Frames) -> HttpResponse:

@@ -11,7 +11,7 @@ import dataclasses
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct, ValidationError, field
+from msgspec import Meta, Struct, ValidationError, field
 from msgspec.structs import replace
 
 from aliases.selectors import Target
@@ -43,7 +43,7 @@ LARGEST_PICTURE = 4096
 THINK_LEVELS = ("high", "medium", "low", "max")
 
 Format = Annotated[Any, told(anyOf=[{"const": JSON}, {"const": ""}, {"type": "object"}, {"type": "null"}])]
-Pixels = Annotated[int, told(minimum=0, maximum=LARGEST_PICTURE)]
+Pixels = Annotated[int, Meta(ge=0), told(maximum=LARGEST_PICTURE)]
 
 
 class GenerationBody(Struct, kw_only=True):
@@ -83,7 +83,7 @@ class GenerateBody(GenerationBody, kw_only=True):
     images: Annotated[list[ImageOrSound], told(maxItems=MAX_IMAGES)] = []
     width: Pixels = 0
     height: Pixels = 0
-    steps: Annotated[int, told(minimum=0, maximum=MAX_STEPS)] = 0
+    steps: Annotated[int, Meta(ge=0, le=MAX_STEPS)] = 0
     negative_prompt: str = ""
 
 
@@ -114,6 +114,7 @@ def chat_request(body: ChatBody, target: Target) -> Generate:
 
 def generate_request(body: GenerateBody, target: Target) -> Generate:
     """What ``body`` asks of ``target``: its prompt as it is (``raw``, ``suffix``) or as a message."""
+    check_size(body)
     request = replace(_generation(body, target), context=tuple(body.context))
     if body.raw or body.suffix:
         return replace(request, prompt=body.prompt, suffix=body.suffix)
@@ -124,10 +125,15 @@ def generate_request(body: GenerateBody, target: Target) -> Generate:
     return replace(request, messages=prefaced((question,), target, body.system))
 
 
-def draw_request(body: GenerateBody, target: Target) -> Draw:
-    """The picture that ``body`` asks of ``target``, an image model."""
+def check_size(body: GenerateBody) -> None:
+    """Raise ``InvalidRequest`` for a picture that nobody draws."""
     if max(body.width, body.height) > LARGEST_PICTURE:
         raise InvalidRequest(f"width and height must be <= {LARGEST_PICTURE}")
+
+
+def draw_request(body: GenerateBody, target: Target) -> Draw:
+    """The picture that ``body`` asks of ``target``, an image model."""
+    check_size(body)
     wanted = {
         "model": target.model,
         "prompt": body.prompt,

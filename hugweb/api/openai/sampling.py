@@ -13,9 +13,9 @@ from msgspec import Struct, ValidationError
 from aliases.selectors import Target
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.fields import GivenOptions, KeepAlive, told
-from hugweb.api.options import OPTION_FIELDS, parse_options
+from hugweb.api.options import OPTION_FIELDS, TOKEN_KEYS, parse_options
 from inference.errors import InvalidRequest, Unsupported
-from inference.protocol import MAX_BIASES, MAX_STOPS, Options, Think
+from inference.protocol import LARGEST, MAX_BIASES, MAX_STOPS, Options, Think
 
 # OpenAI's and vLLM's names of our options.
 _FIELDS = {
@@ -42,14 +42,13 @@ _EFFORTS: dict[str, Think] = {
     "ultra": "max",
 }
 
-LARGEST = 2**63 - 1
 Share = Annotated[float, told(minimum=0, maximum=1)] | None
 Penalty = Annotated[float, told(minimum=-100, maximum=100)] | None
 StopString = Annotated[str, told(minLength=1, maxLength=256)]
 Effort = Annotated[str, told(enum=list(_EFFORTS))]
 LogitBias = Annotated[
     dict[int, Annotated[float, told(minimum=-100, maximum=100)]],
-    told(propertyNames={"pattern": "^[0-9]{1,9}$"}, maxProperties=MAX_BIASES),
+    told(propertyNames=TOKEN_KEYS, maxProperties=MAX_BIASES),
 ]
 
 

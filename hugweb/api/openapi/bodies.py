@@ -12,6 +12,13 @@ from hugweb.api.openapi.components import BINARY, Components, Schema
 from hugweb.api.openapi.groups import Group
 
 MANY = "[]"
+# What there has to be in a field that may not be left out.
+LEAST: dict[str, Schema] = {
+    "string": {"minLength": 1},
+    "array": {"minItems": 1},
+    "integer": {"minimum": 1},
+    "object": {"minProperties": 1},
+}
 
 
 def request_body(operation: Operation, group: Group, components: Components) -> Schema:
@@ -82,9 +89,8 @@ def _needed(schema: Schema) -> Schema:
     """``schema`` without null and what is empty."""
     if "anyOf" in schema:
         return {**schema, "anyOf": [each for each in schema["anyOf"] if each != {"type": "null"}]}
-    least = {"string": {"minLength": 1}, "array": {"minItems": 1}, "integer": {"minimum": 1}}
     rest = {name: value for name, value in schema.items() if name != "default"}
-    return {**least.get(schema.get("type", ""), {}), **rest}
+    return {**LEAST.get(schema.get("type", ""), {}), **rest}
 
 
 def _having(name: str, schema: Schema) -> Schema:

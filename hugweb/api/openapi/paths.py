@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import RoutePattern
 
-from hugweb.api.described import Contents, Operation, operations_of
+from hugweb.api.described import EVENTS, LINES, Contents, Operation, operations_of
 from hugweb.api.openapi.bodies import parameters, request_body
 from hugweb.api.openapi.components import Components, Schema
 from hugweb.api.openapi.groups import FAILURES, KEYS, group_of
@@ -90,8 +90,17 @@ def _operation(route: Route, method: str, operation: Operation, components: Comp
     }
 
 
+def _answer(operation: Operation, dialect: Dialect | None) -> Contents:
+    """What is given, where a stream may end with an error."""
+    given = dict(operation.gives)
+    for media in {*given} & {LINES, EVENTS}:
+        frames = given[media] if isinstance(given[media], tuple) else (given[media],)
+        given[media] = (*frames, *FAILURES[dialect].values())
+    return given
+
+
 def _responses(operation: Operation, dialect: Dialect | None, api: str, components: Components) -> Schema:
-    answers = dict.fromkeys(operation.statuses, operation.gives) | {**operation.others}
+    answers = dict.fromkeys(operation.statuses, _answer(operation, dialect)) | {**operation.others}
     found = {
         str(status): {"description": TEXTS[status]} | _content(contents, api, components)
         for status, contents in answers.items()

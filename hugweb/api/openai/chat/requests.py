@@ -15,11 +15,11 @@ from hugweb.api.fields import GivenChoice, told
 from hugweb.api.openai.capabilities import check_files, require
 from hugweb.api.openai.formats import ResponseFormat, read_format
 from hugweb.api.openai.messages import ChatMessage, read_messages
-from hugweb.api.openai.sampling import LARGEST, GenerationBody, StreamOptions
+from hugweb.api.openai.sampling import GenerationBody, StreamOptions
 from hugweb.api.openai.tools import ToolSpec, read_tools
 from hugweb.api.preface import prefaced
 from inference.errors import InvalidRequest, Unsupported
-from inference.protocol import MAX_MESSAGES, MAX_SAMPLES, MAX_TOOLS, MAX_TOP_LOGPROBS, Generate
+from inference.protocol import LARGEST, MAX_MESSAGES, MAX_SAMPLES, MAX_TOOLS, MAX_TOP_LOGPROBS, Generate
 
 # -1 and -2 are "as many as there are room for".
 MaxTokens = Annotated[int, told(minimum=-2, maximum=LARGEST, **{"not": {"const": 0}})] | None

@@ -13,9 +13,9 @@ from msgspec import Meta
 from aliases.selectors import Target
 from hugweb.api.fields import told
 from hugweb.api.openai.capabilities import require
-from hugweb.api.openai.sampling import LARGEST, GenerationBody, StreamOptions
+from hugweb.api.openai.sampling import GenerationBody, StreamOptions
 from inference.errors import InvalidRequest
-from inference.protocol import MAX_SAMPLES, MAX_TOP_LOGPROBS, Generate, TokenId
+from inference.protocol import LARGEST, MAX_SAMPLES, MAX_TOP_LOGPROBS, Generate, TokenId
 
 MAX_PROMPTS = 128
 

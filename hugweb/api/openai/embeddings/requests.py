@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.fields import KeepAlive, told
 from inference.errors import InvalidRequest
-from inference.protocol import MAX_TEXTS, TokenId
+from inference.protocol import LARGEST, MAX_TEXTS, TokenId
 
 Tokens = tuple[int, ...]
 
@@ -20,7 +20,7 @@ class EmbeddingBody(Struct, kw_only=True):
     model: str = ""
     input: str | list[str | TokenId | list[TokenId]] | None = None
     encoding_format: Annotated[str, told(enum=["float", "base64"])] = "float"
-    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    dimensions: Annotated[int, Meta(ge=1, le=LARGEST)] | None = None
     keep_alive: KeepAlive = None
 
     def inputs(self) -> list[str | Tokens]:
