@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from graphql import get_introspection_query
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
+from inference.errors import InferenceError
 from tests.api.rest.conftest import People, known, people
 from tests.serving import MODEL
 
@@ -112,3 +116,61 @@ def test_the_introspection_of_tools_is_answered(people: People) -> None:
     data, errors = ask(people, get_introspection_query())
     assert errors == []
     assert "availableModels" in str(data)
+
+
+WORDS = (
+    "availableModels searchModels modelDetails conversations conversation name size metadata capabilities"
+    " messages __schema __type __typename types fields ofType é"
+)
+NAMES = st.sampled_from(WORDS.split(" "))
+VALUES = st.sampled_from(
+    ['"x"', "1", "-1", "1e400", "9" * 40, "null", "true", "RED", "$v", "[[1]]", '{a: {b: "c"}}', '"""']
+)
+ARGUMENTS = st.lists(
+    st.tuples(st.sampled_from(["provider", "query", "modelName", "id", "limit", "offset", "name"]), VALUES),
+    max_size=2,
+).map(lambda pairs: f"({', '.join(f'{name}: {value}' for name, value in pairs)})" if pairs else "")
+FIELDS = st.tuples(
+    st.sampled_from(["", "a: ", "é: "]), NAMES, ARGUMENTS, st.sampled_from(["", "@skip(if: $v)", "@x"])
+).map("".join)
+SELECTIONS = st.recursive(
+    FIELDS | st.sampled_from(["...F", "... on Query { name }"]),
+    lambda inner: st.tuples(FIELDS, st.lists(inner, min_size=1, max_size=4)).map(
+        lambda pair: f"{pair[0]} {{ {' '.join(pair[1])} }}"
+    ),
+    max_leaves=12,
+)
+VARIABLES = st.sampled_from([None, {}, {"v": None}, {"v": [1]}, {"v": 2**70}, {"v": {}}, {"w": "\x00"}])
+ENDS = ["", " fragment F on Query { ...F name }", " fragment F on Nope { x }", " query Q { x }"]
+MANY = " ".join(f"a{number}: __typename" for number in range(50))
+
+
+@given(
+    kind=st.sampled_from(["", "query Q($v: Int) ", "query ($v: Nope!) ", "mutation ", "subscription ", "{"]),
+    selection=SELECTIONS,
+    end=st.sampled_from(ENDS),
+    variables=VARIABLES,
+    operation=st.sampled_from([None, "Q", "", "nope"]),
+)
+@example(kind="", selection="a { " * 50 + "}" * 50, end="", variables=None, operation=None)
+@example(
+    kind="",
+    selection=" ".join(f"a{n}: __typename" for n in range(50)),
+    end="",
+    variables=None,
+    operation=None,
+)
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_odd_queries_are_answered_or_refused(
+    people: People, kind: str, selection: str, end: str, variables: Any, operation: str | None
+) -> None:
+    body = {"query": f"{kind}{{ {selection} }}{end}", "variables": variables, "operationName": operation}
+    status, answer = people.ask("ann", "POST", "/graphql", body)
+    assert status in {200, 400}, answer
+    assert InferenceError().message not in json.dumps(answer)
