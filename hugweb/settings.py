@@ -181,11 +181,12 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "HugWeb",
-    "DESCRIPTION": "Every API of this HugWeb. HEAD is answered where GET is, and as GET is but for its body.",
+    "DESCRIPTION": "Every API of this HugWeb. Where HEAD is answered, it is as GET is but for its body.",
     "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/rest/",
     "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
     "ENFORCE_NON_BLANK_FIELDS": True,
     "APPEND_COMPONENTS": {
         "securitySchemes": {

@@ -19,13 +19,9 @@ WHOLE_NUMBERS = frozenset({"num_predict", "num_ctx", "num_keep", "top_k", "repea
 GO_TYPES = dict.fromkeys(WHOLE_NUMBERS, "integer") | {"stop": "of an array of strings"}
 
 
-TOKEN_KEYS = {"pattern": "^(?:0|[1-9][0-9]{0,8}|1[0-9]{9})$"}
-
-
 def options_schema() -> dict[str, Any]:
-    """The JSON Schema of ``Options``; that keys are tokens is not told by msgspec."""
+    """The JSON Schema of ``Options``."""
     schema: dict[str, Any] = msgspec.json.schema_components((Options,), ref_template="#/{name}")[1]["Options"]
-    schema["properties"]["logit_bias"]["anyOf"][0]["propertyNames"] = TOKEN_KEYS
     return schema
 
 

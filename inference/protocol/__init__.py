@@ -55,7 +55,7 @@ from inference.protocol.limits import (
     MAX_TOP_LOGPROBS,
 )
 from inference.protocol.messages import Message, Role, Tool, ToolCall
-from inference.protocol.options import LARGEST, Options, TokenId
+from inference.protocol.options import LARGEST, TOKEN_KEYS, Options, TokenId
 from inference.protocol.requests import (
     DEVICE,
     JSON,
@@ -108,6 +108,7 @@ __all__ = [
     "MAX_TOOLS",
     "MAX_TOP_LOGPROBS",
     "REQUESTS",
+    "TOKEN_KEYS",
     "Called",
     "Detokenize",
     "Device",

@@ -10,7 +10,10 @@ from inference.protocol.limits import MAX_BIASES, MAX_STOPS
 
 LARGEST = 2**63 - 1
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+# What JSON Schema makes of keys that are tokens.
+TOKEN_KEYS = {"propertyNames": {"pattern": "^(?:0|[1-9][0-9]{0,8}|1[0-9]{9})$"}}
 Bias = Annotated[float, Meta(ge=-100, le=100)]
+Biases = Annotated[dict[TokenId, Bias], Meta(max_length=MAX_BIASES, extra_json_schema=TOKEN_KEYS)]
 StopString = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
@@ -37,7 +40,9 @@ class Options(Struct, frozen=True, kw_only=True, omit_defaults=True):
     repeat_penalty: Annotated[float, Meta(gt=0, le=100)] | None = None
     presence_penalty: Annotated[float, Meta(ge=-100, le=100)] | None = None
     frequency_penalty: Annotated[float, Meta(ge=-100, le=100)] | None = None
-    logit_bias: Annotated[dict[TokenId, Bias], Meta(max_length=MAX_BIASES)] | None = None
+    logit_bias: (
+        Annotated[dict[TokenId, Bias], Meta(max_length=MAX_BIASES, extra_json_schema=TOKEN_KEYS)] | None
+    ) = None
     seed: Annotated[int, Meta(ge=-LARGEST - 1, le=LARGEST)] | None = None
     stop: Annotated[tuple[StopString, ...], Meta(max_length=MAX_STOPS)] | None = None
     ignore_eos: bool | None = None

@@ -47,10 +47,14 @@ class RerankBody(Struct, kw_only=True):
     keep_alive: KeepAlive = None
 
 
+class RankedDocument(TypedDict):
+    text: str
+
+
 class Ranking(TypedDict):
     index: int
     relevance_score: float
-    document: NotRequired[Document]
+    document: NotRequired[RankedDocument]
 
 
 class RankedUsage(TypedDict):

@@ -28,7 +28,7 @@ MOST_SPREADS = 16
 class QueryBody(Struct, kw_only=True):
     """``POST /graphql``, by GraphQL over HTTP."""
 
-    query: Annotated[str, Meta(max_length=LONGEST)]
+    query: Annotated[str, Meta(min_length=1, max_length=LONGEST)]
     variables: dict[str, Any] | None = None
     operation_name: str | None = field(name="operationName", default=None)
 

@@ -44,7 +44,7 @@ class CreateBody(Struct, kw_only=True):
     name: ModelName = ""
     source: ModelName = field(name="from", default="")
     files: dict[str, BlobName] = {}
-    adapters: dict[str, str] = {}
+    adapters: Annotated[dict[str, str], told(maxProperties=0)] = {}
     template: str = ""
     license: str | list[str] = ""
     system: str | None = None

@@ -13,9 +13,9 @@ from msgspec import Struct, ValidationError
 from aliases.selectors import Target
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.fields import GivenOptions, KeepAlive, told
-from hugweb.api.options import OPTION_FIELDS, TOKEN_KEYS, parse_options
+from hugweb.api.options import OPTION_FIELDS, parse_options
 from inference.errors import InvalidRequest, Unsupported
-from inference.protocol import LARGEST, MAX_BIASES, MAX_STOPS, Options, Think
+from inference.protocol import LARGEST, MAX_BIASES, MAX_STOPS, TOKEN_KEYS, Options, Think
 
 # OpenAI's and vLLM's names of our options.
 _FIELDS = {
@@ -48,7 +48,7 @@ StopString = Annotated[str, told(minLength=1, maxLength=256)]
 Effort = Annotated[str, told(enum=list(_EFFORTS))]
 LogitBias = Annotated[
     dict[int, Annotated[float, told(minimum=-100, maximum=100)]],
-    told(propertyNames=TOKEN_KEYS, maxProperties=MAX_BIASES),
+    told(**TOKEN_KEYS, maxProperties=MAX_BIASES),
 ]
 
 

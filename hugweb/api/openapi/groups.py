@@ -16,7 +16,10 @@ from hugweb.api.shape import Dialect
 
 @dataclass(frozen=True)
 class Group:
-    """A chapter: the views of one package. ``absent`` are values of a field that count as not given."""
+    """A chapter: the views of one package. ``absent`` are values of a field that count as not given.
+
+    Of two with one name, the first says what it is ``about``.
+    """
 
     name: str
     package: str
@@ -36,7 +39,7 @@ GROUPS = (
     Group("Anthropic", "hugweb.api.anthropic", "Anthropic's Messages API."),
     Group("Extras", "hugweb.api.extras", "What is missed in those: tokens, and ranks of documents."),
     Group("Chat", "hugweb.api.streaming", "Conversations as the chat page has them."),
-    Group("Chat", "conversations.uploads", "Conversations as the chat page has them."),
+    Group("Chat", "conversations.uploads", ""),
     Group("GraphQL", "hugweb.api.graphql", "Models and conversations, as a client asks for them."),
     Group("Health", "hugweb.health", "Whether everything is well, and figures for Prometheus."),
     Group("Ollama", "hugweb.fallback", ""),

@@ -13,11 +13,11 @@ def complete(result: Schema, **_: Any) -> Schema:
     """``result`` with every route; those of other APIs first."""
     components = Components()
     paths = described_paths(components)
-    chapters = {group.name: group.about for group in reversed(GROUPS)}
+    chapters = {group.name: group.about for group in GROUPS if group.about}
     known = result["components"]
     return {
         **result,
-        "tags": [{"name": name, "description": about} for name, about in reversed(chapters.items())],
+        "tags": [{"name": name, "description": about} for name, about in chapters.items()],
         "paths": paths | result["paths"],
         "components": {**known, "schemas": known["schemas"] | components.schemas},
     }

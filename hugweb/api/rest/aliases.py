@@ -23,7 +23,7 @@ from inference.protocol import MAX_MESSAGES
 # What a client may write of a name; the model's own checks say the rest.
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
 _NAME = rf"^(?:{_PART}/)?{_PART}(?::{_PART})?$"
-_DURATION = r"^(?:-?(?:[0-9]{1,9}|(?:[0-9]{1,4}(?:\.[0-9]{1,3})?(?:ms|s|m|h)){1,6}))?$"
+_DURATION = r"^(?:-?(?:[0-9]{1,9}|(?:[0-9]{1,4}(?:\.[0-9]{1,3})?(?:ms|s|m|h)){1,6}))$"
 
 
 @extend_schema_field(

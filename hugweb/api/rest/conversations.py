@@ -16,10 +16,13 @@ from rest_framework.response import Response
 from conversations.models import Conversation, Message
 from conversations.services import conversation_delete, conversation_rename
 from hugweb.api.rest.access import user_of
+from hugweb.api.rest.texts import Text
 
 
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):
     """A conversation; ``active_leaf`` is the last message of its active branch."""
+
+    title = Text(max_length=Conversation._meta.get_field("title").max_length)
 
     class Meta:
         model = Conversation

@@ -296,6 +296,8 @@ def test_items_are_listed_in_pages(stage: Stage) -> None:
     assert [item.content for item in newest.data] == ["4", "3"]
     with pytest.raises(openai.BadRequestError):
         stage.client.responses.input_items.list(answer.id, limit=0)
+    with pytest.raises(openai.BadRequestError):
+        stage.client.responses.input_items.list(answer.id, order="up")  # type: ignore[arg-type]
 
 
 def test_what_is_not_to_be_kept_is_not(stage: Stage) -> None:

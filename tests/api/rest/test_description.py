@@ -6,10 +6,12 @@ import json
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
 
+from hugweb.api.ollama.requests import ChatBody
 from tests.api.rest.conftest import People
 from tests.api.stage import Stage
 
@@ -75,3 +77,24 @@ def test_a_route_has_the_methods_that_are_described(
             assert method not in allowed
     status = ask("HEAD")[0]
     assert (status == 405) or {"HEAD", "GET"} & known
+
+
+def test_it_comes_as_yaml_and_as_json(stage: Stage) -> None:
+    _, headers, text = stage.request("GET", "/rest/schema/")
+    assert headers["Content-Type"] == "application/vnd.oai.openapi"
+    assert text.startswith(b"openapi: 3.1")
+    _, headers, text = stage.request("GET", "/rest/schema/", headers={"Accept": "application/json, */*"})
+    assert headers["Content-Type"] == "application/json"
+    assert [tag["name"] for tag in json.loads(text)["tags"]][:3] == ["Ollama", "OpenAI", "Anthropic"]
+    assert stage.request("GET", "/rest/schema/?format=xml")[0] == 400
+
+
+def test_bodies_are_described_by_the_structs_that_check_them(described: dict[str, Any]) -> None:
+    body = described["paths"]["/api/chat"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert set(body["properties"]) == {field.encode_name for field in msgspec.structs.fields(ChatBody)}
+    assert body["required"] == ["model"]
+    assert {"const": ""} in body["properties"]["stream"]["anyOf"]
+    answers = described["paths"]["/api/chat"]["post"]["responses"]
+    assert set(answers["200"]["content"]) == {"application/json", "application/x-ndjson"}
+    failure = answers["4XX"]["content"]["application/json"]["schema"]
+    assert described["components"]["schemas"][failure["$ref"].rpartition("/")[2]]["required"] == ["error"]

@@ -51,6 +51,7 @@ def test_a_conversation_is_renamed_and_deleted(people: People) -> None:
     path = f"/rest/conversations/{people.known['bob talk']}/"
     assert people.ask("bob", "PATCH", path, {"title": "new"})[1]["title"] == "new"
     assert people.ask("bob", "GET", "/rest/conversations/?title=NEW")[1]["count"] == 1
+    assert people.ask("bob", "PATCH", path, {"title": 5})[0] == 400
     assert people.ask("bob", "DELETE", path)[0] == 204
     assert people.ask("bob", "GET", path)[0] == 404
 

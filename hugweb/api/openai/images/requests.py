@@ -44,7 +44,7 @@ class ImageBody(Struct, kw_only=True):
     size: Annotated[str, told(pattern=SIZE_PATTERN)] = "auto"
     response_format: Annotated[str, told(enum=["b64_json", "url"])] = "b64_json"
     output_format: Annotated[str, told(enum=["png"])] = "png"
-    background: Annotated[str, told(enum=["auto", "opaque"])] = "auto"
+    background: Annotated[str, told(**{"not": {"const": "transparent"}})] = "auto"
     stream: bool = False
     negative_prompt: str = ""
     steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)] | None = None
