@@ -33,7 +33,7 @@ COPIED = (
     "messages",
     "options",
     "json_mode",
-    *("quantization", "keep_alive", "fallbacks", "visibility", "license"),
+    *("quantization", "dtype", "device", "template", "keep_alive", "fallbacks", "visibility", "license"),
 )
 LONGEST_PROMPT = 20_000
 
@@ -63,7 +63,7 @@ class AliasAdmin(ModelAdmin):
     change_form_after_template = "admin/try.html"
     fieldsets = (
         ("Name and model", {"fields": (("name", "model"), ("description", "revision"), "enabled")}),
-        ("What it is told", {"fields": ("system", "json_mode", "messages")}),
+        ("What it is told", {"fields": ("system", "json_mode", "messages", "template")}),
         (
             "How it writes",
             {
@@ -86,7 +86,7 @@ class AliasAdmin(ModelAdmin):
                 )
             },
         ),
-        ("Loading", {"fields": (("quantization", "keep_alive"), "fallback_names")}),
+        ("Loading", {"fields": (("quantization", "dtype"), ("device", "keep_alive"), "fallback_names")}),
         ("For whom", {"fields": ("visibility", "users", "groups", "license")}),
     )
 

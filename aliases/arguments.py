@@ -6,12 +6,15 @@ The names are those of the mission's command line, which follow transformers; ou
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import msgspec
 
+from aliases.models import DEVICE_HELP
+from aliases.templates import template_checked
 from inference.errors import InvalidRequest
-from inference.protocol import Options, Quantization
+from inference.protocol import LONGEST_GIVEN_TEMPLATE, Device, Dtype, Options
 
 OPTIONS: dict[str, tuple[str, type, str]] = {
     "num_predict": ("--max-new-tokens", int, "most tokens of an answer"),
@@ -29,7 +32,7 @@ FLAGS = {name: flag.lstrip("-").replace("-", "_") for name, (flag, _, _) in OPTI
 
 
 def arguments_add(parser: ArgumentParser) -> None:
-    """Everything that ``options_given`` and ``quantization_given`` read."""
+    """Everything that ``options_given``, ``loading_given`` and ``template_given`` read."""
     for name, (flag, kind, text) in OPTIONS.items():
         parser.add_argument(flag, dest=name, type=kind, help=text)
     parser.add_argument("--stop", action="append", help="end an answer before this text (repeatable)")
@@ -39,6 +42,9 @@ def arguments_add(parser: ArgumentParser) -> None:
         precision.add_argument(
             flag, dest="quantization", action="store_const", const=value, help=f"weights in {value[3:]} bits"
         )
+    parser.add_argument("--dtype", choices=get_args(Dtype), help="number format of the weights")
+    parser.add_argument("--device", help="auto, cpu, mps, cuda, or cuda:1 for the second GPU")
+    parser.add_argument("--template", help="chat template in Jinja, or the path of a file that holds one")
 
 
 def options_given(given: dict[str, Any]) -> Options:
@@ -50,7 +56,27 @@ def options_given(given: dict[str, Any]) -> Options:
         raise InvalidRequest(f"An option is out of range: {error}") from error
 
 
-def quantization_given(given: dict[str, Any]) -> Quantization | None:
-    """The precision on a command line, if any."""
-    found: Quantization | None = given.get("quantization")
-    return found
+def loading_given(given: dict[str, Any]) -> dict[str, Any]:
+    """How to load the model, as far as the command line says; ``InvalidRequest`` for no device."""
+    named = {name: given[name] for name in ("quantization", "dtype", "device") if given.get(name)}
+    try:
+        msgspec.convert(named.get("device", "auto"), Device)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"There is no device '{named['device']}': {DEVICE_HELP}") from error
+    return named
+
+
+def template_given(given: dict[str, Any]) -> str:
+    """The chat template on the command line, or in the file that it names; empty for none."""
+    text: str = given.get("template") or ""
+    if text and "{" not in text:
+        text = _file_read(Path(text).expanduser())
+    return template_checked(text)
+
+
+def _file_read(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8") as opened:
+            return opened.read(LONGEST_GIVEN_TEMPLATE + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{file} is neither a template nor a file that holds one.") from error

@@ -27,7 +27,17 @@ LONGEST = 16 * 2**20
 MOST = 10_000
 _OPTIONS = {field.name: field.name for field in msgspec.structs.fields(Options)}
 _OPTION_NAMES = {**{flag: name for name, flag in FLAGS.items()}, **_OPTIONS}
-_FIELD_NAMES = {"model_id": "model", "model_name": "model", "system_prompt": "system"}
+_FIELD_NAMES = {
+    "model_id": "model",
+    "model_name": "model",
+    "system_prompt": "system",
+    "chat_template": "template",
+    "torch_dtype": "dtype",
+    "precision": "dtype",
+    "device_map": "device",
+}
+# What torch and its users call number formats.
+_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32"}
 _NESTED = {"options", "parameters", "generation", "params"}
 _PRECISIONS = {"load_in_8bit": "int8", "load_in_4bit": "int4"}
 
@@ -44,6 +54,9 @@ class Entry(Struct, kw_only=True):
     options: dict[str, Any] = {}
     json_mode: bool = False
     quantization: str = "none"
+    dtype: str = "auto"
+    device: str = "auto"
+    template: str = ""
     keep_alive: str = ""
     fallbacks: list[str] = []
     visibility: str = "everyone"
@@ -127,7 +140,7 @@ def _understood(entry: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         elif name in _PRECISIONS:
             fields |= {"quantization": _PRECISIONS[name]} if value else {}
         elif (field := _FIELD_NAMES.get(name, name)) in Entry.__struct_fields__:
-            fields[field] = value
+            fields[field] = _dtype(value) if field == "dtype" else value
         elif name in _OPTION_NAMES:
             options[_OPTION_NAMES[name]] = value
         else:
@@ -135,6 +148,12 @@ def _understood(entry: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if options:
         fields["options"] = {name: value for name, value in options.items() if value is not None}
     return {name: value for name, value in fields.items() if value is not None}, unknown
+
+
+def _dtype(value: object) -> object:
+    """A number format by our name."""
+    name = str(value).lower().removeprefix("torch.")
+    return _DTYPES.get(name, name) if isinstance(value, str) else value
 
 
 def _understood_options(given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

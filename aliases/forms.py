@@ -83,7 +83,7 @@ class AliasForm(forms.ModelForm):
     fallback_names = forms.CharField(
         required=False,
         label="Fallbacks",
-        help_text="One a line: what answers, in this order, where the model is not on this machine.",
+        help_text="One a line: what answers, in this order, where the model is not here or cannot be loaded.",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
     )
 

@@ -1,7 +1,7 @@
 """Reads Ollama's Modelfiles: what an alias can be made of, and what of it has no meaning here.
 
-Source: the grammar of Ollama's docs/modelfile.md. Templates and adapters belong to GGUF models: a
-model from the Hub brings its own chat template.
+Source: the grammar of Ollama's docs/modelfile.md. A template has to be Jinja, as models from the Hub
+have them; adapters belong to GGUF models.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from aliases.services import Settings
+from aliases.templates import template_checked
 from inference.errors import InvalidRequest
 from inference.protocol import Message, Options
 
@@ -20,7 +21,7 @@ LONGEST = 4_000_000
 MARK = '"""'
 _LINE = re.compile(r"\s*([A-Za-z]+)[ \t]+(.*)", re.DOTALL)
 _KNOWN = {"from", "parameter", "system", "message", "license", "template", "adapter", "requires"}
-_LEFT_OUT = {"template", "adapter", "requires"}
+_LEFT_OUT = {"adapter", "requires"}
 _FIELDS = {field.name: field.type for field in msgspec.structs.fields(Options)}
 
 
@@ -47,6 +48,8 @@ def modelfile_read(text: str) -> Modelfile:
             source = value
         elif name == "parameter":
             left_out += _parameter(options, value)
+        elif name == "template":
+            fields[name] = template_checked(value)
         elif name == "message":
             messages.append(_message(value))
         else:

@@ -12,13 +12,16 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
 
+from aliases.templates import template_checked
 from inference.durations import duration
-from inference.protocol import Message, Options
+from inference.errors import InvalidRequest
+from inference.protocol import DEVICE, Message, Options
 
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
 _NAME = re.compile(rf"\A(?:{_PART}/)?{_PART}(?::{_PART})?\Z")
 NAME_HELP = "Letters, digits, '_', '-' and '.', with an optional namespace/ before and :tag after."
 MAX_FALLBACKS = 8
+DEVICE_HELP = "auto, cpu, mps, cuda, or cuda:1 for the second GPU; auto for what the settings say."
 
 
 def options_read(stored: object) -> Options:
@@ -50,6 +53,14 @@ def validate_keep_alive(value: str) -> None:
         raise ValidationError("A duration such as 5m or 1h30m, or -1 for ever.") from error
 
 
+def validate_template(value: str) -> None:
+    """Refuse what is no chat template."""
+    try:
+        template_checked(value)
+    except InvalidRequest as error:
+        raise ValidationError(error.message) from error
+
+
 def validate_fallbacks(value: object) -> None:
     """Refuse what is no short list of names."""
     if not isinstance(value, list) or len(value) > MAX_FALLBACKS or not all(map(_is_name, value)):
@@ -77,6 +88,12 @@ class Alias(models.Model):
         INT8 = "int8", "8-bit"
         INT4 = "int4", "4-bit"
 
+    class Dtype(models.TextChoices):
+        AUTO = "auto", "as the settings say"
+        BFLOAT16 = "bfloat16", "bfloat16"
+        FLOAT16 = "float16", "float16"
+        FLOAT32 = "float32", "float32"
+
     name = models.CharField(
         max_length=242, validators=[RegexValidator(_NAME, NAME_HELP)], help_text="What people ask for."
     )
@@ -99,6 +116,22 @@ class Alias(models.Model):
     quantization = models.CharField(
         max_length=8, choices=Quantization, default=Quantization.NONE, help_text="How the weights are loaded."
     )
+    dtype = models.CharField(
+        "number format",
+        max_length=8,
+        choices=Dtype,
+        default=Dtype.AUTO,
+        help_text="Of weights that are not quantized. Fewer bits take less memory and are less exact.",
+    )
+    device = models.CharField(
+        max_length=8, default="auto", validators=[RegexValidator(DEVICE, DEVICE_HELP)], help_text=DEVICE_HELP
+    )
+    template = models.TextField(
+        "chat template",
+        blank=True,
+        validators=[validate_template],
+        help_text="Jinja, in place of the model's own: it reads messages, tools and add_generation_prompt.",
+    )
     json_mode = models.BooleanField("JSON mode", default=False, help_text="Every answer is valid JSON.")
     keep_alive = models.CharField(
         max_length=32,
@@ -110,7 +143,7 @@ class Alias(models.Model):
         default=list,
         blank=True,
         validators=[validate_fallbacks],
-        help_text="What answers, in this order, where the model is not on this machine.",
+        help_text="What answers, in this order, where the model cannot.",
     )
     visibility = models.CharField(max_length=8, choices=Visibility, default=Visibility.EVERYONE)
     users = models.ManyToManyField(settings.AUTH_USER_MODEL, blank=True, related_name="+")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 from django.contrib.auth.models import Group, User
@@ -14,10 +15,22 @@ from msgspec.structs import replace
 
 from aliases.models import Alias, options_read
 from inference.asker import asker
+from inference.chat_templates import takes_tools, thinks
 from inference.durations import duration
 from inference.errors import Forbidden, InvalidRequest, ModelNotFound, ProviderDisabled
 from inference.models import ModelRecord
-from inference.protocol import JSON, Generate, Message, ModelRef, Options, Quantization
+from inference.protocol import (
+    JSON,
+    Device,
+    Dtype,
+    Generate,
+    Load,
+    Message,
+    ModelRef,
+    Options,
+    Quantization,
+    Work,
+)
 from inference.providers.configs import models_preferred, providers_off
 
 # Ollama's grammar of model names: [host/][namespace/]model[:tag], at most 80 characters a part.
@@ -28,6 +41,7 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 DEFAULT_TAG = "latest"
+Asked = TypeVar("Asked", bound=Load | Work)
 JSON_ONLY = "Answer with valid JSON and nothing else."
 
 
@@ -36,7 +50,8 @@ class Target:
     """What a name stands for: the model, who provides it, and the alias's defaults.
 
     ``model.name`` is the name that was asked for, ``record.name`` that of the model itself;
-    ``alias`` is ``None`` where the model was asked for by its own name.
+    ``alias`` is ``None`` where the model was asked for by its own name. ``template`` is a chat template in
+    the place of the model's own; ``fallbacks`` are the names of what answers where this cannot.
     """
 
     provider: str
@@ -47,18 +62,29 @@ class Target:
     messages: tuple[Message, ...] = ()
     format: str = ""
     keep_alive: float | None = None
+    template: str = ""
+    fallbacks: tuple[str, ...] = ()
     alias: Alias | None = None
 
-    def fill(self, request: Generate) -> Generate:
+    @property
+    def capabilities(self) -> list[str]:
+        """What the model can do, as Ollama names it, by the template that is used."""
+        return capabilities_with(self.template, self.record.capabilities)
+
+    def fill(self, request: Asked) -> Asked:
         """``request`` with the alias's defaults where it says nothing.
 
         A request with tools is not held to JSON: its answer may be a call.
         """
+        keep_alive = self.keep_alive if request.keep_alive is None else request.keep_alive
+        if not isinstance(request, Generate):
+            return replace(request, keep_alive=keep_alive)
         return replace(
             request,
             options=request.options.over(self.options),
+            template=request.template or self.template,
             format=request.format or ("" if request.tools else self.format),
-            keep_alive=self.keep_alive if request.keep_alive is None else request.keep_alive,
+            keep_alive=keep_alive,
         )
 
 
@@ -75,6 +101,15 @@ def canonical_name(name: str) -> str:
 def full_name(name: str) -> str:
     """A canonical ``name`` with its tag, as Ollama lists it."""
     return name if ":" in name else f"{name}:{DEFAULT_TAG}"
+
+
+def capabilities_with(template: str, known: list[str]) -> list[str]:
+    """The capabilities ``known`` of a model where ``template``, if any, is in the place of its own."""
+    if not template or "completion" not in known:
+        return known
+    said = {"tools": takes_tools(template), "thinking": thinks(template)}
+    kept = [name for name in known if said.get(name, True)]
+    return [*kept, *(name for name, is_said in said.items() if is_said and name not in kept)]
 
 
 def alias_find(name: str) -> Alias | None:
@@ -130,6 +165,29 @@ def alias_resolve(name: str, *, to_ask: bool = True) -> Target:
     return target
 
 
+def alternatives(target: Target) -> Iterator[Target]:
+    """What may answer in the place of ``target``, in order, for whoever asks: its fallbacks that are here."""
+    off = providers_off()
+    for name in target.fallbacks:
+        found = _target(canonical_name(name), asker().user, off, fall_back=False)
+        if found and found.provider not in off:
+            yield stand_in(found, target)
+
+
+def stand_in(found: Target, asked: Target) -> Target:
+    """``found`` as it answers for ``asked``: under its name and by its words, with options of its own where
+    ``asked`` has none. How ``asked`` is loaded, and its template, are of its own model and do not count."""
+    return dataclasses.replace(
+        asked,
+        provider=found.provider,
+        model=replace(found.model, name=asked.model.name),
+        record=found.record,
+        options=asked.options.over(found.options),
+        template=found.template,
+        keep_alive=found.keep_alive if asked.keep_alive is None else asked.keep_alive,
+    )
+
+
 def _target(name: str, user: int | None, off: Collection[str], *, fall_back: bool = True) -> Target | None:
     """What ``name`` stands for, or the first of its fallbacks that stands for anything.
 
@@ -141,11 +199,22 @@ def _target(name: str, user: int | None, off: Collection[str], *, fall_back: boo
         return _plain(record) if record else None
     base = _base(alias)
     own = _with_alias(base, alias) if base else None
-    if own and own.provider not in off:
+    if (own and own.provider not in off) or not fall_back:
         return own
-    candidates = alias.fallbacks if fall_back else ()
-    found = (_target(canonical_name(candidate), user, off, fall_back=False) for candidate in candidates)
-    return next((target for target in found if target and target.provider not in off), own)
+    return _stood_in(alias, user, off) or own
+
+
+def _stood_in(alias: Alias, user: int | None, off: Collection[str]) -> Target | None:
+    """``alias``, whose model is not here, by the first of its fallbacks that is."""
+    inner = _inner(alias)
+    for name in alias.fallbacks or (inner.fallbacks if inner else ()):
+        found = _target(canonical_name(name), user, off, fall_back=False)
+        if found and found.provider not in off:
+            words = _plain(found.record)
+            for each in filter(None, (inner, alias)):
+                words = _with_alias(words, each)
+            return stand_in(found, words)
+    return None
 
 
 def _plain(record: ModelRecord) -> Target:
@@ -157,27 +226,45 @@ def _base(alias: Alias) -> Target | None:
     """What ``alias`` adds to: a model of the revision it wants, or another alias of one."""
     if record := model_find(alias.model):
         return _plain(record) if record.revision.startswith(alias.revision) else None
-    other = Alias.objects.filter(enabled=True, name__iexact=alias.model).exclude(pk=alias.pk).first()
+    other = _inner(alias)
     record = model_find(other.model) if other else None
     if other is None or record is None or not record.revision.startswith(other.revision):
         return None
     return _with_alias(_plain(record), other)
 
 
+def _inner(alias: Alias) -> Alias | None:
+    """The alias that ``alias`` names, if it names one."""
+    return Alias.objects.filter(enabled=True, name__iexact=alias.model).exclude(pk=alias.pk).first()
+
+
 def _with_alias(base: Target, alias: Alias) -> Target:
     """``base`` with what ``alias`` says over it."""
-    quantization = alias.quantization if alias.quantization != "none" else base.model.quantization
     system = alias.system or base.system
     return dataclasses.replace(
         base,
         provider=alias.provider,
-        model=replace(base.model, name=alias.name, quantization=msgspec.convert(quantization, Quantization)),
+        model=_loaded_as(base.model, alias),
         system=asking_for_json(system) if alias.json_mode and not base.format else system,
         options=options_read(alias.options or {}).over(base.options),
         messages=msgspec.convert(alias.messages or (), tuple[Message, ...]) or base.messages,
         format=JSON if alias.json_mode else base.format,
         keep_alive=duration(alias.keep_alive) if alias.keep_alive else base.keep_alive,
+        template=alias.template or base.template,
+        fallbacks=tuple(alias.fallbacks) or base.fallbacks,
         alias=alias,
+    )
+
+
+def _loaded_as(model: ModelRef, alias: Alias) -> ModelRef:
+    """``model`` under the alias's name, loaded as it says."""
+    quantization = model.quantization if alias.quantization == "none" else alias.quantization
+    return replace(
+        model,
+        name=alias.name,
+        quantization=msgspec.convert(quantization, Quantization),
+        dtype=model.dtype if alias.dtype == "auto" else msgspec.convert(alias.dtype, Dtype),
+        device=model.device if alias.device == "auto" else msgspec.convert(alias.device, Device),
     )
 
 

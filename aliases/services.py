@@ -17,11 +17,23 @@ from aliases.models import MAX_FALLBACKS, Alias
 from aliases.selectors import Target, alias_find, alias_resolve, canonical_name
 from inference.errors import InvalidRequest, ModelNotFound
 from inference.models import ModelRecord
-from inference.protocol import MAX_MESSAGES, Message, Options, Quantization
+from inference.protocol import (
+    LONGEST_GIVEN_TEMPLATE,
+    MAX_MESSAGES,
+    Device,
+    Dtype,
+    Message,
+    Options,
+    Quantization,
+)
+from inference.store.contents import template_of
 
 LONGEST_SYSTEM = 262_144
 LONGEST_LICENSE = 1_048_576
-_REPLACED = ("description", "system", "quantization", "json_mode", "keep_alive", "fallbacks", "license")
+_REPLACED = (
+    *("description", "system", "quantization", "dtype", "device", "template"),
+    *("json_mode", "keep_alive", "fallbacks", "license"),
+)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -35,6 +47,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     messages: Annotated[tuple[Message, ...], Meta(max_length=MAX_MESSAGES)] | None = None
     options: Options = Options()
     quantization: Quantization | None = None
+    dtype: Dtype | None = None
+    device: Device | None = None
+    template: Annotated[str, Meta(max_length=LONGEST_GIVEN_TEMPLATE)] | None = None
     json_mode: bool | None = None
     keep_alive: Annotated[str, Meta(max_length=32)] | None = None
     fallbacks: Annotated[tuple[str, ...], Meta(max_length=MAX_FALLBACKS)] | None = None
@@ -94,6 +109,9 @@ def _fill(alias: Alias, target: Target, settings: Settings) -> None:
     for name in _REPLACED:
         given = given_fields[name]
         setattr(alias, name, getattr(source, name) if given is None else given)
+    # A Modelfile shows the model's own template: it is to stay that when the model gets a newer one.
+    if alias.template and alias.template.strip() == template_of(target.record.path).strip():
+        alias.template = ""
 
 
 def alias_save(alias: Alias) -> None:

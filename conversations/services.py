@@ -102,7 +102,7 @@ def _conversation_lock(user: User, conversation: UUID | None, text: str) -> Conv
 
 
 def _sees(target: Target) -> bool:
-    return "vision" in target.record.capabilities
+    return "vision" in target.capabilities
 
 
 def _request(target: Target, conversation: Conversation, options: Options) -> Generate:

@@ -136,6 +136,7 @@ def _model(model: LoadedModel) -> dict[str, Any]:
         "name": model.name,
         "state": "stopping" if model.stopping else model.state,
         "device": model.device,
+        "dtype": model.dtype,
         "quantization": model.quantization,
         "size": model.size,
         "context_length": model.context_length,

@@ -137,9 +137,9 @@ class Repl:
             ),
             "parameters": lambda: parameters_text(chat.options),
             "system": lambda: chat.system,
-            "template": lambda: template_of(self.target.record.path),
+            "template": lambda: chat.template or template_of(self.target.record.path),
             "license": lambda: alias.license if alias else "",
-            "modelfile": lambda: modelfile_text(self.target, "", ""),
+            "modelfile": lambda: modelfile_text(self.target, chat.template, ""),
         }
         if what not in shown:
             raise InvalidRequest(f"What can be shown: {', '.join(shown)}.")
@@ -157,6 +157,9 @@ class Repl:
             options=chat.options,
             messages=(*chat.first, *chat.history),
             quantization=chat.model.quantization,
+            dtype=chat.model.dtype,
+            device=chat.model.device,
+            template=chat.template,
             json_mode=chat.format == JSON,
         )
         alias = alias_create(name=name, source=self.target.model.name, settings=settings)

@@ -52,6 +52,7 @@ class TerminalChat:
     options: Options
     system: str = ""
     format: str = ""
+    template: str = ""
     keep_alive: float | None = None
     sees: bool = False
     stats: bool = False
@@ -65,7 +66,8 @@ class TerminalChat:
         """Go on with another model, by its own defaults and from the beginning."""
         self.model, self.options, self.system = target.model, target.options, target.system
         self.format, self.keep_alive, self.first = target.format, target.keep_alive, target.messages
-        self.sees = "vision" in target.record.capabilities
+        self.template = target.template
+        self.sees = "vision" in target.capabilities
         self.history = []
 
     def answer(self, said: str, pictures: tuple[bytes, ...] = ()) -> None:
@@ -97,6 +99,7 @@ class TerminalChat:
             messages=(*self._system(), *self.first, *self.history),
             options=self.options,
             format=self.format,
+            template=self.template,
             keep_alive=self.keep_alive,
         )
 

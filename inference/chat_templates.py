@@ -87,3 +87,12 @@ def variables(source: str) -> frozenset[str]:
         return frozenset(meta.find_undeclared_variables(reading().parse(source)))
     except (jinja2.TemplateError, RecursionError):
         return frozenset()
+
+
+def syntax_error(source: str) -> str:
+    """What keeps ``source`` from being a template, in Jinja's words; empty for nothing."""
+    try:
+        reading().parse(source)
+    except (jinja2.TemplateError, RecursionError) as error:
+        return str(error)[:200] or type(error).__name__
+    return ""

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 def memory_note(*, model: ModelRef, memory: int) -> None:
     """Note that ``model`` took ``memory`` bytes as it is. Never fails: answers do not depend on it."""
-    if model.quantization != "none":
+    if (model.quantization, model.dtype, model.device) != ("none", "auto", "auto"):
         return
     try:
         records_at(model.path).update(memory=memory)

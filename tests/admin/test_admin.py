@@ -54,6 +54,9 @@ FORM = {
     "option_temperature": "0.7",
     "option_num_ctx": "2048",
     "keep_alive": "5m",
+    "dtype": "bfloat16",
+    "device": "cpu",
+    "template": "{{ messages }}",
 }
 
 
@@ -107,9 +110,11 @@ def test_the_form_of_an_alias_stores_what_it_shows(client: Client, boss: User, r
     alias = Alias.objects.get()
     assert alias.options == {"temperature": 0.7, "num_ctx": 2048, "stop": ["one", " two"]}
     assert (alias.fallbacks, alias.quantization) == (["spare", "org/model"], "int8")
+    assert (alias.dtype, alias.device, alias.template) == ("bfloat16", "cpu", "{{ messages }}")
     page = client.get(f"/admin/aliases/alias/{alias.pk}/change/").content.decode()
     assert 'name="option_temperature" value="0.7"' in page
     assert "one\n two</textarea>" in page
+    assert "{{ messages }}</textarea>" in page
     Alias.objects.update(options={**alias.options, "logit_bias": {"1": 5.0}})
     client.post(f"/admin/aliases/alias/{alias.pk}/change/", {**FORM, "option_temperature": "", "stop": ""})
     alias.refresh_from_db()
@@ -129,6 +134,9 @@ def test_the_form_of_an_alias_stores_what_it_shows(client: Client, boss: User, r
         {"name": "a b"},
         {"model": "org/elsewhere"},
         {"keep_alive": "soon"},
+        {"device": "cuda:first"},
+        {"dtype": "int8"},
+        {"template": "{{ .Prompt }}"},
         {"messages": '[{"role": "nobody"}]'},
     ],
 )
@@ -148,13 +156,15 @@ def test_an_alias_is_duplicated_exported_and_imported(
     copy = client.get(f"/admin/aliases/alias/add/?from={alias.pk}").content.decode()
     assert 'value="small-copy"' in copy
     assert 'name="option_temperature" value="0.7"' in copy
+    assert "{{ messages }}</textarea>" in copy
     assert Alias.objects.count() == 1
     given = {"action": "export", "_selected_action": [alias.pk]}
     text = client.post("/admin/aliases/alias/", given).content
     alias.delete()
     file = SimpleUploadedFile("aliases.json", text)
     assert client.post("/admin/aliases/alias/import/", {"file": file}).status_code == 302
-    assert Alias.objects.get().options == alias.options
+    made = Alias.objects.get()
+    assert (made.options, made.template, made.device) == (alias.options, alias.template, alias.device)
     wrong = SimpleUploadedFile("aliases.json", b'{"x": {"model": 3}}')
     page = client.post("/admin/aliases/alias/import/", {"file": wrong})
     assert (page.status_code, Alias.objects.count()) == (200, 1)

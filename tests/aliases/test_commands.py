@@ -26,6 +26,7 @@ from tests.engine.engines import engine_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MODEL = "mistralai/Mistral-7B-Instruct-v0.3"
+TEMPLATE = "{% for message in messages %}[{{ message.content }}]{% endfor %}"
 CREATE = (
     *(
         "--alias",
@@ -134,14 +135,25 @@ def test_create_takes_every_option(record: ModelRecord) -> None:
         *CREATE,
         *arguments,
         *("--stop", "User:", "--json-mode", "--keep-alive", "1h", "--fallback", "smollm2"),
+        *("--dtype", "float32", "--device", "cpu", "--template", TEMPLATE),
     )
     alias = Alias.objects.get()
     wanted = dict(flags.values())
     assert alias.options == wanted | {"temperature": 0.7, "stop": ["<|eot_id|>", "User:"]}
     assert (alias.quantization, alias.json_mode, alias.keep_alive) == ("int8", True, "1h")
     assert alias.fallbacks == ["smollm2"]
+    assert (alias.dtype, alias.device, alias.template) == ("float32", "cpu", TEMPLATE)
     run("create", *CREATE)
     assert Alias.objects.get().json_mode is False
+
+
+def test_a_template_may_be_a_file(record: ModelRecord, tmp_path: Path) -> None:
+    (tmp_path / "t.jinja").write_text(TEMPLATE)
+    run("create", *CREATE, "--template", str(tmp_path / "t.jinja"))
+    assert Alias.objects.get().template == TEMPLATE
+    assert TEMPLATE in run("show", "mistral-instruct", "--modelfile")[0]
+    shown = json.loads(run("show", "mistral-instruct", "--json")[0])
+    assert (shown["template"], shown["alias"]["template"]) == (TEMPLATE, TEMPLATE)
 
 
 def test_show_says_the_same_for_people_for_ollama_and_for_programs(record: ModelRecord) -> None:
@@ -187,6 +199,12 @@ def test_rm_removes_aliases_and_says_what_is_none(record: ModelRecord) -> None:
         (("--alias", "a b", "--model", MODEL), "invalid model name"),
         (("--alias", "x", "--file", "/nowhere/Modelfile"), "cannot be read"),
         (("--alias", MODEL, "--model", MODEL), "is a model"),
+        (("--alias", "x", "--model", MODEL, "--device", "gpu"), "no device 'gpu'"),
+        (
+            ("--alias", "x", "--model", MODEL, "--template", "/nowhere/t.jinja"),
+            "neither a template nor a file",
+        ),
+        (("--alias", "x", "--model", MODEL, "--template", "{{ .Prompt }}"), "write it in Jinja"),
     ],
 )
 def test_create_says_what_is_wrong(record: ModelRecord, arguments: tuple[str, ...], said: str) -> None:

@@ -15,8 +15,8 @@ from inference.protocol import Message, ModelRef, Options
 
 FOUND = '''# A Modelfile as people write them
 FROM mistralai/Mistral-7B
-TEMPLATE """{{ .System }}
-{{ .Prompt }}"""
+TEMPLATE """{% for message in messages %}
+{{ message.content }}{% endfor %}"""
 SYSTEM """
 You are Mario.
 Assume the role of Mario."""
@@ -41,7 +41,8 @@ def test_what_people_write_is_understood() -> None:
         Message(role="assistant", content="yes"),
     )
     assert read.settings.license == "MIT"
-    assert read.left_out == ("TEMPLATE", "PARAMETER num_gpu")
+    assert read.settings.template == "{% for message in messages %}\n{{ message.content }}{% endfor %}"
+    assert read.left_out == ("PARAMETER num_gpu",)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,10 @@ def test_what_people_write_is_understood() -> None:
         ("FROM a\nPARAMETER top_p 7", "out of range"),
         ("FROM a\nPARAMETER top_k many", "out of range"),
         ("FROM a\nMESSAGE narrator once", "narrator"),
+        ('FROM a\nTEMPLATE """{{ if .System }}{{ .System }}{{ end }}"""', "write it in Jinja"),
+        ("FROM a\nTEMPLATE {{ .Prompt }}", "one of Go's"),
+        ("FROM a\nTEMPLATE {% for", "no Jinja"),
+        ("FROM a\nTEMPLATE Hello", "never reads messages"),
     ],
 )
 def test_what_is_none_is_refused(text: str, said: str) -> None:

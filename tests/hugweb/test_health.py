@@ -99,6 +99,7 @@ async def test_providers_and_their_models_are_told(async_client, engine):
         "name": "smollm2",
         "state": "ready",
         "device": "cpu",
+        "dtype": "",
         "quantization": "int8",
         "size": 325_000_000,
         "context_length": 2048,

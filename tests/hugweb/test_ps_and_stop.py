@@ -41,6 +41,8 @@ def test_a_table_like_ollama_s(home: Path, engine: FakeEngine) -> None:
         loaded("smollm2"),
         loaded("org/long-name", device="cuda", expires_in=FOREVER, quantization="int4", size=45_600_000),
         loaded("busy", stopping=True, active=1),
+        loaded("exact", dtype="float32"),
+        loaded("second", device="cuda:1", dtype="bfloat16"),
         loaded("new", state="loading", size=0),
     )
     code, output = run(home, engine.address, "ps")
@@ -51,6 +53,8 @@ def test_a_table_like_ollama_s(home: Path, engine: FakeEngine) -> None:
         ["smollm2", "1.2 GB", "100% CPU", "2048", "4 minutes from now"],
         ["org/long-name (4-bit)", "46 MB", "100% GPU", "2048", "Forever"],
         ["busy", "1.2 GB", "100% CPU", "2048", "Stopping..."],
+        ["exact", "1.2 GB", "100% CPU, float32", "2048", "4 minutes from now"],
+        ["second", "1.2 GB", "100% GPU 1, bfloat16", "2048", "4 minutes from now"],
         ["new", "-", "-", "-", "Loading..."],
     ]
 
@@ -62,12 +66,11 @@ def test_json(home: Path, engine: FakeEngine) -> None:
     assert json.loads(output)[0]["name"] == "smollm2"
 
 
-def test_stop_unloads_every_precision(home: Path, engine: FakeEngine) -> None:
+def test_stop_unloads_a_model_however_it_is_loaded(home: Path, engine: FakeEngine) -> None:
     code, output = run(home, engine.address, "stop", MODEL.upper())
     assert code == 0, output
     unloads = [request for request in engine.requests if isinstance(request, Unload)]
-    assert {unload.model.quantization for unload in unloads} == {"none", "int8", "int4"}
-    assert {Path(unload.model.path).name for unload in unloads} == {"model"}
+    assert [(unload.every, Path(unload.model.path).name) for unload in unloads] == [(True, "model")]
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def _think(body: MessagesBody, target: Target) -> Think:
     wanted = body.thinking.type if body.thinking else "disabled"
     if wanted not in THINKING:
         raise InvalidRequest("thinking.type: must be enabled, adaptive or disabled.")
-    if "thinking" not in target.record.capabilities:
+    if "thinking" not in target.capabilities:
         return None
     effort = body.output_config.effort if body.output_config else None
     return wanted != "disabled" and _EFFORTS.get(effort or "", True)

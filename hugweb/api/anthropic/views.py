@@ -69,5 +69,5 @@ async def _asked(body: MessagesBody) -> tuple[Target, Generate]:
 
 
 def _require(target: Target, capability: str, words: str) -> None:
-    if capability not in target.record.capabilities:
+    if capability not in target.capabilities:
         raise Unsupported(f'"{target.model.name}" does not support {words}')

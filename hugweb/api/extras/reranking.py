@@ -79,7 +79,7 @@ class RankedAnswer(TypedDict):
 async def rerank(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, RerankBody)
     target = await resolve(body.model)
-    if "rerank" not in target.record.capabilities:
+    if "rerank" not in target.capabilities:
         raise Unsupported(f'"{target.model.name}" does not support rerank', param="model")
     texts = _texts(body)
     wanted = {

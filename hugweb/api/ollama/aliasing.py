@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from msgspec import Struct, field
 
 from aliases.selectors import Target, alias_resolve, canonical_name
 from aliases.services import Settings, alias_copy, alias_create
+from aliases.templates import template_checked
 from hugweb.api.described import JSON, LINES, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.fields import BlobName, GivenOptions, ModelName, told
@@ -20,7 +20,6 @@ from hugweb.api.ollama.messages import ChatMessage, messages_ours
 from hugweb.api.ollama.pulls import pull_statuses
 from hugweb.api.ollama.requests import parse
 from hugweb.api.ollama.statuses import Statuses, status_response
-from hugweb.api.ollama.templates import template_given
 from hugweb.api.options import parse_options
 from inference.errors import InvalidRequest, ModelNotFound, Unsupported
 from inference.protocol import MAX_MESSAGES, Quantization
@@ -38,7 +37,7 @@ Precision = Annotated[str, told(pattern="^(?:(?:[qQ]|[iI][nN][tT])[48].*)?$")]
 
 
 class CreateBody(Struct, kw_only=True):
-    """``POST /api/create``. What only GGUF models have is refused where it is given."""
+    """``POST /api/create``. ``template`` is Jinja; adapters, which only GGUF models have, are refused."""
 
     model: ModelName = ""
     name: ModelName = ""
@@ -153,7 +152,6 @@ async def _pulled(source: str) -> Statuses:
 
 async def _alias(name: str, body: CreateBody, target: Target, settings: Settings) -> None:
     """Make ``name`` stand for ``target``, unless it is that model's own name and nothing is added."""
-    await asyncio.to_thread(_check_template, body.template, target)
     if name.lower() != target.record.name.lower() or settings != Settings():
         await sync_to_async(alias_create)(name=name, source=target.model.name, settings=settings)
 
@@ -173,6 +171,7 @@ def settings_of(body: CreateBody) -> Settings:
         messages=None if body.messages is None else messages_ours(body.messages),
         options=parse_options(body.parameters),
         quantization=_quantization(body.quantize or body.quantization),
+        template=template_checked(body.template) or None,
         license="\n\n".join(body.license) if isinstance(body.license, list) else body.license or None,
     )
 
@@ -186,10 +185,3 @@ def _quantization(wanted: str) -> Quantization | None:
     raise InvalidRequest(
         f"unsupported quantization type {wanted.upper()} - allowed types are Q8_0 and Q4_K_M"
     )
-
-
-def _check_template(template: str, target: Target) -> None:
-    if template_given(template, target):
-        raise Unsupported(
-            "Templates cannot be replaced; the model's own chat template is used. Leave it out."
-        )

@@ -12,7 +12,7 @@ def check_chat(body: ChatBody, target: Target) -> None:
     """Raise ``InvalidRequest`` for what ``target`` cannot do."""
     _check(body, target, "chat")
     # Another template may have a place for them, which the engine sees.
-    if body.tools and not body.template and "tools" not in target.record.capabilities:
+    if body.tools and not body.template and "tools" not in target.capabilities:
         raise Unsupported(f"{_qualified(target)} does not support tools")
     if any(message.images for message in body.messages):
         _check_images(target)
@@ -23,7 +23,7 @@ def check_generate(body: GenerateBody, target: Target) -> None:
     if body.raw and (body.template or body.system or body.context):
         raise InvalidRequest("raw mode does not support template, system, or context")
     _check(body, target, "generate")
-    if body.suffix and "insert" not in target.record.capabilities:
+    if body.suffix and "insert" not in target.capabilities:
         raise Unsupported(f"{_qualified(target)} does not support insert")
     if body.images:
         _check_images(target)
@@ -40,18 +40,18 @@ def check_draw(body: GenerateBody, target: Target) -> None:
 def _check(body: GenerationBody, target: Target, task: str) -> None:
     if not 0 <= body.top_logprobs <= MAX_TOP_LOGPROBS:
         raise InvalidRequest(f"top_logprobs must be between 0 and {MAX_TOP_LOGPROBS}")
-    if "completion" not in target.record.capabilities:
+    if "completion" not in target.capabilities:
         raise Unsupported(f'"{target.model.name}" does not support {task}')
     if isinstance(body.think, str) and body.think not in THINK_LEVELS:
         raise InvalidRequest(
             f'invalid think value: "{body.think}" (must be "high", "medium", "low", "max", true, or false)'
         )
-    if body.think and "thinking" not in target.record.capabilities:
+    if body.think and "thinking" not in target.capabilities:
         raise Unsupported(f'"{target.model.name}" does not support thinking')
 
 
 def _check_images(target: Target) -> None:
-    if "vision" not in target.record.capabilities:
+    if "vision" not in target.capabilities:
         raise Unsupported(f'"{target.model.name}" does not support images')
 
 

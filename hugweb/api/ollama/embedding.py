@@ -110,7 +110,7 @@ async def _resolve(name: str) -> Target:
         target = await sync_to_async(alias_resolve)(name)
     except ModelNotFound as error:
         raise ModelNotFound(f'model "{name}" not found, try pulling it first') from error
-    if "embedding" not in target.record.capabilities:
+    if "embedding" not in target.capabilities:
         raise Unsupported(f'"{target.model.name}" does not support embeddings')
     return target
 

@@ -68,7 +68,7 @@ async def generate(request: HttpRequest) -> HttpResponseBase:
     if not body.model:
         raise ModelNotFound.named("")
     target = await sync_to_async(alias_resolve)(body.model)
-    if "image" in target.record.capabilities:
+    if "image" in target.capabilities:
         return await _draw(request, body, target)
     check_generate(body, target)
     body.template = await asyncio.to_thread(template_given, body.template, target)

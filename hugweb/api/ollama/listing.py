@@ -8,7 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aliases.models import Alias
-from aliases.selectors import alias_models, alias_resolve, aliases_visible, full_name
+from aliases.selectors import (
+    alias_models,
+    alias_resolve,
+    aliases_visible,
+    capabilities_with,
+    full_name,
+)
 from hugweb.api.ollama.frames import timestamp
 from inference.asker import asker
 from inference.errors import Forbidden, ModelNotFound
@@ -18,8 +24,11 @@ from inference.providers.configs import models_offered
 
 # What Go's largest duration, Ollama's "for ever", amounts to.
 FOREVER = timedelta(days=292 * 365)
+# Number formats as safetensors and Ollama call them.
+_LEVELS = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
+_NOTHING: tuple[object, ...] = ("", [], {}, "none", "auto")
 # What an alias may add to its model.
-_SAID = ("system", "messages", "options", "quantization", "license")
+_SAID = ("system", "messages", "options", "quantization", "dtype", "device", "template", "license")
 
 
 def tags() -> list[dict[str, Any]]:
@@ -30,7 +39,9 @@ def tags() -> list[dict[str, Any]]:
     models = alias_models(aliases)
     for alias in aliases:
         if record := records.get(models[alias.name.lower()]):
-            entry = _tag(alias.name, record, alias.quantization) | {"digest": _digest(alias, record)}
+            entry = _tag(alias.name, record, alias.quantization, alias.dtype)
+            entry["digest"] = _digest(alias, record)
+            entry["capabilities"] = capabilities_with(alias.template, record.capabilities)
             entries.append((max(alias.modified, record.modified), entry))
     entries.sort(key=lambda entry: entry[0], reverse=True)
     return [entry | {"modified_at": timestamp(modified)} for modified, entry in entries]
@@ -59,39 +70,40 @@ def _running(model: LoadedModel, now: datetime) -> dict[str, Any]:
         target = alias_resolve(model.name, to_ask=False)
     except (ModelNotFound, Forbidden):
         return entry
-    known = details(target.record, target.model.quantization)
+    known = details(target.record, target.model.quantization, target.model.dtype)
     digest = _digest(target.alias, target.record) if target.alias else target.record.digest
     return entry | {"digest": digest, "details": known}
 
 
-def _tag(name: str, record: ModelRecord, quantization: str = "none") -> dict[str, Any]:
+def _tag(name: str, record: ModelRecord, quantization: str = "none", dtype: str = "auto") -> dict[str, Any]:
     return {
         "name": full_name(name),
         "model": full_name(name),
         "size": record.size,
         "digest": record.digest,
-        "details": details(record, quantization),
+        "details": details(record, quantization, dtype),
         "capabilities": record.capabilities,
     }
 
 
 def _digest(alias: Alias, record: ModelRecord) -> str:
     """``record``'s, or where ``alias`` adds anything one of its own: clients take one for one model."""
-    said = {name: value for name in _SAID if (value := getattr(alias, name)) not in ("", [], {}, "none")}
+    said = {name: value for name in _SAID if (value := getattr(alias, name)) not in _NOTHING}
     if not said:
         return record.digest
     return hashlib.sha256(json.dumps([record.digest, said], sort_keys=True).encode()).hexdigest()
 
 
-def details(record: ModelRecord, quantization: str = "none") -> dict[str, Any]:
-    """What ``record`` is, loaded with ``quantization``."""
+def details(record: ModelRecord, quantization: str = "none", dtype: str = "auto") -> dict[str, Any]:
+    """What ``record`` is, loaded with ``quantization`` and in ``dtype``."""
+    level = _LEVELS.get(dtype, record.dtype) if quantization == "none" else quantization.upper()
     return {
         "parent_model": "",
         "format": "safetensors",
         "family": record.architecture,
         "families": [record.architecture],
         "parameter_size": human_number(record.parameters),
-        "quantization_level": record.dtype if quantization == "none" else quantization.upper(),
+        "quantization_level": level,
         "context_length": record.context_length,
         "embedding_length": record.embedding_length,
     }

@@ -172,6 +172,6 @@ def _generation(body: GenerationBody, target: Target, **tools: Any) -> Generate:
 
 def _think(given: bool | str | None, target: Target) -> Think:
     """Thinking models think unless they are told not to."""
-    if "thinking" not in target.record.capabilities:
+    if "thinking" not in target.capabilities:
         return None
     return True if given is None else msgspec.convert(given, Think)

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from aliases.modelfile import modelfile_text, parameters_text
 from aliases.selectors import Target, alias_resolve, canonical_name, full_name
+from aliases.templates import FILLS_IN
 from hugweb.api.described import JSON, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.fields import ModelName
@@ -30,8 +31,6 @@ from inference.store.contents import MOST_TENSORS, config_of, template_of, tenso
 ENGINE_SECONDS = 1.0
 # This client shows the basename to people, who expect the name that they chose.
 COPILOT = "GitHubCopilotChat/"
-# Continue takes a model for one that fills in if its template speaks of a suffix, in Ollama's way.
-FILLS_IN = "{#- .Suffix -#}"
 
 
 class ShowBody(Struct, kw_only=True):
@@ -63,22 +62,22 @@ async def show(request: HttpRequest) -> HttpResponseBase:
 def describe(target: Target, basename: str = "", verbose: bool = False) -> dict[str, Any]:
     """``target`` as Ollama shows a model. Reads files."""
     record = target.record
-    template = template_of(record.path)
+    template = target.template or template_of(record.path)
     license = target.alias.license if target.alias else ""
     shown = {
         "license": license,
         "modelfile": modelfile_text(target, template, license),
         "parameters": parameters_text(target.options),
-        "template": template + (FILLS_IN if "insert" in record.capabilities else ""),
+        "template": template + (FILLS_IN if "insert" in target.capabilities else ""),
         "system": target.system,
         "messages": msgspec.to_builtins(target.messages),
     }
     return {
         **{name: value for name, value in shown.items() if value},
-        "details": details(record, target.model.quantization),
+        "details": details(record, target.model.quantization, target.model.dtype),
         "model_info": model_info(record, config_of(record.path), basename or record.name.rpartition("/")[2]),
         **({"tensors": _tensors(target)} if verbose else {}),
-        "capabilities": record.capabilities,
+        "capabilities": target.capabilities,
         "modified_at": timestamp(record.modified),
     }
 

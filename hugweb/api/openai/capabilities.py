@@ -19,7 +19,7 @@ async def resolve(model: str, capability: str, doing: str) -> Target:
 
 def require(target: Target, capability: str, doing: str, param: str) -> None:
     """Raise ``Unsupported`` unless ``target`` has ``capability``."""
-    if capability not in target.record.capabilities:
+    if capability not in target.capabilities:
         raise Unsupported(f'"{target.model.name}" does not support {doing}', param=param)
 
 

@@ -102,7 +102,7 @@ class GenerationBody(Struct, kw_only=True):
         """Whether to think; a wish for effort is dropped where the model cannot think at all."""
         wanted = self.reasoning_effort or self.reasoning.effort or self.think
         think = _effort(wanted) if isinstance(wanted, str) else wanted
-        if "thinking" in target.record.capabilities:
+        if "thinking" in target.capabilities:
             return think
         if self.think:
             raise Unsupported(f'"{target.model.name}" does not support thinking', param="think")

@@ -11,19 +11,21 @@ from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from aliases.models import NAME_HELP, Alias, validate_options
+from aliases.models import DEVICE_HELP, NAME_HELP, Alias, validate_options
 from aliases.selectors import alias_find, aliases_visible, canonical_name
 from aliases.services import LONGEST_LICENSE, LONGEST_SYSTEM, Settings, alias_create, alias_delete, alias_save
+from aliases.templates import template_checked
 from hugweb.api.body import struct_of
 from hugweb.api.options import options_schema
 from inference.asker import asker
 from inference.errors import InvalidRequest
-from inference.protocol import MAX_MESSAGES
+from inference.protocol import LONGEST_GIVEN_TEMPLATE, MAX_MESSAGES
 
 # What a client may write of a name; the model's own checks say the rest.
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
 _NAME = rf"^(?:{_PART}/)?{_PART}(?::{_PART})?$"
 _DURATION = r"^(?:-?(?:[0-9]{1,9}|(?:[0-9]{1,4}(?:\.[0-9]{1,3})?(?:ms|s|m|h)){1,6}))$"
+_DEVICE = r"^(?:auto|cpu|mps|cuda(?::[0-9]{1,2})?)$"
 
 
 @extend_schema_field(
@@ -54,6 +56,17 @@ class AliasMessageSerializer(serializers.Serializer[Any]):
     content = serializers.CharField(max_length=LONGEST_SYSTEM, trim_whitespace=False)
 
 
+@extend_schema_field({"type": "string", "format": "jinja", "maxLength": LONGEST_GIVEN_TEMPLATE})
+class TemplateField(serializers.CharField):
+    """A chat template in Jinja that shows ``messages``; empty for the model's own."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return template_checked(super().to_internal_value(data))
+        except InvalidRequest as error:
+            raise serializers.ValidationError(error.message) from error
+
+
 class AliasSerializer(serializers.ModelSerializer[Alias]):
     """An alias. ``model`` is a model's id or another alias; ``keep_alive`` a duration such as 5m."""
 
@@ -67,6 +80,8 @@ class AliasSerializer(serializers.ModelSerializer[Alias]):
         allow_blank=True,
         max_length=32,
     )
+    device = serializers.RegexField(_DEVICE, required=False, max_length=8, help_text=DEVICE_HELP)
+    template = TemplateField(required=False, allow_blank=True, max_length=LONGEST_GIVEN_TEMPLATE)
     fallbacks = serializers.ListField(
         child=serializers.RegexField(_NAME, max_length=242), required=False, max_length=8
     )
@@ -75,8 +90,8 @@ class AliasSerializer(serializers.ModelSerializer[Alias]):
         model = Alias
         fields: tuple[str, ...] = (
             *("id", "name", "provider", "model", "revision", "description", "system", "messages", "options"),
-            *("quantization", "json_mode", "keep_alive", "fallbacks", "visibility", "enabled", "license"),
-            *("created", "modified"),
+            *("quantization", "dtype", "device", "template", "json_mode", "keep_alive", "fallbacks"),
+            *("visibility", "enabled", "license", "created", "modified"),
         )
         read_only_fields: tuple[str, ...] = ("id", "name", "provider", "created", "modified")
 
@@ -90,7 +105,7 @@ class NewAliasSerializer(AliasSerializer):
     class Meta(AliasSerializer.Meta):
         fields = (
             *("name", "model", "description", "system", "messages", "options", "quantization"),
-            *("json_mode", "keep_alive", "fallbacks", "license"),
+            *("dtype", "device", "template", "json_mode", "keep_alive", "fallbacks", "license"),
         )
         read_only_fields = ()
 

@@ -25,6 +25,7 @@ class LoadedSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     state = serializers.CharField()
     device = serializers.CharField()
+    dtype = serializers.CharField(allow_blank=True)
     quantization = serializers.CharField()
     size = serializers.IntegerField()
     context_length = serializers.IntegerField()

@@ -13,7 +13,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from msgspec.structs import replace
 
-from aliases.arguments import arguments_add, options_given, quantization_given
+from aliases.arguments import arguments_add, loading_given, options_given, template_given
 from aliases.selectors import Target, alias_resolve, asking_for_json
 from hugweb.database import database_prepare
 from hugweb.pictures import picture_read
@@ -85,8 +85,8 @@ def _session(target: Target, given: dict[str, Any]) -> TerminalChat:
     chat.become(target)
     chat.options = options_given(given).over(target.options)
     chat.stats = given["stats"]
-    if wanted := quantization_given(given):
-        chat.model = replace(chat.model, quantization=wanted)
+    chat.model = replace(chat.model, **loading_given(given))
+    chat.template = template_given(given) or chat.template
     if given["history"]:
         chat.file = Path(given["history"]).expanduser()
         chat.history = transcript_load(chat.file)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from aliases.arguments import arguments_add, options_given, quantization_given
+from aliases.arguments import arguments_add, loading_given, options_given, template_given
 from aliases.exchange import aliases_import
 from aliases.modelfile_reader import modelfile_read
 from aliases.services import Settings, alias_create
@@ -76,8 +76,9 @@ def _over(given: dict[str, Any], settings: Settings) -> Settings:
     }
     if given["fallback"]:
         named["fallbacks"] = tuple(given["fallback"])
-    if precision := quantization_given(given):
-        named["quantization"] = precision
+    if template := template_given(given):
+        named["template"] = template
+    named |= loading_given(given)
     return msgspec.structs.replace(settings, options=options_given(given).over(settings.options), **named)
 
 

@@ -54,6 +54,8 @@ def _aliases() -> Entries:
             "name": alias.name,
             "model": alias.model,
             "quantization": alias.quantization,
+            "dtype": alias.dtype,
+            "device": alias.device,
             "size": sizes.get(alias.model.lower()),
             "description": alias.description,
         }

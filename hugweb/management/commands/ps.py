@@ -61,10 +61,17 @@ def _row(model: LoadedModel) -> tuple[str, ...]:
     return (
         model.name + PRECISIONS[model.quantization],
         _size(model.size),
-        "100% CPU" if model.device == "cpu" else "100% GPU",
+        _processor(model),
         str(model.context_length),
         _until(model),
     )
+
+
+def _processor(model: LoadedModel) -> str:
+    """Where the model is and in which numbers; of several GPUs, on which."""
+    kind, _, number = model.device.partition(":")
+    place = f"100% {'CPU' if kind == 'cpu' else 'GPU'} {number}".rstrip()
+    return f"{place}, {model.dtype}" if model.dtype else place
 
 
 def _size(size: int) -> str:

@@ -36,7 +36,8 @@ class Command(BaseCommand):
             raise CommandError(error.message) from error
         if modelfile:
             license = target.alias.license if target.alias else ""
-            self.stdout.write(modelfile_text(target, template_of(target.record.path), license))
+            template = target.template or template_of(target.record.path)
+            self.stdout.write(modelfile_text(target, template, license))
         elif given["json"]:
             self.stdout.write(json.dumps(_described(target), indent=2))
         else:
@@ -52,12 +53,16 @@ def _described(target: Target) -> dict[str, Any]:
         "model": record.name,
         "revision": record.revision,
         "architecture": record.architecture,
-        "capabilities": record.capabilities,
+        "capabilities": target.capabilities,
         "parameters": record.parameters,
         "context_length": record.context_length,
         "size": record.size,
         "dtype": record.dtype,
         "quantization": target.model.quantization,
+        "load": {"dtype": target.model.dtype, "device": target.model.device},
+        "template": target.template,
+        "fallbacks": target.fallbacks,
+        "keep_alive": target.keep_alive,
         "system": target.system,
         "options": msgspec.to_builtins(target.options),
         "format": target.format,

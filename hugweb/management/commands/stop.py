@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from argparse import ArgumentParser
-from typing import Any, get_args
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from msgspec.structs import replace
 
 from aliases.selectors import Target, alias_resolve
 from hugweb.api.generation import begin, fold
 from hugweb.database import database_prepare
 from hugweb.management.commands.ps import running_provider
 from inference.errors import InferenceError
-from inference.protocol import Quantization, Unload
+from inference.protocol import Unload
 
 
 class Command(BaseCommand):
@@ -34,8 +33,6 @@ class Command(BaseCommand):
 
 
 async def _unload(target: Target) -> None:
-    """Let the model go in every precision that it is loaded in."""
+    """Let the model go, however it is loaded."""
     provider = await running_provider()
-    for quantization in get_args(Quantization):
-        request = Unload(model=replace(target.model, quantization=quantization))
-        await fold(await begin(provider.stream(request)))
+    await fold(await begin(provider.stream(Unload(model=target.model, every=True))))

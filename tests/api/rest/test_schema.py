@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+from hypothesis import strategies
 from schemathesis.engine import events, from_schema
 
 from tests.api.rest.conftest import People
@@ -46,6 +47,9 @@ BEYOND = re.compile(
     r"|no picture that can be read|cannot see pictures|Write something first|\"invalid input\"|A prompt is"
 )
 LINES = "application/x-ndjson"
+# Nor that text is a program.
+TEMPLATES = ("", "{% for message in messages %}{{ message.content }}{% endfor %}")
+schemathesis.openapi.format("jinja", strategies.sampled_from(TEMPLATES))
 
 
 @schemathesis.deserializer(LINES)
