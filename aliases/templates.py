@@ -30,16 +30,16 @@ def template_checked(template: str) -> str:
         return ""
     if len(template) > LONGEST_GIVEN_TEMPLATE:
         raise InvalidRequest(
-            f"The template has {len(template)} characters; at most {LONGEST_GIVEN_TEMPLATE} are taken."
+            f"template has {len(template)} characters; at most {LONGEST_GIVEN_TEMPLATE} are taken"
         )
     wrong = syntax_error(template)
     if not wrong and "messages" in variables(template):
         return template
     if _GO.search(template):
         raise InvalidRequest(
-            "The template is one of Go's, as Ollama's models have them. Leave it out, for the model's own, "
+            "template is one of Go's, as Ollama's models have them. Leave it out, for the model's own, "
             f"or write it in Jinja: {EXAMPLE}"
         )
     if wrong:
-        raise InvalidRequest(f"The template is no Jinja: {wrong}")
-    raise InvalidRequest(f"The template never reads messages. Write one such as: {EXAMPLE}")
+        raise InvalidRequest(f"template is no Jinja: {wrong}")
+    raise InvalidRequest(f"template never reads messages. Write one such as: {EXAMPLE}")

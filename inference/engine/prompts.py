@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from inference.chat_templates import infill_tokens
+from inference.chat_templates import infill_tokens, takes_tools, thinks
 from inference.engine.chat import ChatTemplate
 from inference.engine.trimming import Group, droppable
 from inference.errors import ContextOverflow, InvalidRequest, Unsupported
@@ -47,11 +47,14 @@ class PromptBuilder:
         return before + self._fitting(request, room)
 
     def template(self, request: Generate) -> str:
-        """The template that says how the model answers, which is its own: a given one is read for that only
-        where there is no other. Empty where the prompt goes through none."""
+        """The template that says how the model answers: a given one that speaks of tools or thoughts, else
+        the model's own, if it has one. Empty where the prompt goes through none."""
+        given = request.template
         if request.prompt is not None:
             return ""
-        return self._template.source(shown_tools(request)) or request.template
+        if given and (takes_tools(given) or thinks(given)):
+            return given
+        return self._template.source(shown_tools(request)) or given
 
     def _checked(self, context: Sequence[int]) -> list[int]:
         if any(not 0 <= token < self.vocabulary for token in context):

@@ -109,3 +109,11 @@ def test_filling_in_goes_between_marks_and_takes_text_as_text() -> None:
 def test_a_model_without_such_marks_cannot_fill_in() -> None:
     with pytest.raises(Unsupported, match="does not support insert"):
         built(Generate(model=REF, prompt="a", suffix="b"))
+
+
+def test_how_answers_are_read_follows_a_template_that_speaks_of_tools_or_thoughts() -> None:
+    tokenizer = tiny_tokenizer(STRICT)
+    builder = PromptBuilder(tokenizer, len(tokenizer))
+    plain = "{{ messages[0].content }}"
+    for template, read in (("", STRICT), (plain, STRICT), (plain + "</think>", plain + "</think>")):
+        assert builder.template(Generate(model=REF, messages=(user("hi"),), template=template)) == read
