@@ -16,6 +16,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
+from aliases.answering import events_of
 from aliases.exchange import LONGEST, aliases_export, aliases_import
 from aliases.forms import PREFIX, AliasForm
 from aliases.models import Alias
@@ -23,7 +24,6 @@ from aliases.selectors import Target, alias_resolve
 from inference.asker import Asker, asking
 from inference.errors import InferenceError
 from inference.protocol import Events, Generate, Message, Text
-from inference.providers.registry import get_provider
 
 COPIED = (
     "model",
@@ -158,7 +158,7 @@ class AliasAdmin(ModelAdmin):
         try:
             with asking(Asker(source="admin", user=request.user.pk)):
                 target = alias_resolve(alias.name)
-                events = get_provider(target.provider).stream(_question(target, prompt))
+                events = events_of(target, _question(target, prompt))
         except InferenceError as error:
             return HttpResponse(error.message, status=error.status, content_type="text/plain; charset=utf-8")
         return StreamingHttpResponse(

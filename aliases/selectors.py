@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -165,13 +165,12 @@ def alias_resolve(name: str, *, to_ask: bool = True) -> Target:
     return target
 
 
-def alternatives(target: Target) -> Iterator[Target]:
+def alternatives(target: Target) -> list[Target]:
     """What may answer in the place of ``target``, in order, for whoever asks: its fallbacks that are here."""
     off = providers_off()
-    for name in target.fallbacks:
-        found = _target(canonical_name(name), asker().user, off, fall_back=False)
-        if found and found.provider not in off:
-            yield stand_in(found, target)
+    names = map(canonical_name, target.fallbacks)
+    found = (_target(name, asker().user, off, fall_back=False) for name in names)
+    return [stand_in(other, target) for other in found if other and other.provider not in off]
 
 
 def stand_in(found: Target, asked: Target) -> Target:

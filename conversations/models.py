@@ -61,6 +61,9 @@ class Message(models.Model):
 
     model_provider = models.CharField(max_length=32, blank=True)
     model = models.CharField(max_length=200, blank=True, help_text="The model that answered, not the alias.")
+    note = models.CharField(
+        max_length=300, blank=True, help_text="What was done other than asked, for whoever reads the answer."
+    )
     finish_reason = models.CharField(max_length=16, blank=True)
     prompt_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)

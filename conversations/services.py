@@ -39,7 +39,7 @@ class OpenedTurn:
     conversation: Conversation
     question: Message
     answer: Message
-    provider: str
+    target: Target
     request: Generate
 
 
@@ -86,7 +86,7 @@ def turn_open(
         talk.active_leaf = answer
         talk.model, talk.model_provider, talk.updated = target.model.name, target.provider, timezone.now()
         talk.save()
-        return OpenedTurn(talk, question, answer, target.provider, _request(target, talk, options))
+        return OpenedTurn(talk, question, answer, target, _request(target, talk, options))
 
 
 def _conversation_lock(user: User, conversation: UUID | None, text: str) -> Conversation:
@@ -153,6 +153,9 @@ def turn_close(
         "thinking_ns": thinking_ns,
         "finish_reason": finish_reason,
         "error": textwrap.shorten(error, 500, placeholder="…"),
+        "model": message.model,
+        "model_provider": message.model_provider,
+        "note": message.note,
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
         "load_ns": timings.load,

@@ -20,13 +20,13 @@ from typing import NamedTuple
 from channels.db import database_sync_to_async
 from django.db import DatabaseError, InterfaceError
 
+from aliases.answering import events_of
 from conversations.answer import ENDED, THINKING, WRITING, LiveAnswer, Phase
 from conversations.blocks import BlockStream
 from conversations.models import Message
 from conversations.services import OpenedTurn, message_checkpoint, turn_close
 from inference.errors import InferenceError
-from inference.protocol import Done, Event, Loading, Queued, Reading, Text, Thought, Timings, Usage
-from inference.providers.registry import get_provider
+from inference.protocol import Done, Event, FellBack, Loading, Queued, Reading, Text, Thought, Timings, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class Turn:
             await self._save_later()
 
     async def _read(self) -> None:
-        events = get_provider(self.opened.provider).stream(self.opened.request)
+        events = events_of(self.opened.target, self.opened.request)
         async with aclosing(events):
             async for event in events:
                 self._fold(event)
@@ -134,6 +134,9 @@ class Turn:
                 self._thoughts.append(text.replace("\x00", "\ufffd"))
                 self.live.count_thought(tokens)
                 self._news.set()
+            case FellBack(model=model, provider=provider):
+                self.message.note = f"{self.opened.target.record.name} could not answer, so {model} did."
+                self.message.model, self.message.model_provider = model, provider
             case Done():
                 self._done = event
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 from rich.status import Status
 
+from aliases.answering import events_of
 from aliases.selectors import Target
 from hugweb.pictures import pictures_taken
 from hugweb.transcript import transcript_save
@@ -24,6 +24,7 @@ from inference.protocol import (
     Done,
     Event,
     Events,
+    FellBack,
     Generate,
     Loading,
     Message,
@@ -36,39 +37,47 @@ from inference.protocol import (
     Thought,
 )
 
-Stream = Callable[[Request], Events]
-
 
 @dataclass
 class TerminalChat:
-    """One session with ``model``; ``stream`` answers its requests.
+    """One session with ``target``, by its defaults until they are changed.
 
     ``first`` are the alias's own messages, ``history`` what was said, stored in ``file`` if there is
     one. ``stats`` says whether each answer is followed by its figures.
     """
 
-    stream: Stream
-    model: ModelRef
-    options: Options
-    system: str = ""
-    format: str = ""
-    template: str = ""
-    keep_alive: float | None = None
-    sees: bool = False
+    target: Target
+    model: ModelRef = field(init=False)
+    options: Options = field(init=False)
+    system: str = field(init=False)
+    format: str = field(init=False)
+    template: str = field(init=False)
+    keep_alive: float | None = field(init=False)
+    first: tuple[Message, ...] = field(init=False)
+    history: list[Message] = field(init=False)
     stats: bool = False
     file: Path | None = None
-    first: tuple[Message, ...] = ()
-    history: list[Message] = field(default_factory=list)
     console: Console = field(default_factory=lambda: Console(highlight=False))
     aside: Console = field(default_factory=lambda: Console(highlight=False, stderr=True))
 
+    def __post_init__(self) -> None:
+        self.become(self.target)
+
     def become(self, target: Target) -> None:
         """Go on with another model, by its own defaults and from the beginning."""
+        self.target = target
         self.model, self.options, self.system = target.model, target.options, target.system
         self.format, self.keep_alive, self.first = target.format, target.keep_alive, target.messages
-        self.template = target.template
-        self.sees = "vision" in target.capabilities
-        self.history = []
+        self.template, self.history = target.template, []
+
+    @property
+    def sees(self) -> bool:
+        """Whether the model takes pictures."""
+        return "vision" in self.target.capabilities
+
+    def stream(self, request: Request) -> Events:
+        """The events of ``request``."""
+        return events_of(self.target, request)
 
     def answer(self, said: str, pictures: tuple[bytes, ...] = ()) -> None:
         """One answer to ``said`` and ``pictures``; its error is raised."""
@@ -124,6 +133,8 @@ class TerminalChat:
         elif isinstance(event, Thought):
             status.stop()
             self.aside.print(event.text, end="", style="dim", markup=False, soft_wrap=True)
+        elif isinstance(event, FellBack):
+            self.aside.print(f"{event.reason} {event.model} answers.", style="dim", markup=False)
         elif phase := _phase(event, self.model.name):
             status.update(phase)
 

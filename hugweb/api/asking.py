@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from asgiref.sync import sync_to_async
 
+from aliases.answering import events_of
 from aliases.selectors import Target, alias_resolve
 from hugweb.api.generation import Folded, begin, fold
 from inference.errors import InvalidRequest
 from inference.protocol import Request
-from inference.providers.registry import get_provider
 
 
 async def resolve(model: str) -> Target:
@@ -20,4 +20,4 @@ async def resolve(model: str) -> Target:
 
 async def ask(target: Target, request: Request) -> Folded:
     """All of the answer to ``request``."""
-    return await fold(await begin(get_provider(target.provider).stream(request)))
+    return await fold(await begin(events_of(target, request)))

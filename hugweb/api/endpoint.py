@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec
 from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from hugweb.api.remarks import remarks
 from hugweb.api.shape import error_response
 from inference.errors import InferenceError, MethodNotAllowed
 
@@ -30,12 +31,16 @@ def endpoint(*methods: str) -> Callable[[View[P]], View[P]]:
             try:
                 if request.method not in methods:
                     raise MethodNotAllowed("405 method not allowed")
-                return await view(request, *args, **kwargs)
+                with remarks() as headers:
+                    response = await view(request, *args, **kwargs)
             except InferenceError as error:
                 response = error_response(request.path, error)
                 if response.status_code == MethodNotAllowed.status:
                     response["Allow"] = ", ".join(methods)
                 return response
+            for name, value in headers.items():
+                response[name] = value
+            return response
 
         guarded.methods = methods  # type: ignore[attr-defined]
         return guarded

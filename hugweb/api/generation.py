@@ -14,6 +14,7 @@ from typing import TypeVar
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 
+from hugweb.api.remarks import MODEL, remark
 from hugweb.metrics import count_tokens
 from inference.errors import EngineDied
 from inference.protocol import (
@@ -22,6 +23,7 @@ from inference.protocol import (
     Drawing,
     Embedded,
     Events,
+    FellBack,
     Logprob,
     Picture,
     Progress,
@@ -67,6 +69,8 @@ async def _content(events: Events, *, progress: bool) -> Answer:
         async for event in events:
             if isinstance(event, Done):
                 count_tokens(event.usage)
+            elif isinstance(event, FellBack):
+                remark(MODEL, event.model)
             if isinstance(event, Begun) or (progress and isinstance(event, Progress)):
                 yield event
 

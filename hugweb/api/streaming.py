@@ -175,7 +175,7 @@ def _started_data(turn: Turn) -> dict[str, Any]:
     return {
         "conversation": opened.conversation.pk,
         "message": opened.answer.pk,
-        "provider": opened.provider,
+        "provider": opened.answer.model_provider,
         "model": opened.answer.model,
     }
 
@@ -190,13 +190,14 @@ def _done_data(turn: Turn, record: ModelRecord) -> dict[str, Any]:
     return {
         **_started_data(turn),
         "status": message.status,
+        "note": message.note,
         "metadata": {
             "tokenCount": message.completion_tokens,
             "promptTokenCount": message.prompt_tokens,
             "processingTime": message.total_ns / 1e6,
             "thinkingTime": message.thinking_ns / 1e6,
             "finishReason": message.finish_reason,
-            "modelProvider": turn.opened.provider,
+            "modelProvider": message.model_provider,
             "capabilities": {
                 "supportsVision": "vision" in record.capabilities,
                 "supportsStreaming": True,

@@ -54,6 +54,14 @@ class Logprob(Struct, frozen=True, kw_only=True):
     top: tuple[Logprob, ...] = ()
 
 
+class FellBack(Struct, frozen=True, kw_only=True, tag="fell_back"):
+    """``model`` of ``provider`` answers, since the one that was asked cannot: for the ``reason`` it gave."""
+
+    model: str
+    provider: str
+    reason: str
+
+
 class Text(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="text"):
     """A piece of an answer, whole characters only, and how many tokens it took.
 
@@ -218,5 +226,5 @@ class EngineStatus(Struct, frozen=True, kw_only=True, tag="engine_status"):
 Progress = Queued | Loading | Loaded | Reading | Drawing
 Piece = Text | Thought | Called
 Result = Rendered | Tokens | Embedded | Ranked | Picture
-Event = Progress | Piece | Result | EngineStatus | Done | Failed
+Event = Progress | FellBack | Piece | Result | EngineStatus | Done | Failed
 Events = AsyncGenerator[Event, None]

@@ -23,11 +23,16 @@ class Provider(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "stream" in vars(cls):
+            cls.attempt = cls.stream  # type: ignore[method-assign]
             cls.stream = metered(cls.stream)  # type: ignore[assignment, method-assign]
 
     @abstractmethod
     def stream(self, request: Request) -> Events:
         """The events of ``request``."""
+
+    def attempt(self, request: Request) -> Events:
+        """As ``stream``, but not counted: for who counts by itself. Each class's own ``stream``."""
+        return self.stream(request)
 
     @abstractmethod
     async def loaded(self) -> tuple[LoadedModel, ...]:

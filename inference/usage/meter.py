@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -39,6 +39,7 @@ from inference.protocol import (
 from inference.usage.recorder import RECORDER
 
 Counted = Generate | Embed | Rerank | Draw
+Asked = TypeVar("Asked", bound=Request)
 StreamMethod = Callable[[Any, Request], Events]
 
 
@@ -63,17 +64,29 @@ def metered(stream: StreamMethod) -> StreamMethod:
 
     @wraps(stream)
     def counted(provider: Any, request: Request) -> Events:
-        if not isinstance(request, Counted) or (isinstance(request, Generate) and request.render_only):
+        if not is_counted(request):
             return stream(provider, request)
         who = asker()
-        if isinstance(request, Generate) and not request.owner:
-            request = replace(request, owner=who.owner)
-        return _counted(stream(provider, request), Meter(provider.name, request, who))
+        request = marked(request, who)
+        return counting(stream(provider, request), Meter(provider.name, request, who))
 
     return counted
 
 
-async def _counted(events: Events, meter: Meter) -> Events:
+def is_counted(request: Request) -> TypeGuard[Counted]:
+    """Whether ``request`` is one that usage tells of."""
+    return isinstance(request, Counted) and not (isinstance(request, Generate) and request.render_only)
+
+
+def marked(request: Asked, who: Asker) -> Asked:
+    """``request`` with whom the engine reads for."""
+    if isinstance(request, Generate) and not request.owner:
+        return replace(request, owner=who.owner)
+    return request
+
+
+async def counting(events: Events, meter: Meter) -> Events:
+    """``events``, counted by ``meter`` when the last of them has gone."""
     meter.start()
     try:
         async with contextlib.aclosing(events):
@@ -94,7 +107,7 @@ class Meter:
     """What is known of one request so far. Without ``Done`` or an error it was cancelled."""
 
     def __init__(self, provider: str, request: Counted, who: Asker) -> None:
-        self._provider, self._request, self._who = provider, request, who
+        self._provider, self._request, self.who = provider, request, who
         self._created = datetime.now(UTC)
         self._began = time.monotonic_ns()
         self._first: int | None = None
@@ -104,6 +117,10 @@ class Meter:
     def start(self) -> None:
         """The request is sent now, rather than when it was made."""
         self._began = time.monotonic_ns()
+
+    def turn_to(self, provider: str, request: Counted) -> None:
+        """Another model does the work, from the beginning."""
+        self._provider, self._request, self._usage = provider, request, Usage()
 
     def see(self, event: Event) -> None:
         """Count ``event``, which is passed on next."""
@@ -131,7 +148,7 @@ class Meter:
             provider=self._provider,
             model=own,
             alias=model.name if model.name != own else "",
-            who=self._who,
+            who=self.who,
             usage=self._usage,
             first_token_ns=None if self._first is None else self._first - self._began,
             duration_ns=time.monotonic_ns() - self._began,

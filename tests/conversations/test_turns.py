@@ -217,7 +217,7 @@ async def test_an_error_before_any_text_is_a_failure(
 async def test_an_error_of_our_own_ends_the_turn_and_tells_nothing(
     ann: User, model: ModelRecord, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn_module, "get_provider", lambda name: {}["secret"])
+    monkeypatch.setattr(turn_module, "events_of", lambda *_: {}["secret"])
     turn = await started(ann)
     await turn.task
     message = await stored(turn)

@@ -6,6 +6,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 from msgspec.structs import replace
 
+from aliases.answering import events_of
 from aliases.selectors import Target, alias_resolve
 from hugweb.api.anthropic.answers import AnsweredMessage, StreamEvent, TokenCount
 from hugweb.api.anthropic.frames import MessageFrames
@@ -17,7 +18,6 @@ from hugweb.api.generation import begin, fold
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import Generate, Rendered
-from inference.providers.registry import get_provider
 
 
 @Operation(
@@ -32,7 +32,7 @@ async def messages(request: HttpRequest) -> HttpResponseBase:
     if body.model and body.max_tokens <= 0:
         raise InvalidRequest("max_tokens is required and must be positive")
     target, ours = await _asked(body)
-    answer = await begin(get_provider(target.provider).stream(ours))
+    answer = await begin(events_of(target, ours))
     frames = MessageFrames(body.model, body.max_tokens)
     if body.stream:
         return stream_response(request, answer, frames.write, EVENT_STREAM)
@@ -49,7 +49,7 @@ async def messages(request: HttpRequest) -> HttpResponseBase:
 async def count_tokens(request: HttpRequest) -> HttpResponseBase:
     """How long the prompt would be; the model is loaded for its tokenizer, and generates nothing."""
     target, ours = await _asked(parse(request.body, MessagesBody))
-    events = get_provider(target.provider).stream(replace(ours, render_only=True))
+    events = events_of(target, replace(ours, render_only=True))
     folded = await fold(await begin(events))
     return json_response({"input_tokens": folded.result(Rendered).tokens})
 

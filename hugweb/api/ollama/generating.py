@@ -9,6 +9,7 @@ import msgspec
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
+from aliases.answering import events_of
 from aliases.selectors import Target, alias_resolve
 from hugweb.api.asking import ask
 from hugweb.api.described import JSON, LINES, Operation
@@ -31,7 +32,6 @@ from hugweb.api.ollama.templates import template_given
 from hugweb.api.responses import NDJSON, Writer, json_response, stream_response
 from inference.errors import InvalidRequest, ModelNotFound
 from inference.protocol import Draw, Generate, Load, Request, Unload
-from inference.providers.registry import get_provider
 
 
 @Operation(
@@ -100,7 +100,7 @@ async def _load_or_unload(body: GenerationBody, target: Target, frames: Frames) 
 async def _respond(
     request: HttpRequest, body: GenerationBody, target: Target, ours: Generate | Draw, frames: Frames
 ) -> HttpResponseBase:
-    events = get_provider(target.provider).stream(ours)
+    events = events_of(target, ours)
     if body.stream and not body.debug:
         answer = await begin(events, progress=body.progress)
         return stream_response(request, answer, _lines(frames), NDJSON)

@@ -79,10 +79,7 @@ async def _load(chat: TerminalChat) -> None:
 
 def _session(target: Target, given: dict[str, Any]) -> TerminalChat:
     """A chat by the alias's defaults, with what the command line says over them."""
-    chat = TerminalChat(
-        stream=get_provider(target.provider).stream, model=target.model, options=target.options
-    )
-    chat.become(target)
+    chat = TerminalChat(target)
     chat.options = options_given(given).over(target.options)
     chat.stats = given["stats"]
     chat.model = replace(chat.model, **loading_given(given))

@@ -96,6 +96,8 @@ def _request(target: Target, body: TranscriptionBody, sound: bytes, wanted: str)
         model=target.model,
         messages=(Message(role="user", content=" ".join(said), audios=(sound,)),),
         options=Options(temperature=body.temperature).over(target.options),
+        template=target.template,
+        keep_alive=target.keep_alive,
         truncate=False,
     )
 

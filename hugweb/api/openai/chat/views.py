@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponseBase
 
+from aliases.answering import events_of
 from hugweb.api.body import parse
 from hugweb.api.described import EVENTS, JSON, Operation
 from hugweb.api.endpoint import endpoint
@@ -13,7 +14,6 @@ from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.chat.frames import Chunks, completion
 from hugweb.api.openai.chat.requests import ChatBody
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
-from inference.providers.registry import get_provider
 
 
 @Operation(
@@ -26,7 +26,7 @@ from inference.providers.registry import get_provider
 async def chat_completions(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, ChatBody)
     target = await resolve(body.model, "completion", "chat")
-    answer = await begin(get_provider(target.provider).stream(body.request(target)))
+    answer = await begin(events_of(target, body.request(target)))
     if body.stream:
         chunks = Chunks(body.model, body.n, include_usage=bool(body.stream_options.include_usage))
         return stream_response(request, answer, chunks, EVENT_STREAM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponseBase
 
+from aliases.answering import events_of
 from hugweb.api.body import parse
 from hugweb.api.described import EVENTS, JSON, Operation
 from hugweb.api.endpoint import endpoint
@@ -14,7 +15,6 @@ from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.completions.frames import Chunks, completion
 from hugweb.api.openai.completions.requests import CompletionBody
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
-from inference.providers.registry import get_provider
 
 
 @Operation(
@@ -28,8 +28,7 @@ async def completions(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, CompletionBody)
     target = await resolve(body.model, "completion", "generate")
     asked = body.requests(target)
-    provider = get_provider(target.provider)
-    answer = await begin(merge([provider.stream(one) for one in asked], body.samples))
+    answer = await begin(merge([events_of(target, one) for one in asked], body.samples))
     samples = len(asked) * body.samples
     logprobs = body.logprobs is not None
     if body.stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponseBase
 
+from aliases.answering import events_of
 from aliases.selectors import Target
 from hugweb.api.body import parse
 from hugweb.api.described import EVENTS, FORM, JSON, Operation
@@ -16,7 +17,6 @@ from hugweb.api.openai.images.frames import PictureEvents, pictures
 from hugweb.api.openai.images.requests import EditBody, ImageBody
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
 from inference.protocol import Draw
-from inference.providers.registry import get_provider
 
 
 @Operation(
@@ -67,7 +67,7 @@ async def variations(request: HttpRequest) -> HttpResponseBase:
 async def _draw(
     request: HttpRequest, body: ImageBody, target: Target, asked: Draw, kind: str
 ) -> HttpResponseBase:
-    answer = await begin(get_provider(target.provider).stream(asked))
+    answer = await begin(events_of(target, asked))
     if body.stream:
         return stream_response(request, answer, PictureEvents(kind, body.size), EVENT_STREAM)
     folded = await fold(answer)

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponseBase
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from aliases.answering import events_of
 from hugweb.api.asking import ask
 from hugweb.api.body import parse, struct_of
 from hugweb.api.described import EVENTS, JSON, Operation
@@ -29,7 +30,6 @@ from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
 from inference.asker import asker
 from inference.errors import EngineDied
 from inference.protocol import Done, Rendered
-from inference.providers.registry import get_provider
 
 MAX_LISTED = 100
 
@@ -58,7 +58,7 @@ async def responses(request: HttpRequest) -> HttpResponseBase:
     thread, history = await _history(body)
     items = body.items()
     asked = body.request(target, items, history)
-    answer = await begin(get_provider(target.provider).stream(asked))
+    answer = await begin(events_of(target, asked))
     events = ResponseEvents(new_response(body, asked), request.path)
     frames = _written(answer, events, _keeper(body, thread, items))
     if not body.stream:

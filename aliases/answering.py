@@ -1,0 +1,91 @@
+"""Asking what a name stands for: its model, or where that cannot answer, its fallbacks in their order.
+
+The one way from a target to events, behind every dialect, page and command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from asgiref.sync import sync_to_async
+from msgspec.structs import replace
+
+from aliases.selectors import Target, alternatives
+from inference.protocol import Draw, Events, Generate, Load, Request, Rerank, Status, Unload
+from inference.providers.fallback import Movable, Route, stream_along
+from inference.providers.registry import get_provider
+
+# Of what a model can do, what makes it another kind of model.
+KINDS = {"completion", "embedding", "rerank", "image"}
+
+
+def events_of(target: Target, request: Request) -> Events:
+    """The events of ``request``, which was made for ``target``. How long the model stays is filled in.
+
+    With ``FellBack`` among them where a fallback answers. Vectors and tokens are of one model alone, and
+    a load that is forced is for the model that was meant: none of these falls back.
+    """
+    provider = get_provider(target.provider)
+    if not isinstance(request, Generate | Unload | Status):
+        request = target.fill(request)
+    if not target.fallbacks or not _may_move(request):
+        return provider.stream(request)
+    return stream_along(Route(provider, request), partial(_spares, target, request))  # type: ignore[arg-type]
+
+
+def _may_move(request: Request) -> bool:
+    match request:
+        case Generate(context=context):
+            return not context
+        case Load(force=force):
+            return not force
+        case _:
+            return isinstance(request, Rerank | Draw)
+
+
+async def _spares(target: Target, request: Movable) -> Sequence[Route]:
+    """``request`` to each fallback that can do what it asks for, but for what was asked first."""
+    found = await sync_to_async(alternatives)(target)
+    others = [
+        each
+        for each in found
+        if _loaded_as(each) != _loaded_as(target) and _needs(request, target) <= set(each.capabilities)
+    ]
+    return [Route(get_provider(each.provider), _moved(request, target, each)) for each in others]
+
+
+def _loaded_as(target: Target) -> tuple[str, object]:
+    return target.provider, replace(target.model, name="")
+
+
+def _needs(request: Movable, target: Target) -> set[str]:
+    """What a model has to be able to do for ``request``, which was made for ``target``."""
+    match request:
+        case Rerank():
+            return {"rerank"}
+        case Draw():
+            return {"image"}
+        case Load():
+            return KINDS & set(target.capabilities)
+    wanted = {
+        "tools": request.tools,
+        "insert": request.suffix,
+        "vision": any(message.images for message in request.messages),
+        "audio": any(message.audios for message in request.messages),
+    }
+    return {"completion"} | {name for name, is_wanted in wanted.items() if is_wanted}
+
+
+def _moved(request: Movable, target: Target, other: Target) -> Movable:
+    """``request``, made for ``target``, for ``other``: with its options under those that are set."""
+    if not isinstance(request, Generate):
+        return replace(request, model=other.model)
+    own = request.template and request.template != target.template
+    return replace(
+        request,
+        model=other.model,
+        options=request.options.over(other.options),
+        template=request.template if own else other.template,
+        think=request.think if "thinking" in other.capabilities else None,
+    )
