@@ -5,17 +5,20 @@ The one way from a target to events, behind every dialect, page and command.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from asgiref.sync import sync_to_async
 from msgspec.structs import replace
 
 from aliases.selectors import Target, alternatives
-from inference.protocol import Draw, Events, Generate, Load, Request, Rerank, Status, Unload
+from inference.errors import Unsupported
+from inference.protocol import Draw, Events, Generate, Load, Message, Noted, Request, Rerank, Status, Unload
 from inference.providers.fallback import Movable, Route, stream_along
 from inference.providers.registry import get_provider
 
+NOT_SEEN = "This model reads text only: the pictures were left out."
 # Of what a model can do, what makes it another kind of model.
 KINDS = {"completion", "embedding", "rerank", "image"}
 
@@ -23,15 +26,37 @@ KINDS = {"completion", "embedding", "rerank", "image"}
 def events_of(target: Target, request: Request) -> Events:
     """The events of ``request``, which was made for ``target``. How long the model stays is filled in.
 
+    Pictures that the model cannot see are left out, with ``Noted``, or ``Unsupported``, as the settings say.
     With ``FellBack`` among them where a fallback answers. Vectors and tokens are of one model alone, and
     a load that is forced is for the model that was meant: none of these falls back.
     """
     provider = get_provider(target.provider)
     if not isinstance(request, Generate | Unload | Status):
         request = target.fill(request)
+    if isinstance(request, Generate) and "vision" not in target.capabilities and _shows(request.messages):
+        return _noted(NOT_SEEN, events_of(target, _without_pictures(request, target)))
     if not target.fallbacks or not _may_move(request):
         return provider.stream(request)
     return stream_along(Route(provider, request), partial(_spares, target, request))  # type: ignore[arg-type]
+
+
+async def _noted(note: str, events: Events) -> Events:
+    async with contextlib.aclosing(events):
+        yield Noted(note=note)
+        async for event in events:
+            yield event
+
+
+def _shows(messages: Iterable[Message]) -> bool:
+    return any(message.images for message in messages)
+
+
+def _without_pictures(request: Generate, target: Target) -> Generate:
+    """``request`` with its texts alone; ``Unsupported`` where that is not wanted or leaves nothing."""
+    shown = [message for message in request.messages if message.images]
+    if not target.takes_pictures or not any(message.content.strip() for message in shown):
+        raise Unsupported(f'"{target.model.name}" does not support images')
+    return replace(request, messages=tuple(replace(message, images=()) for message in request.messages))
 
 
 def _may_move(request: Request) -> bool:

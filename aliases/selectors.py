@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
+from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.db.models import Exists, Q, QuerySet
 from msgspec.structs import replace
@@ -70,6 +71,11 @@ class Target:
     def capabilities(self) -> list[str]:
         """What the model can do, as Ollama names it, by the template that is used."""
         return capabilities_with(self.template, self.record.capabilities)
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether a request with pictures is taken: where they can be seen, or left out."""
+        return "vision" in self.capabilities or settings.VISION_FALLBACK
 
     def fill(self, request: Asked) -> Asked:
         """``request`` with the alias's defaults where it says nothing.

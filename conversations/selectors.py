@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import cast
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models import Q
 from django.utils import timezone
@@ -188,7 +189,7 @@ def model_choices(*, user: User) -> ModelChoices:
     aliases = aliases_visible(user.pk)
     models = alias_models(aliases)
     names = [alias.name for alias in aliases if models[alias.name.lower()] in chatting]
-    seeing = [key for key in chatting if "vision" in records[key].capabilities]
+    seeing = [key for key in chatting if settings.VISION_FALLBACK or "vision" in records[key].capabilities]
     names_seeing = [name for name in names if models[name.lower()] in seeing]
     return ModelChoices(
         aliases=names,

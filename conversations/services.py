@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import QuerySet, prefetch_related_objects
 from django.utils import timezone
 
+from aliases.answering import NOT_SEEN
 from aliases.selectors import Target, alias_resolve
 from conversations.attachments import attachments_send
 from conversations.models import Conversation, Message
@@ -63,7 +64,7 @@ def turn_open(
     if not text and not attachments:
         raise InvalidRequest("Write something first.")
     target = alias_resolve(model)
-    if attachments and not _sees(target):
+    if attachments and not (text and target.takes_pictures) and not _sees(target):
         raise Unsupported(
             f"{target.model.name} cannot see pictures. Choose a model that can, or remove them."
         )
@@ -82,6 +83,7 @@ def turn_open(
             status=Message.Status.STREAMING,
             model_provider=target.provider,
             model=target.record.name,
+            note=NOT_SEEN if attachments and not _sees(target) else "",
         )
         talk.active_leaf = answer
         talk.model, talk.model_provider, talk.updated = target.model.name, target.provider, timezone.now()

@@ -26,7 +26,19 @@ from conversations.blocks import BlockStream
 from conversations.models import Message
 from conversations.services import OpenedTurn, message_checkpoint, turn_close
 from inference.errors import InferenceError
-from inference.protocol import Done, Event, FellBack, Loading, Queued, Reading, Text, Thought, Timings, Usage
+from inference.protocol import (
+    Done,
+    Event,
+    FellBack,
+    Loading,
+    Noted,
+    Queued,
+    Reading,
+    Text,
+    Thought,
+    Timings,
+    Usage,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -135,10 +147,15 @@ class Turn:
                 self.live.count_thought(tokens)
                 self._news.set()
             case FellBack(model=model, provider=provider):
-                self.message.note = f"{self.opened.target.record.name} could not answer, so {model} did."
+                self._note(f"{self.opened.target.record.name} could not answer, so {model} did.")
                 self.message.model, self.message.model_provider = model, provider
+            case Noted(note=note):
+                self._note(note)
             case Done():
                 self._done = event
+
+    def _note(self, note: str) -> None:
+        self.message.note = f"{self.message.note} {note}".strip()
 
     async def _render_often(self) -> None:
         """Render what is new, with pauses that grow with the work of it."""

@@ -185,6 +185,12 @@ SETTINGS = (
         "false",
         "Load at each start what was loaded when the engine last ended.",
     ),
+    Setting(
+        "ENABLE_VISION_FALLBACK",
+        boolean,
+        "false",
+        "Answer only the text where a model cannot see the pictures of a request, and say so; else 400.",
+    ),
     Setting("MODEL_LOAD_TIMEOUT_MS", whole(1, 86_400_000), "300000", "Longest time to load a model."),
     Setting(
         "STREAM_TIMEOUT_MS", whole(1, 86_400_000), "300000", "Longest silence of the engine in an answer."

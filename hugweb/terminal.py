@@ -29,6 +29,7 @@ from inference.protocol import (
     Loading,
     Message,
     ModelRef,
+    Noted,
     Options,
     Queued,
     Reading,
@@ -85,7 +86,7 @@ class TerminalChat:
 
     async def turn(self, said: str, pictures: tuple[bytes, ...] = ()) -> None:
         """Stream the answer; what was shown of it is remembered however it ends."""
-        if pictures and not self.sees:
+        if pictures and not self.target.takes_pictures:
             raise Unsupported(f"'{self.model.name}' does not support images.")
         if self.sees:
             said, more = pictures_taken(said)
@@ -135,6 +136,8 @@ class TerminalChat:
             self.aside.print(event.text, end="", style="dim", markup=False, soft_wrap=True)
         elif isinstance(event, FellBack):
             self.aside.print(f"{event.reason} {event.model} answers.", style="dim", markup=False)
+        elif isinstance(event, Noted):
+            self.aside.print(event.note, style="dim", markup=False)
         elif phase := _phase(event, self.model.name):
             status.update(phase)
 

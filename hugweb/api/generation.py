@@ -14,7 +14,7 @@ from typing import TypeVar
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 
-from hugweb.api.remarks import MODEL, remark
+from hugweb.api.remarks import MODEL, NOTE, remark
 from hugweb.metrics import count_tokens
 from inference.errors import EngineDied
 from inference.protocol import (
@@ -25,6 +25,7 @@ from inference.protocol import (
     Events,
     FellBack,
     Logprob,
+    Noted,
     Picture,
     Progress,
     Ranked,
@@ -71,6 +72,8 @@ async def _content(events: Events, *, progress: bool) -> Answer:
                 count_tokens(event.usage)
             elif isinstance(event, FellBack):
                 remark(MODEL, event.model)
+            elif isinstance(event, Noted):
+                remark(NOTE, event.note)
             if isinstance(event, Begun) or (progress and isinstance(event, Progress)):
                 yield event
 

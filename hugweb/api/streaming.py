@@ -177,6 +177,7 @@ def _started_data(turn: Turn) -> dict[str, Any]:
         "message": opened.answer.pk,
         "provider": opened.answer.model_provider,
         "model": opened.answer.model,
+        "note": opened.answer.note,
     }
 
 
@@ -190,7 +191,6 @@ def _done_data(turn: Turn, record: ModelRecord) -> dict[str, Any]:
     return {
         **_started_data(turn),
         "status": message.status,
-        "note": message.note,
         "metadata": {
             "tokenCount": message.completion_tokens,
             "promptTokenCount": message.prompt_tokens,

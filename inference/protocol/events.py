@@ -62,6 +62,12 @@ class FellBack(Struct, frozen=True, kw_only=True, tag="fell_back"):
     reason: str
 
 
+class Noted(Struct, frozen=True, kw_only=True, tag="noted"):
+    """Something is done other than asked: what, in words for people."""
+
+    note: str
+
+
 class Text(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="text"):
     """A piece of an answer, whole characters only, and how many tokens it took.
 
@@ -226,5 +232,5 @@ class EngineStatus(Struct, frozen=True, kw_only=True, tag="engine_status"):
 Progress = Queued | Loading | Loaded | Reading | Drawing
 Piece = Text | Thought | Called
 Result = Rendered | Tokens | Embedded | Ranked | Picture
-Event = Progress | FellBack | Piece | Result | EngineStatus | Done | Failed
+Event = Progress | FellBack | Noted | Piece | Result | EngineStatus | Done | Failed
 Events = AsyncGenerator[Event, None]

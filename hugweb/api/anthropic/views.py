@@ -63,7 +63,7 @@ async def _asked(body: MessagesBody) -> tuple[Target, Generate]:
     ours = messages_request(body, target)
     if ours.tools:
         _require(target, "tools", "tools")
-    if any(message.images for message in ours.messages):
+    if not target.takes_pictures and any(message.images for message in ours.messages):
         _require(target, "vision", "images")
     return target, ours
 

@@ -51,7 +51,7 @@ def _check(body: GenerationBody, target: Target, task: str) -> None:
 
 
 def _check_images(target: Target) -> None:
-    if "vision" not in target.capabilities:
+    if not target.takes_pictures:
         raise Unsupported(f'"{target.model.name}" does not support images')
 
 

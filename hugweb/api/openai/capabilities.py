@@ -26,7 +26,7 @@ def require(target: Target, capability: str, doing: str, param: str) -> None:
 def check_files(target: Target, messages: Iterable[Message], param: str) -> None:
     """Raise ``Unsupported`` for files that ``target`` can neither see nor hear."""
     for message in messages:
-        if message.images:
+        if message.images and not target.takes_pictures:
             require(target, "vision", "images", param)
         if message.audios:
             require(target, "audio", "audio", param)
