@@ -1,0 +1,81 @@
+"""Two web processes on one database: what is changed through one is in force in both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference.protocol import Generate
+from tests.api.stage import Stage
+from tests.serving import MODEL, Server, engine_thread, eventually, fill_home
+
+ASK = {"model": "pal", "messages": [{"role": "user", "content": "hi"}], "stream": False}
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, Stage]]:
+    """Each with a home and an engine of its own; the second follows a file of aliases."""
+    folder = tmp_path_factory.mktemp("two")
+    fill_home(folder / "first")
+    database = {"DATABASE_URL": f"sqlite:///{folder}/first/db.sqlite3"}
+    followed = {**database, "HUGWEB_ALIASES_FILE": f"{folder}/aliases.json"}
+    with (
+        engine_thread(folder / "1.sock") as one,
+        engine_thread(folder / "2.sock") as two,
+        Server(folder / "first", engine=one, env=database) as first,
+        Server(folder / "second", engine=two, env=followed) as second,
+    ):
+        yield Stage(first, one), Stage(second, two)
+
+
+def asked(stage: Stage) -> Generate:
+    """The request that an answer of this server led to."""
+    status, _, body = stage.post("/api/chat", ASK)
+    assert status == 200, body
+    request = stage.engine.requests[-1]
+    assert isinstance(request, Generate)
+    return request
+
+
+def made(stage: Stage, path: str, body: dict[str, Any]) -> None:
+    status, _, answer = stage.post(path, body)
+    assert status == 200, answer
+
+
+def test_an_edit_is_in_force_for_the_next_request_in_both(stages: tuple[Stage, Stage]) -> None:
+    first, second = stages
+    assert second.post("/api/chat", ASK)[0] == 404
+    for top_k, (maker, other) in enumerate([(first, second), (second, first)], start=3):
+        made(maker, "/api/create", {"model": "pal", "from": MODEL, "parameters": {"top_k": top_k}})
+        for stage in (other, maker):
+            assert asked(stage).options.top_k == top_k
+    status, _, _ = first.request("DELETE", "/api/delete", {"model": "pal"})
+    assert status == 200
+    assert second.post("/api/chat", ASK)[0] == 404
+
+
+def test_so_is_a_file_that_one_of_them_follows(stages: tuple[Stage, Stage], tmp_path: Path) -> None:
+    first, second = stages
+    file = second.server.home.with_name("aliases.json")
+
+    def write(text: str) -> None:
+        draft = tmp_path / "draft"
+        draft.write_text(text)
+        draft.rename(file)
+
+    for top_k in (5, 6):
+        write(json.dumps({"aliases": {"pal": {"model": MODEL, "options": {"top_k": top_k}}}}))
+        eventually(partial(_answers_by, first, top_k), second.server.output)
+        assert asked(second).options.top_k == top_k
+    write("broken")
+    eventually(lambda: "stay as they were" in second.server.output(), second.server.output)
+    assert asked(first).options.top_k == asked(second).options.top_k == 6
+
+
+def _answers_by(stage: Stage, top_k: int) -> bool:
+    return stage.post("/api/chat", ASK)[0] == 200 and asked(stage).options.top_k == top_k
