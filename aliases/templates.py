@@ -25,8 +25,8 @@ _GO = re.compile(r"\{\{-?\s*(\.|\$|(range|if|with|template|block|define)\s)")
 
 def template_checked(template: str) -> str:
     """``template`` without what is ours; ``InvalidRequest`` for one that is no Jinja or shows no messages."""
-    template = template.strip().removesuffix(FILLS_IN)
-    if not template:
+    template = template.removesuffix(FILLS_IN)
+    if not template.strip():
         return ""
     if len(template) > LONGEST_GIVEN_TEMPLATE:
         raise InvalidRequest(

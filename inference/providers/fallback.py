@@ -94,7 +94,10 @@ async def _along(route: Route, spares: Spares, meter: Meter | None) -> Events:
             rest = [spare for spare in rest if spare.provider is not route.provider]
         if not rest:
             raise refused
-        logger.warning("%s cannot answer: %s %s is asked.", route.model, latest.message, rest[0].model)
+        asked = route.request.model.name
+        logger.warning(
+            "%s: %s cannot answer: %s %s is asked.", asked, route.model, latest.message, rest[0].model
+        )
         route = rest.pop(0)
         if meter and not isinstance(route.request, Load):
             request = marked(route.request, meter.who)

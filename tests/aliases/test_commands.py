@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.management import CommandError, call_command
@@ -17,6 +18,7 @@ from django.test import AsyncClient
 from aliases.models import Alias
 from inference.engine.config import EngineConfig
 from inference.engine.handlers import text
+from inference.engine.rows import DEFAULTS
 from inference.engine.sampler import BatchSampler
 from inference.engine.server import EngineServer
 from inference.models import ModelRecord
@@ -115,6 +117,57 @@ async def test_the_missions_workflow_reaches_the_sampler(
     (loaded,) = await get_provider("huggingface").loaded()
     assert loaded.name == "mistral-instruct"
     assert "8" in json.dumps((await AsyncClient().get("/api/ps")).json()["models"][0]["details"])
+
+
+# What a request, an alias, and the alias that it names may each say of an option.
+VALUES: dict[str, tuple[Any, Any, Any]] = {
+    "num_predict": (1, 2, 3),
+    "num_ctx": (600, 601, 602),
+    "num_keep": (1, 2, 3),
+    "temperature": (1.1, 1.2, 1.3),
+    "top_k": (5, 6, 7),
+    "top_p": (0.91, 0.92, 0.93),
+    "min_p": (0.01, 0.02, 0.03),
+    "typical_p": (0.81, 0.82, 0.83),
+    "repeat_last_n": (5, 6, 7),
+    "repeat_penalty": (1.01, 1.02, 1.03),
+    "presence_penalty": (0.1, 0.2, 0.3),
+    "frequency_penalty": (0.1, 0.2, 0.3),
+    "logit_bias": ({"5": 0.1}, {"5": 0.2}, {"5": 0.3}),
+    "seed": (1, 2, 3),
+    "stop": (["one"], ["two"], ["three"]),
+    "ignore_eos": (False, True, False),
+}
+
+
+@pytest.mark.parametrize("turn", range(4))
+async def test_every_option_comes_from_the_first_layer_that_says_it(
+    record: ModelRecord, sampled: list[tuple[Options, str]], turn: int
+) -> None:
+    assert set(VALUES) == set(Options.__struct_fields__)
+    said: list[dict[str, Any]] = [{}, {}, {}]
+    expected: dict[str, Any] = {}
+    recommended = Options(temperature=0.3, top_k=17, top_p=0.5)
+    for place, (name, values) in enumerate(VALUES.items()):
+        first = (place + turn) % 4
+        # What a layer says, those behind it say too: it has to win over them.
+        for layer in range(first, 3):
+            said[layer][name] = values[layer]
+        expected[name] = values[first] if first < 3 else getattr(recommended.over(DEFAULTS), name)
+    request, outer, inner = said
+    await Alias.objects.acreate(name="inner", model=MODEL, options=inner)
+    await Alias.objects.acreate(name="outer", model="inner", options=outer)
+    body = {
+        "model": "outer",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "stream": False,
+        "options": {"num_predict": 2, **request},
+    }
+    expected["num_predict"] = body["options"]["num_predict"]  # type: ignore[index]
+    answer = await AsyncClient().post("/api/chat", body, content_type="application/json")
+    assert answer.status_code == 200, answer.content
+    options, _ = sampled[-1]
+    assert options == msgspec.convert(expected, Options, str_keys=True)
 
 
 def test_create_takes_every_option(record: ModelRecord) -> None:

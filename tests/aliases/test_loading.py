@@ -113,7 +113,8 @@ def test_a_template_of_gos_is_told_what_to_write() -> None:
     ):
         with pytest.raises(InvalidRequest, match=r"one of Go's.*for message in messages"):
             template_checked(source)
-    assert template_checked(f"\n{PLAIN}{FILLS_IN}") == PLAIN.strip()
+    assert template_checked(f" {PLAIN}{FILLS_IN}") == f" {PLAIN}"
+    assert template_checked(f" \n{FILLS_IN}") == ""
 
 
 def test_everything_is_carried_in_files_and_copies() -> None:

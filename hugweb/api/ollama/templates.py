@@ -14,4 +14,4 @@ def template_given(template: str, target: Target) -> str:
     """
     given = template_checked(template)
     known = target.template or template_of(target.record.path)
-    return "" if given == known.strip() else given
+    return "" if given.strip() == known.strip() else given

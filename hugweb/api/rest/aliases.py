@@ -81,7 +81,9 @@ class AliasSerializer(serializers.ModelSerializer[Alias]):
         max_length=32,
     )
     device = serializers.RegexField(_DEVICE, required=False, max_length=8, help_text=DEVICE_HELP)
-    template = TemplateField(required=False, allow_blank=True, max_length=LONGEST_GIVEN_TEMPLATE)
+    template = TemplateField(
+        required=False, allow_blank=True, trim_whitespace=False, max_length=LONGEST_GIVEN_TEMPLATE
+    )
     fallbacks = serializers.ListField(
         child=serializers.RegexField(_NAME, max_length=242), required=False, max_length=8
     )

@@ -28,9 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--system", help="system prompt")
         parser.add_argument("--description", help="one line for people")
         parser.add_argument("--keep-alive", help="how long the model stays loaded, such as 5m; -1 for ever")
-        parser.add_argument(
-            "--fallback", action="append", help="answers where the model is not here (repeatable)"
-        )
+        parser.add_argument("--fallback", action="append", help="answers where the model cannot (repeatable)")
         parser.add_argument("--file", "-f", help="a Modelfile; options given besides it win")
         parser.add_argument("--registry", help="a registry.json, or an export: all of its aliases")
         arguments_add(parser)
