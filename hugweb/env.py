@@ -199,7 +199,7 @@ SETTINGS = (
         "RETRY_ATTEMPTS",
         whole(0, 100),
         "3",
-        "How often what broke off is tried again, when not a byte came meanwhile.",
+        "How often a download that broke off is tried again, when not a byte came meanwhile.",
     ),
     Setting(
         "RETRY_DELAY_MS",

@@ -84,6 +84,7 @@ class Resident:
             active=self.users,
             quantization=self.model.quantization,
             dtype=self.handler.dtype if self.ready else "",
+            id=self.model.id,
             stopping=self.stopping,
             manner=self.handler.manner if self.ready else "",
             places=self.handler.places if self.ready else 0,

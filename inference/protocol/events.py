@@ -190,6 +190,7 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
 class LoadedModel(Struct, frozen=True, kw_only=True):
     """A model in memory. ``expires_in`` seconds, negative for never; ``size`` in bytes.
 
+    ``id`` is the model's own name, ``name`` the one that it was last asked for by.
     ``device`` and ``dtype`` are where its weights are and in which numbers; empty while it loads.
     ``active`` requests use it or wait for it; it answers ``places`` at a time, 0 where it takes up all of
     them together. ``stopping``: it goes as soon as those who use it are done. ``manner``: how it is run,
@@ -205,6 +206,7 @@ class LoadedModel(Struct, frozen=True, kw_only=True):
     active: int
     quantization: Quantization = "none"
     dtype: str = ""
+    id: str = ""
     stopping: bool = False
     manner: str = ""
     places: int = 0

@@ -24,7 +24,7 @@ from hugweb.api.ollama.listing import details
 from hugweb.api.ollama.requests import parse
 from hugweb.api.responses import json_response
 from inference.errors import InferenceError, InvalidRequest, ModelNotFound
-from inference.protocol import LoadedModel
+from inference.protocol import LoadedModel, ModelRef
 from inference.providers.registry import get_provider
 from inference.store.contents import MOST_TENSORS, config_of, template_of, tensors_of
 
@@ -100,11 +100,19 @@ async def _running(target: Target) -> dict[str, Any] | None:
             loaded = await get_provider(target.provider).loaded()
     except (InferenceError, TimeoutError):
         return None
-    found = next((model for model in loaded if model.name == target.model.name), None)
+    found = next((model for model in loaded if _is_it(model, target.model)), None)
     return _loaded(found) if found else None
+
+
+def _is_it(loaded: LoadedModel, wanted: ModelRef) -> bool:
+    """Whether a model in memory is what ``wanted`` asks for, whatever name it was last asked for by."""
+    if loaded.name == wanted.name:
+        return True
+    same = wanted.dtype in ("auto", loaded.dtype) and wanted.device in ("auto", loaded.device)
+    return same and (loaded.id, loaded.quantization) == (wanted.id, wanted.quantization)
 
 
 def _loaded(model: LoadedModel) -> dict[str, Any]:
     running: dict[str, Any] = msgspec.to_builtins(model)
-    del running["name"]
+    del running["name"], running["id"]
     return running

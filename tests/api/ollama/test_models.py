@@ -349,3 +349,21 @@ def test_what_is_no_model_is_an_error_in_the_stream(
     assert frames[0] == {"status": "converting model"}
     assert set(frames[-1]) == {"error"}
     assert stage.post("/api/show", {"model": "bad"})[0] == 404
+
+
+def test_show_knows_a_model_that_was_last_asked_for_by_another_name(stage: Stage) -> None:
+    known = {"state": "ready", "size": 9, "context_length": 512, "expires_in": 30.0, "active": 0}
+    loaded = [
+        LoadedModel(name="other", id=MODEL, device="cpu", dtype=dtype, **known)  # type: ignore[arg-type]
+        for dtype in ("float32", "bfloat16")
+    ]
+    assert stage.post("/api/create", {"model": "as-it-is", "from": MODEL})[0] == 200
+    try:
+        for models, found in ((loaded, "float32"), (loaded[1:], "bfloat16")):
+            stage.engine.models = tuple(models)
+            running = json.loads(stage.post("/api/show", {"model": "as-it-is"})[2])["running"]
+            assert (running["dtype"], running["device"]) == (found, "cpu")
+        stage.engine.models = (LoadedModel(name="other", id="org/else", device="cpu", **known),)  # type: ignore[arg-type]
+        assert json.loads(stage.post("/api/show", {"model": "as-it-is"})[2])["running"] is None
+    finally:
+        stage.engine.models = ()
