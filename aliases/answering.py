@@ -6,6 +6,7 @@ The one way from a target to events, behind every dialect, page and command.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterable, Sequence
 from functools import partial
 
@@ -14,7 +15,19 @@ from msgspec.structs import replace
 
 from aliases.selectors import Target, alternatives
 from inference.errors import Unsupported
-from inference.protocol import Draw, Events, Generate, Load, Message, Noted, Request, Rerank, Status, Unload
+from inference.protocol import (
+    Draw,
+    Events,
+    FellBack,
+    Generate,
+    Load,
+    Message,
+    Noted,
+    Request,
+    Rerank,
+    Status,
+    Unload,
+)
 from inference.providers.fallback import Movable, Route, stream_along
 from inference.providers.registry import get_provider
 
@@ -34,15 +47,20 @@ def events_of(target: Target, request: Request) -> Events:
     if not isinstance(request, Generate | Unload | Status):
         request = target.fill(request)
     if isinstance(request, Generate) and "vision" not in target.capabilities and _shows(request.messages):
-        return _noted(NOT_SEEN, events_of(target, _without_pictures(request, target)))
+        seen = events_of(target, _without_pictures(request, target))
+        return _after(Noted(note=NOT_SEEN), seen)
+    if target.missing and not isinstance(request, Unload | Status):
+        reason = f"{target.missing} is not here."
+        stands_in = FellBack(model=target.record.name, provider=target.provider, reason=reason)
+        return _after(stands_in, events_of(dataclasses.replace(target, missing=""), request))
     if not target.fallbacks or not _may_move(request):
         return provider.stream(request)
     return stream_along(Route(provider, request), partial(_spares, target, request))  # type: ignore[arg-type]
 
 
-async def _noted(note: str, events: Events) -> Events:
+async def _after(first: FellBack | Noted, events: Events) -> Events:
     async with contextlib.aclosing(events):
-        yield Noted(note=note)
+        yield first
         async for event in events:
             yield event
 

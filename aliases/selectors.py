@@ -52,7 +52,8 @@ class Target:
 
     ``model.name`` is the name that was asked for, ``record.name`` that of the model itself;
     ``alias`` is ``None`` where the model was asked for by its own name. ``template`` is a chat template in
-    the place of the model's own; ``fallbacks`` are the names of what answers where this cannot.
+    the place of the model's own; ``fallbacks`` are the names of what answers where this cannot, and
+    ``missing`` is the model that one of them stands in for already, since it cannot be asked.
     """
 
     provider: str
@@ -65,6 +66,7 @@ class Target:
     keep_alive: float | None = None
     template: str = ""
     fallbacks: tuple[str, ...] = ()
+    missing: str = ""
     alias: Alias | None = None
 
     @property
@@ -218,7 +220,7 @@ def _stood_in(alias: Alias, user: int | None, off: Collection[str]) -> Target | 
             words = _plain(found.record)
             for each in filter(None, (inner, alias)):
                 words = _with_alias(words, each)
-            return stand_in(found, words)
+            return dataclasses.replace(stand_in(found, words), missing=alias.model)
     return None
 
 

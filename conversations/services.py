@@ -157,7 +157,7 @@ def turn_close(
         "error": textwrap.shorten(error, 500, placeholder="…"),
         "model": message.model,
         "model_provider": message.model_provider,
-        "note": message.note,
+        "note": textwrap.shorten(message.note, 300, placeholder="…"),
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
         "load_ns": timings.load,

@@ -147,7 +147,8 @@ class Turn:
                 self.live.count_thought(tokens)
                 self._news.set()
             case FellBack(model=model, provider=provider):
-                self._note(f"{self.opened.target.record.name} could not answer, so {model} did.")
+                asked = self.opened.target.missing or self.opened.target.record.name
+                self._note(f"{asked} could not answer, so {model} did.")
                 self.message.model, self.message.model_provider = model, provider
             case Noted(note=note):
                 self._note(note)

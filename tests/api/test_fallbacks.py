@@ -222,6 +222,24 @@ async def test_a_load_falls_back_too(stage: Stage) -> None:
     assert stage.asked == ["org/big", "org/small"]
 
 
+async def test_a_model_that_is_not_here_is_told_of_like_one_that_fails(stage: Stage) -> None:
+    await ModelRecord.objects.filter(name="org/big").adelete()
+    answer = await post("/api/embed", {"model": "main", "input": "x"})
+    assert answer["X-HugWeb-Model"] == "org/blind"
+    await Alias.objects.filter(name="main").aupdate(fallbacks=["spare"])
+    with RECORDER.running():
+        answer = await post("/api/chat", {**BODIES["/api/chat"], "model": "main"})
+    assert (answer.json()["model"], answer["X-HugWeb-Model"]) == ("main", "org/small")
+    row = [row async for row in UsageRecord.objects.order_by("pk")][-1]
+    assert (row.model, row.alias, row.outcome) == ("org/small", "main", "done")
+    ann = await sync_to_async(User.objects.create_user)("ann")
+    turn = await TURNS.start(user=ann, conversation=None, text="Hi", model="main")
+    async with asyncio.timeout(10):
+        await turn.task
+    stored = await Message.objects.aget(pk=turn.message.pk)
+    assert stored.note == "org/big could not answer, so org/small did."
+
+
 async def test_usage_counts_it_once_for_the_model_that_did_the_work(stage: Stage) -> None:
     stage.broken["org/big"] = LoadFailed("No.")
     with RECORDER.running():
