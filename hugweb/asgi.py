@@ -17,6 +17,7 @@ from hugweb.guard import Guard
 from hugweb.metrics import measured
 from hugweb.routing import websockets
 from hugweb.static import with_static_files
+from hugweb.streamed import streamed
 
 router = ProtocolTypeRouter({"http": django_application, "websocket": websockets})
-application = measured(Guard(with_static_files(DRAIN.wrap(router))))
+application = measured(Guard(with_static_files(DRAIN.wrap(streamed(router)))))

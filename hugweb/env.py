@@ -137,6 +137,12 @@ SETTINGS = (
     ),
     Setting("HUGWEB_MAX_BODY", whole(1024, 2**31), "33554432", "Largest request body, in bytes."),
     Setting(
+        "HUGWEB_MAX_BLOB",
+        whole(1024, 2**44),
+        "68719476736",
+        "Largest file that `/api/blobs/` takes, in bytes; the disk must have room for it, too.",
+    ),
+    Setting(
         "HUGWEB_DRAIN_TIMEOUT_MS",
         whole(0, 3_600_000),
         "30000",

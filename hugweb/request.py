@@ -1,7 +1,9 @@
 """One HTTP request as Daphne sees it, with what Daphne leaves out: a limit and a deadline.
 
-A body that is too long is refused as soon as that is known, and never kept. Errors below Django are
-written in the shape of the dialect that was asked. Knows nothing of what requests are for.
+A body that is too long is refused as soon as that is known, and never kept. An upload
+(``hugweb.streamed``) has a limit of its own, and is passed on while it arrives, no faster than it is
+taken. Errors below Django are written in the shape of the dialect that was asked. Knows nothing of what
+requests are for.
 """
 
 from __future__ import annotations
@@ -17,12 +19,16 @@ from django.http import HttpResponse
 from twisted.internet import reactor
 
 from hugweb.api.shape import error_response
+from hugweb.streamed import is_upload as is_upload_of
 from inference.errors import InferenceError, InvalidRequest, TooLarge
 
 # Within this time a request has to be here as a whole: enough for the largest body on a slow line.
 REQUEST_SECONDS = 120.0
 # A client that is still sending reads the answer only if the connection stays open for a moment.
 LINGER_SECONDS = 1.0
+# Of an upload, pieces of up to 64 KiB wait here while those before them are written; then the client waits.
+MOST_PIECES = 64
+PAUSE_SECONDS = 0.005
 
 
 class Request(WebRequest):
@@ -36,33 +42,94 @@ class Request(WebRequest):
         self._received = 0
         self._refused = False
         self._complete = False
+        self._is_upload = False
+        self._paused = False
 
     def gotLength(self, length: int | None) -> None:
         """The headers are here; ``length`` is the body's, None when it comes in chunks."""
         # Daphne lets any client say which part of the path is not Django's to see; the guard and
         # Django would then see two different paths.
         self.requestHeaders.removeHeader(b"Daphne-Root-Path")
-        too_large = length is not None and length > settings.MAX_BODY
-        super().gotLength(0 if too_large else length)
+        command, path, version = self.channel._command, self.channel._path, self.channel._version
+        is_upload = is_upload_of(command, path.split(b"?", 1)[0]) and not self.requestHeaders.hasHeader(
+            "Upgrade"
+        )
+        self._most = settings.MAX_BLOB if is_upload else settings.MAX_BODY
+        too_large = length is not None and length > self._most
+        super().gotLength(0 if too_large or is_upload else length)
         if too_large:
             self._refuse()
+        elif is_upload:
+            self._begin_upload(command, path, version)
+
+    def _begin_upload(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Start the application now, and without the end that Daphne takes an empty body for."""
+        self._is_upload = True
+        super().requestReceived(command, path, version)
+        if self.application_queue:
+            self.application_queue.get_nowait()
 
     def handleContentChunk(self, data: bytes) -> None:
         self._received += len(data)
-        if self._received > settings.MAX_BODY and not self._refused:
+        if self._received > self._most and not self._refused and not self._is_upload:
             self._refuse()
-        if not self._refused:
+        if self._refused:
+            return
+        if self._is_upload:
+            self._pass_on(data, last=False)
+        else:
             super().handleContentChunk(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         self._complete = True
         if self._refused:
             self._hang_up()
+        elif self._is_upload:
+            self._pass_on(b"", last=True)
         else:
             # What came in chunks has a length too now, without which Django's forms and our own API would
             # take it for empty.
             self.requestHeaders.setRawHeaders(b"content-length", [b"%d" % self._received])
             super().requestReceived(command, path, version)
+
+    def _pass_on(self, data: bytes, *, last: bool) -> None:
+        """Hand on a piece of an upload. One that is longer than it may be is its reader's to refuse."""
+        self._began = time.monotonic()
+        if self.application_queue is None:
+            return
+        self.application_queue.put_nowait({"type": "http.request", "body": data, "more_body": not last})
+        if not self._paused and not last and self.application_queue.qsize() > MOST_PIECES:
+            self._paused = True
+            self.channel._networkProducer.pauseProducing()
+            self._resume_later()
+
+    def _resume_later(self) -> None:
+        reactor.callLater(PAUSE_SECONDS, self._resume)
+
+    def _resume(self) -> None:
+        if self.channel is None or self._disconnected:
+            return
+        if not self._refused and self.application_queue.qsize() > MOST_PIECES // 2:
+            self._resume_later()
+        else:
+            self._paused = False
+            self.channel._networkProducer.resumeProducing()
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        """What the application answers. To an upload that is still coming, that ends the connection."""
+        if not self._is_upload or self._complete or self.channel is None:
+            super().handle_reply(message)
+        elif message["type"] == "http.response.start":
+            self._refused = True
+            self.channel.persistent = False
+            super().handle_reply(
+                {**message, "headers": [*message.get("headers", ()), (b"Connection", b"close")]}
+            )
+        else:
+            last = not message.get("more_body", False)
+            super().handle_reply({**message, "more_body": True})
+            if last:
+                reactor.callLater(LINGER_SECONDS, self._hang_up)
 
     def _refuse(self) -> None:
         """Answer at once, and let what is still being sent go by."""
@@ -74,7 +141,7 @@ class Request(WebRequest):
         self.clientproto = self.channel._version
         self.path = self.uri.split(b"?", 1)[0]
         self.channel.persistent = False
-        response = self._error_response(TooLarge(f"At most {settings.MAX_BODY} bytes are taken."))
+        response = self._error_response(TooLarge(f"At most {self._most} bytes are taken."))
         response["Connection"] = "close"
         self._answer(response, last=False)
         reactor.callLater(LINGER_SECONDS, self._hang_up)

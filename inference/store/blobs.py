@@ -6,21 +6,25 @@ away a day after they were sent. Knows nothing of what is in them.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
+from io import BufferedWriter
 from pathlib import Path
 
 from django.conf import settings
 
-from inference.errors import InvalidRequest, NotFound
+from inference.errors import InvalidRequest, NotFound, TooLarge
 from inference.store.drafts import room_check, scratch_folder
 from inference.store.errors import disk_errors
 
 FOLDER = ".blobs"
 KEPT_SECONDS = 24 * 3600.0
+# How much is written between two looks at how much room is left.
+CHECKED_BYTES = 32 * 2**20
 _DIGEST = re.compile(r"sha256[:-](?P<hex>[0-9a-f]{64})")
 
 
@@ -40,36 +44,57 @@ def blob_find(digest: str) -> Path:
     return path
 
 
-def blob_write(*, digest: str, chunks: Iterable[bytes], size: int) -> bool:
-    """Keep what ``chunks`` hold, about ``size`` bytes; ``False`` if it was there already.
+def blob_has(digest: str) -> bool:
+    """Whether that blob is here; if it is, it stays for another day."""
+    path = blob_path(digest)
+    if path.is_file():
+        os.utime(path)
+        return True
+    return False
 
-    ``InvalidRequest`` if its SHA-256 is not the one in ``digest``; then nothing is kept.
+
+@contextlib.contextmanager
+def blob_draft(*, digest: str, size: int) -> Iterator[BlobDraft]:
+    """A blob to be written, of ``size`` bytes as far as is known; without ``finish`` nothing is kept.
+
+    ``DiskFull`` where it does not fit.
     """
     final = blob_path(digest)
-    if final.is_file():
-        os.utime(final)
-        return False
     with disk_errors():
         _prune(final.parent)
         room_check(final.parent, size)
-        with scratch_folder(final.parent) as scratch:
-            draft = scratch / final.name
-            got = _write(draft, chunks)
-            if got != final.name:
-                raise InvalidRequest(f'digest mismatch, expected "{digest}", got "sha256:{got}"')
-            draft.replace(final)
-    return True
+        with scratch_folder(final.parent) as scratch, (scratch / final.name).open("xb") as file:
+            yield BlobDraft(file, final)
 
 
-def _write(path: Path, chunks: Iterable[bytes]) -> str:
-    """The SHA-256 of what was written, as hex."""
-    digest = hashlib.sha256()
-    path.touch(mode=0o600)
-    with path.open("wb") as file:
-        for chunk in chunks:
-            digest.update(chunk)
-            file.write(chunk)
-    return digest.hexdigest()
+class BlobDraft:
+    """A blob that is being written. Slow: for a thread."""
+
+    def __init__(self, file: BufferedWriter, final: Path) -> None:
+        self._file, self._final = file, final
+        self._digest = hashlib.sha256()
+        self._size = self._checked = 0
+
+    def write(self, data: bytes) -> None:
+        """Add ``data``. ``TooLarge`` and ``DiskFull`` where it has become too much."""
+        self._size += len(data)
+        if self._size > settings.MAX_BLOB:
+            raise TooLarge(f"At most {settings.MAX_BLOB} bytes are taken; HUGWEB_MAX_BLOB says so.")
+        with disk_errors():
+            if self._size - self._checked > CHECKED_BYTES:
+                self._checked = self._size
+                # Others may be filling the disk as well, and not everybody says how much will come.
+                room_check(self._final.parent, 0)
+            self._digest.update(data)
+            self._file.write(data)
+
+    def finish(self) -> None:
+        """Keep what was written. ``InvalidRequest`` if its SHA-256 is not that of its name."""
+        if (got := self._digest.hexdigest()) != self._final.name:
+            raise InvalidRequest(f'digest mismatch, expected "sha256:{self._final.name}", got "sha256:{got}"')
+        with disk_errors():
+            self._file.flush()
+            Path(self._file.name).replace(self._final)
 
 
 def _prune(folder: Path) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+from collections.abc import AsyncIterator
+from typing import cast
 
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from msgspec import Struct
 
 from hugweb.api.described import BYTES, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.fields import BlobName
-from inference.store.blobs import blob_find, blob_write
+from hugweb.streamed import BODY
+from inference.store.blobs import blob_draft, blob_find, blob_has
 
 CHUNK = 2**20
 
@@ -36,11 +39,38 @@ async def blob(request: HttpRequest, digest: str) -> HttpResponseBase:
     if request.method == "HEAD":
         await asyncio.to_thread(blob_find, digest)
         return HttpResponse(status=200)
-    created = await asyncio.to_thread(_write, request, digest)
+    created = await _received(request, digest)
     return HttpResponse(status=201 if created else 200)
 
 
-def _write(request: HttpRequest, digest: str) -> bool:
+async def _received(request: HttpRequest, digest: str) -> bool:
+    """Keep what is being sent; ``False`` where it was here, and goes by unread."""
+    is_here = await asyncio.to_thread(blob_has, digest)
+    # A name that is a blob's makes a request an upload: its body is there.
+    pieces: AsyncIterator[bytes] = cast(ASGIRequest, request).scope[BODY].pieces()
+    if is_here:
+        async for _ in pieces:
+            pass
+        return False
     length = request.headers.get("Content-Length", "")
-    chunks = iter(partial(request.read, CHUNK), b"")
-    return blob_write(digest=digest, chunks=chunks, size=int(length) if length.isdigit() else 0)
+    drafting = blob_draft(digest=digest, size=int(length) if length.isdigit() else 0)
+    draft = await asyncio.to_thread(drafting.__enter__)
+    try:
+        async for chunk in gathered(pieces):
+            await asyncio.to_thread(draft.write, chunk)
+        await asyncio.to_thread(draft.finish)
+    finally:
+        await asyncio.to_thread(drafting.__exit__, None, None, None)
+    return True
+
+
+async def gathered(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in chunks that are worth a thread's while."""
+    waiting, size = [], 0
+    async for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= CHUNK:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    yield b"".join(waiting)

@@ -4,38 +4,87 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from inference.errors import InvalidRequest, NotFound
+from inference.errors import InvalidRequest, NotFound, TooLarge
 from inference.models import ModelRecord
+from inference.store import blobs
 from inference.store.assembly import model_assemble
-from inference.store.blobs import KEPT_SECONDS, blob_find, blob_write
-from inference.store.errors import ModelRefused
+from inference.store.blobs import KEPT_SECONDS, blob_draft, blob_find, blob_has
+from inference.store.errors import DiskFull, ModelRefused
 
 pytestmark = pytest.mark.usefixtures("store")
 
 
 def send(data: bytes) -> str:
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    blob_write(digest=digest, chunks=iter([data[:3], data[3:]]), size=len(data))
+    with blob_draft(digest=digest, size=len(data)) as draft:
+        draft.write(data[:3])
+        draft.write(data[3:])
+        draft.finish()
     return digest
 
 
-def test_a_blob_is_kept_once() -> None:
+def left(store: Path) -> list[Path]:
+    return list((store / ".blobs").iterdir())
+
+
+def test_a_blob_is_kept_once(store: Path) -> None:
     digest = send(b"hello")
     assert blob_find(digest).read_bytes() == b"hello"
-    assert blob_write(digest=digest, chunks=iter([b"hello"]), size=5) is False
+    assert blob_has(digest)
+    assert not blob_has("sha256:" + "0" * 64)
+    send(b"hello")
+    assert left(store) == [blob_find(digest)]
 
 
 def test_what_is_not_what_it_says_is_not_kept(store: Path) -> None:
     digest = f"sha256:{hashlib.sha256(b'other').hexdigest()}"
     got = hashlib.sha256(b"hello").hexdigest()
-    with pytest.raises(InvalidRequest, match=f'^digest mismatch, expected "{digest}", got "sha256:{got}"$'):
-        blob_write(digest=digest, chunks=iter([b"hello"]), size=5)
+    with blob_draft(digest=digest, size=5) as draft:
+        draft.write(b"hello")
+        with pytest.raises(
+            InvalidRequest, match=f'^digest mismatch, expected "{digest}", got "sha256:{got}"$'
+        ):
+            draft.finish()
     with pytest.raises(NotFound):
         blob_find(digest)
-    assert list((store / ".blobs").iterdir()) == []
+    assert left(store) == []
+
+
+def test_what_is_not_finished_is_not_kept(store: Path) -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        blob_draft(digest=f"sha256:{hashlib.sha256(b'hello').hexdigest()}", size=5) as draft,
+    ):
+        draft.write(b"hello")
+        raise ZeroDivisionError
+    assert left(store) == []
+
+
+def test_a_blob_may_be_too_large_for_the_disk_or_become_so(
+    store: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    digest = "sha256:" + "0" * 64
+    with pytest.raises(DiskFull), blob_draft(digest=digest, size=2**60):
+        pass
+    monkeypatch.setattr(blobs, "CHECKED_BYTES", 10)
+    with blob_draft(digest=digest, size=0) as draft:
+        draft.write(b"hello")
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
+        draft.write(b"more")
+        with pytest.raises(DiskFull):
+            draft.write(b"and more")
+    monkeypatch.undo()
+    settings.MAX_BLOB = 10
+    with blob_draft(digest=digest, size=0) as draft:
+        draft.write(b"0123456789")
+        with pytest.raises(TooLarge, match="At most 10 bytes"):
+            draft.write(b"1")
+    assert left(store) == []
 
 
 @pytest.mark.parametrize(
