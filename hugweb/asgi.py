@@ -14,10 +14,12 @@ from channels.routing import ProtocolTypeRouter
 
 from hugweb.drain import DRAIN
 from hugweb.guard import Guard
-from hugweb.metrics import measured
+from hugweb.metrics import count_answer, measured
 from hugweb.routing import websockets
 from hugweb.static import with_static_files
 from hugweb.streamed import streamed
+from inference.usage.recorder import RECORDER
 
+RECORDER.watch(count_answer)
 router = ProtocolTypeRouter({"http": django_application, "websocket": websockets})
 application = measured(Guard(with_static_files(DRAIN.wrap(streamed(router)))))

@@ -8,22 +8,27 @@ from typing import Any, Literal, NotRequired, TypedDict
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from hugweb.api.admission import check_rate, key_used
 from hugweb.api.described import JSON, TEXT, Operation
+from hugweb.api.shape import error_response
 from hugweb.drain import DRAIN
 from hugweb.metrics import exposition
-from inference.errors import InferenceError
+from inference.errors import Forbidden, InferenceError
+from inference.keys.models import Scope
 from inference.protocol import LoadedModel
 from inference.providers.configs import providers_off
 from inference.providers.registry import PROVIDERS, get_provider
 
 METHODS = ("GET", "HEAD")
 STATUSES = (200, 503)
+# Either will do to see figures.
+MEASURING = {Scope.READ, Scope.MANAGE}
 
 
 class Liveness(TypedDict):
@@ -149,10 +154,31 @@ def _model(model: LoadedModel) -> dict[str, Any]:
 @never_cache
 @require_safe
 async def metrics(request: HttpRequest) -> HttpResponse:
-    """Figures for Prometheus. On a network address for staff only: they name what is loaded."""
-    if not settings.ON_LOOPBACK and not (await request.auser()).is_staff:
-        return HttpResponseForbidden("Metrics are for staff on a network address: log in first.\n")
+    """Figures for Prometheus. On a network address for staff and for keys that may read: they name models."""
+    try:
+        await _check_may_measure(request)
+    except InferenceError as error:
+        return error_response(request.path, error)
     return HttpResponse(exposition(await _loaded("huggingface")), content_type=CONTENT_TYPE_LATEST)
+
+
+async def _check_may_measure(request: HttpRequest) -> None:
+    """``Unauthorized`` or ``Forbidden`` unless whoever asks may see figures."""
+    token = token_of(request.headers.get("Authorization", ""))
+    if settings.ON_LOOPBACK or (not token and (await request.auser()).is_staff):
+        return
+    if not token:
+        raise Forbidden("Metrics are for staff on a network address: log in, or send a key that may read.")
+    key = await sync_to_async(key_used)(token)
+    if not MEASURING & set(key.scopes):
+        raise Forbidden("This key may not see metrics: it lacks the scopes 'read' and 'manage'.")
+    check_rate(key)
+
+
+def token_of(authorization: str) -> str:
+    """The token of an Authorization header, as Prometheus sends it; empty where there is none."""
+    kind, _, token = authorization.partition(" ")
+    return token.strip() if kind.lower() == "bearer" else ""
 
 
 def database_answers() -> bool:

@@ -1,12 +1,14 @@
-"""Figures for Prometheus: requests of the APIs, and what the engine holds.
+"""Figures for Prometheus: requests of the APIs, answers of models, and what the engine holds.
 
 Requests are counted outside of everything, refusals included, by the pattern of their address, so
-that what clients write cannot make new series. Knows nothing of what requests are for.
+that what clients write cannot make new series. Answers are counted as usage is, whoever asks, by the
+model that gave them: a name that stood for none has no answer. ``docs/metrics.md`` is the table of all.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter as Counts
 from collections.abc import Iterable, Iterator
 
 from django.urls import Resolver404, resolve
@@ -16,7 +18,8 @@ from prometheus_client.registry import Collector
 
 from hugweb.api.shape import dialect_of
 from hugweb.asgi_types import Application, Message, Receive, Scope, Send
-from inference.protocol import LoadedModel, Usage
+from inference.protocol import LoadedModel
+from inference.usage.meter import QUEUED, Measured
 
 # Bounds of times, in seconds: a refusal takes milliseconds, a long answer minutes.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -44,19 +47,53 @@ SECONDS = Histogram(
     buckets=BUCKETS,
     registry=REGISTRY,
 )
-
-TOKENS = Counter(
-    "hugweb_tokens",
-    "Tokens of API requests: of prompts, of those what was read before, and of answers.",
-    ("kind",),
+ANSWERS = Counter(
+    "hugweb_answers",
+    "Requests that a model has answered, by what was asked and how that ended.",
+    ("model", "kind", "outcome"),
     registry=REGISTRY,
 )
+TOKENS = Counter(
+    "hugweb_tokens",
+    "Tokens: of prompts, of those what was read before, and of answers.",
+    ("model", "kind"),
+    registry=REGISTRY,
+)
+FIRST_TOKEN_SECONDS = Histogram(
+    "hugweb_first_token_seconds",
+    "From a request to the first token of its answer, waiting and loading included.",
+    ("model",),
+    buckets=BUCKETS,
+    registry=REGISTRY,
+)
+QUEUE_SECONDS = Histogram(
+    "hugweb_queue_seconds",
+    "How long a request waited for others.",
+    ("model",),
+    buckets=BUCKETS,
+    registry=REGISTRY,
+)
+# Models that have figures of their own; those that come after so many share theirs.
+MOST_MODELS = 100
+_models: set[str] = set()
 
 
-def count_tokens(usage: Usage) -> None:
-    """A request has ended well, having used so much."""
+def count_answer(row: Measured) -> None:
+    """A model has answered, or failed to."""
+    model = model_label(row.model)
+    ANSWERS.labels(model, row.kind, row.outcome).inc()
     for kind in ("prompt", "cached", "completion"):
-        TOKENS.labels(kind).inc(getattr(usage, kind))
+        TOKENS.labels(model, kind).inc(getattr(row.usage, kind))
+    QUEUE_SECONDS.labels(model).observe(row.queued_ns / 1e9)
+    if row.first_token_ns is not None and row.kind == "generate":
+        FIRST_TOKEN_SECONDS.labels(model).observe(row.first_token_ns / 1e9)
+
+
+def model_label(model: str) -> str:
+    """What ``model`` is counted as."""
+    if len(_models) < MOST_MODELS:
+        _models.add(model)
+    return model if model in _models else OTHER
 
 
 def measured(app: Application) -> Application:
@@ -116,6 +153,12 @@ class EngineFigures(Collector):
         up = GaugeMetricFamily("hugweb_engine_up", "Whether the engine answers.")
         up.add_metric((), float(self._models is not None))
         yield up
+        queued = GaugeMetricFamily(
+            "hugweb_queue_length", "Requests that wait for others at this moment.", labels=("model",)
+        )
+        for model, count in waiting().items():
+            queued.add_metric((model,), count)
+        yield queued
         models = self._models or ()
         yield _gauge("hugweb_model_bytes", "Memory that a loaded model takes.", models, "size")
         yield _gauge(
@@ -128,6 +171,14 @@ def _gauge(name: str, help: str, models: Iterable[LoadedModel], field: str) -> M
     for model in models:
         family.add_metric((model.name, model.device, model.state), getattr(model, field))
     return family
+
+
+def waiting() -> Counts[str]:
+    """How many requests to each model wait for others; 0 for a model that has answered before."""
+    counts = Counts(dict.fromkeys(_models, 0))
+    for model, count in QUEUED.items():
+        counts[model_label(model)] += count
+    return counts
 
 
 def exposition(models: tuple[LoadedModel, ...] | None) -> bytes:

@@ -163,7 +163,7 @@ def scope_expected(path: str, method: str) -> str:
     if parts[1] in {"rest", "graphql"}:
         if method == "GET":
             return "read"
-        owned = {"conversations", "messages"} & set(parts)
+        owned = {"conversations", "messages", "attachments"} & set(parts)
         return "generate" if owned else "read" if parts[1] == "graphql" else "manage"
     if any(part in parts for part in MANAGING) or method == "DELETE":
         return "manage"

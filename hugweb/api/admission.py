@@ -47,18 +47,18 @@ async def admit(scope: Scope, dialect: Dialect, *, required: bool) -> Asker:
             raise Unauthorized(UNKNOWN if tokens else NO_KEY)
         return Asker(source=dialect)
     try:
-        key = await database_sync_to_async(_used)(token)
+        key = await database_sync_to_async(key_used)(token)
     except DatabaseError as error:
         logger.exception("A key could not be looked up.")
         raise Busy("The database does not answer. Try again in a moment.") from error
     _check_scope(key, scope)
-    if key.requests_per_minute:
-        LIMITS.take(key.pk, key.requests_per_minute)
+    check_rate(key)
     allowed = tuple(name.lower() for name in key.allowed_models)
     return Asker(source=dialect, user=key.user_id, key=key.pk, models=allowed)
 
 
-def _used(token: str) -> ApiKey:
+def key_used(token: str) -> ApiKey:
+    """The key that ``token`` is, used now; ``Unauthorized``."""
     key = key_authenticate(token)
     try:
         key_touch(key=key)
@@ -66,6 +66,12 @@ def _used(token: str) -> ApiKey:
         # Who else writes may hold the database for long; that is no reason to turn anybody away.
         logger.warning("It could not be noted that a key is used.", exc_info=True)
     return key
+
+
+def check_rate(key: ApiKey) -> None:
+    """Count a request of ``key``; ``RateLimited``."""
+    if key.requests_per_minute:
+        LIMITS.take(key.pk, key.requests_per_minute)
 
 
 def _tokens(scope: Scope, dialect: Dialect) -> Iterator[str]:

@@ -15,7 +15,6 @@ from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 
 from hugweb.api.remarks import MODEL, NOTE, remark
-from hugweb.metrics import count_tokens
 from inference.errors import EngineDied
 from inference.protocol import (
     Called,
@@ -68,9 +67,7 @@ async def begin(events: Events, *, progress: bool = False) -> Answer:
 async def _content(events: Events, *, progress: bool) -> Answer:
     async with contextlib.aclosing(events):
         async for event in events:
-            if isinstance(event, Done):
-                count_tokens(event.usage)
-            elif isinstance(event, FellBack):
+            if isinstance(event, FellBack):
                 remark(MODEL, event.model)
             elif isinstance(event, Noted):
                 remark(NOTE, event.note)

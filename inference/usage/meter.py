@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
@@ -28,6 +29,7 @@ from inference.protocol import (
     Events,
     Generate,
     Piece,
+    Queued,
     Reading,
     Request,
     Rerank,
@@ -38,13 +40,16 @@ from inference.protocol import (
 )
 from inference.usage.recorder import RECORDER
 
+# How many requests to each model wait for others at this moment.
+QUEUED: Counter[str] = Counter()
+
 Counted = Generate | Embed | Rerank | Draw
 Asked = TypeVar("Asked", bound=Request)
 StreamMethod = Callable[[Any, Request], Events]
 
 
 class Measured(Struct, frozen=True, kw_only=True):
-    """One request that was counted; times in nanoseconds."""
+    """One request that was counted; times in nanoseconds. ``queued_ns`` are those that others were first."""
 
     created: datetime
     kind: str
@@ -57,6 +62,7 @@ class Measured(Struct, frozen=True, kw_only=True):
     duration_ns: int
     outcome: str
     code: str = ""
+    queued_ns: int = 0
 
 
 def metered(stream: StreamMethod) -> StreamMethod:
@@ -111,6 +117,8 @@ class Meter:
         self._created = datetime.now(UTC)
         self._began = time.monotonic_ns()
         self._first: int | None = None
+        self._queued_since: int | None = None
+        self._queued = 0
         self._usage = Usage()
         self._outcome, self._code = "cancelled", ""
 
@@ -126,6 +134,7 @@ class Meter:
         """Count ``event``, which is passed on next."""
         if isinstance(event, Piece | Result) and self._first is None:
             self._first = time.monotonic_ns()
+        self._queue(isinstance(event, Queued))
         match event:
             case Done(usage=usage):
                 self._usage, self._outcome = usage, "done"
@@ -138,10 +147,25 @@ class Meter:
         """The request failed with an error of this code."""
         self._outcome, self._code = "failed", code
 
+    def _queue(self, waits: bool) -> None:
+        """The request waits for others from now on, or no longer."""
+        now = time.monotonic_ns()
+        if waits and self._queued_since is None:
+            self._queued_since = now
+            QUEUED[self._model] += 1
+        elif not waits and self._queued_since is not None:
+            self._queued += now - self._queued_since
+            self._queued_since = None
+            QUEUED[self._model] -= 1
+
+    @property
+    def _model(self) -> str:
+        return self._request.model.id or self._request.model.name
+
     def read(self) -> Measured:
-        """The row."""
-        model = self._request.model
-        own = model.id or model.name
+        """The row, at the end."""
+        self._queue(False)
+        model, own = self._request.model, self._model
         return Measured(
             created=self._created,
             kind=type(self._request).__name__.lower(),
@@ -154,4 +178,5 @@ class Meter:
             duration_ns=time.monotonic_ns() - self._began,
             outcome=self._outcome,
             code=self._code,
+            queued_ns=self._queued,
         )

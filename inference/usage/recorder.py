@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING
@@ -34,9 +34,16 @@ class Recorder:
     def __init__(self, most_waiting: int = MOST_WAITING) -> None:
         self._queue: Queue[Measured | None] = Queue(most_waiting)
         self._thread: threading.Thread | None = None
+        self._watchers: list[Callable[[Measured], None]] = []
+
+    def watch(self, watcher: Callable[[Measured], None]) -> None:
+        """Show every row to ``watcher`` as it comes, which must not wait for anything."""
+        self._watchers.append(watcher)
 
     def put(self, row: Measured) -> None:
         """Have ``row`` written soon."""
+        for watcher in self._watchers:
+            watcher(row)
         if self._thread is None:
             return
         try:
