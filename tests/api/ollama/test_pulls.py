@@ -15,6 +15,7 @@ from typing import Any
 import ollama
 import pytest
 
+from tests.clients.test_ollama_go import CommandLine
 from tests.inference.store.builders import partial_size, rows, tiny_llama
 from tests.inference.store.stub_hub import Repo, StubHub, grown, repo_of, sha256
 from tests.serving import MODEL, Server, engine_thread, eventually, manage
@@ -109,6 +110,14 @@ def test_a_model_that_is_here_comes_again_without_a_download(
     assert [frame.completed for frame in frames if frame.digest] == [len(hub.repos[name].files[WEIGHTS])]
     assert frames[-1].status == "success"
     assert hub.fetched == []
+
+
+def test_ollamas_command_pulls_what_it_is_to_run(server: Server, name: str) -> None:
+    command = CommandLine(server.url)
+    assert "".join(answer.response for answer in command.run(name, "one two")) == "one two "
+    frames = command.pull(name)
+    assert (frames[0].status, frames[-1].status) == ("pulling manifest", "success")
+    assert command.show(name).details.family == "llama"
 
 
 def test_without_streaming_the_last_frame_is_the_answer(client: ollama.Client, name: str) -> None:
