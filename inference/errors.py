@@ -132,6 +132,17 @@ class RateLimited(InferenceError):
         return error
 
 
+class QuotaUsed(InferenceError):
+    """A key has used what it has for the day. Asking again soon does not help."""
+
+    code = "quota_used"
+    status = 429
+
+    @classmethod
+    def of(cls, tokens: int) -> QuotaUsed:
+        return cls(f"This key has used its {tokens} tokens of today. It may ask again after midnight, UTC.")
+
+
 class LoadFailed(InferenceError):
     """The model is there but could not be loaded."""
 

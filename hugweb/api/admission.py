@@ -16,13 +16,14 @@ from hugweb.api.scopes import scope_of
 from hugweb.api.shape import Dialect
 from hugweb.asgi_types import Scope
 from inference.asker import Asker
-from inference.errors import Busy, Forbidden, Unauthorized
+from inference.errors import Busy, Forbidden, QuotaUsed, Unauthorized
 from inference.keys.limits import LIMITS
 from inference.keys.models import ApiKey
 from inference.keys.models import Scope as KeyScope
 from inference.keys.secrets import token_prefix
 from inference.keys.selectors import UNKNOWN, key_authenticate
 from inference.keys.services import key_touch
+from inference.usage.selectors import tokens_today
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ async def admit(scope: Scope, dialect: Dialect, *, required: bool) -> Asker:
         raise Busy("The database does not answer. Try again in a moment.") from error
     _check_scope(key, scope)
     check_rate(key)
+    if key.tokens_per_day and scope["method"] == "POST":
+        await database_sync_to_async(_check_tokens)(key, key.tokens_per_day)
     allowed = tuple(name.lower() for name in key.allowed_models)
     return Asker(source=dialect, user=key.user_id, key=key.pk, models=allowed)
 
@@ -72,6 +75,12 @@ def check_rate(key: ApiKey) -> None:
     """Count a request of ``key``; ``RateLimited``."""
     if key.requests_per_minute:
         LIMITS.take(key.pk, key.requests_per_minute)
+
+
+def _check_tokens(key: ApiKey, most: int) -> None:
+    """``QuotaUsed`` where the key's day is spent; what is being answered goes on."""
+    if tokens_today(key=key.pk) >= most:
+        raise QuotaUsed.of(most)
 
 
 def _tokens(scope: Scope, dialect: Dialect) -> Iterator[str]:

@@ -29,6 +29,7 @@ _OPENAI_CODES = {
     "context_overflow": "context_length_exceeded",
     "unauthorized": "invalid_api_key",
     "unsupported": "unsupported_value",
+    "quota_used": "insufficient_quota",
 }
 _ANTHROPIC_TYPES = _OPENAI_TYPES | {
     413: "request_too_large",

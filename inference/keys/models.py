@@ -9,6 +9,7 @@ from django.db import models
 from django.utils import timezone
 
 MAX_MODELS = 200
+MOST_TOKENS = 10**12
 
 
 class Scope(models.TextChoices):
@@ -38,8 +39,9 @@ def _is_name(value: object) -> bool:
 class ApiKey(models.Model):
     """A key of one user. ``prefix`` finds it and may be shown; of its secret only a hash is kept.
 
-    ``allowed_models`` are the names it may ask for, all if empty; ``requests_per_minute`` is unlimited
-    where it is empty. ``last_used`` is at most a minute behind.
+    ``allowed_models`` are the names it may ask for, all if empty; ``requests_per_minute`` and
+    ``tokens_per_day``, of prompts and answers, are unlimited where they are empty. ``last_used`` is at
+    most a minute behind.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys")
@@ -52,6 +54,12 @@ class ApiKey(models.Model):
     )
     requests_per_minute = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(100_000)]
+    )
+    tokens_per_day = models.PositiveBigIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_TOKENS)],
+        help_text="Of prompts and answers; a day is one in UTC.",
     )
     created = models.DateTimeField(auto_now_add=True)
     expires = models.DateTimeField(null=True, blank=True)

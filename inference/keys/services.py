@@ -24,6 +24,7 @@ def key_create(
     scopes: Sequence[str] = DEFAULT_SCOPES,
     allowed_models: Sequence[str] = (),
     requests_per_minute: int | None = None,
+    tokens_per_day: int | None = None,
     expires: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """A new key and its token, which is nowhere but in this answer."""
@@ -33,6 +34,7 @@ def key_create(
         scopes=[str(scope) for scope in scopes],
         allowed_models=list(allowed_models),
         requests_per_minute=requests_per_minute,
+        tokens_per_day=tokens_per_day,
         expires=expires,
     )
     token = key_seal(key)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet, Sum
+from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 
 from inference.usage.models import UsageDay
@@ -55,6 +55,12 @@ def usage_days(*, days: int, user: User | None = None) -> QuerySet[UsageDay]:
     since = timezone.now().date() - timedelta(days=days - 1)
     rows = UsageDay.objects.filter(day__gte=since).order_by()
     return rows.filter(user=user) if user else rows
+
+
+def tokens_today(*, key: int) -> int:
+    """Tokens that were read and written for a key since midnight, UTC, in answers that have ended."""
+    rows = UsageDay.objects.filter(day=datetime.now(UTC).date(), key=key).order_by()
+    return rows.aggregate(tokens=Sum(F("prompt_tokens") + F("completion_tokens")))["tokens"] or 0
 
 
 def usage_by(rows: QuerySet[UsageDay], by: By, *, most: int = 50) -> list[Sums]:

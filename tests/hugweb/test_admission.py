@@ -13,7 +13,10 @@ from inference.asker import Asker, asker
 from inference.keys.models import ApiKey
 from inference.keys.secrets import token_make
 from inference.keys.services import key_create, key_revoke
+from inference.usage.meter import Measured
+from inference.usage.services import usage_write
 from tests.doors import Door
+from tests.inference.usage.conftest import measured
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -136,6 +139,32 @@ async def test_a_key_that_asks_too_often_is_told_so(
     assert [(await network.ask("POST", path, authorization=bearer))[0] for _ in range(3)] == [200, 200, 429]
     body = json.loads((await network.ask("POST", path, authorization=bearer))[1])
     assert (body["error"]["type"] if kind else None) == kind
+
+
+async def test_a_key_that_has_used_its_tokens_may_not_ask_before_tomorrow(network: Door, boss: User) -> None:
+    """A request has 15 tokens; those of yesterday and of other keys do not count."""
+    bearer = f"Bearer {await made(boss, 'generate', 'read', tokens_per_day=30)}"
+    bob = await User.objects.acreate(username="bob")
+    other = f"Bearer {await made(bob, 'generate')}"
+    key = await ApiKey.objects.aget(tokens_per_day=30)
+    who = Asker(source="ollama", user=boss.pk, key=key.pk)
+
+    async def used(*rows: Measured) -> None:
+        await sync_to_async(usage_write)(rows)
+
+    async def asked(method: str, path: str) -> int:
+        return (await network.ask(method, path, authorization=bearer))[0]
+
+    await used(measured(who, back=1), measured(who, back=1), measured(), measured(who))
+    assert await asked(*ASK) == 200
+    await used(measured(who, model="org/another"))
+    for path in ("/api/chat", "/v1/chat/completions", "/v1/messages", "/stream-message"):
+        assert await asked("POST", path) == 429
+    assert await asked(*READ) == 200
+    assert (await network.ask(*ASK, authorization=other))[0] == 200
+    body = json.loads((await network.ask("POST", "/v1/chat/completions", authorization=bearer))[1])
+    assert (body["error"]["code"], body["error"]["type"]) == ("insufficient_quota", "rate_limit_error")
+    assert "its 30 tokens of today" in body["error"]["message"]
 
 
 async def test_refusals_speak_the_dialect(network: Door) -> None:

@@ -40,6 +40,7 @@ class Command(BaseCommand):
         create.add_argument("--days", type=int, help="days until it expires; default: never")
         create.add_argument("--model", action="append", default=[], help="a model it may ask (repeatable)")
         create.add_argument("--per-minute", type=int, help="most requests a minute")
+        create.add_argument("--tokens-per-day", type=int, help="most tokens a day, of prompts and answers")
         listing = actions.add_parser("list", help="list keys")
         listing.add_argument("--user", help="only this user's")
         revoke = actions.add_parser("revoke", help="let a key open nothing any more")
@@ -61,6 +62,7 @@ class Command(BaseCommand):
             scopes=given["scope"] or DEFAULT_SCOPES,
             allowed_models=given["model"],
             requests_per_minute=given["per_minute"],
+            tokens_per_day=given["tokens_per_day"],
             expires=_expiry(given["days"]),
         )
         if given["json"]:
@@ -119,6 +121,7 @@ def _described(key: ApiKey) -> dict[str, Any]:
         "scopes": key.scopes,
         "models": key.allowed_models,
         "requests_per_minute": key.requests_per_minute,
+        "tokens_per_day": key.tokens_per_day,
         "state": key.state,
         "created": key.created.isoformat(),
         "expires": key.expires.isoformat() if key.expires else None,

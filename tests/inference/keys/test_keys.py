@@ -82,6 +82,8 @@ def test_a_key_ends_by_being_revoked_by_its_date_and_with_its_owner(ann: User) -
         {"scopes": ["generate", "everything"]},
         {"name": ""},
         {"requests_per_minute": 0},
+        {"tokens_per_day": 0},
+        {"tokens_per_day": 10**13},
         {"allowed_models": [""]},
         {"scopes": ["manage"]},
     ],
@@ -161,10 +163,14 @@ def command(*arguments: str) -> Any:
 
 def test_the_command_makes_lists_and_revokes(ann: User) -> None:
     made = json.loads(
-        command("create", "laptop", "--days", "7", "--model", "smollm2", "--per-minute", "9", "--json")
+        command(
+            *("create", "laptop", "--days", "7", "--model", "smollm2", "--per-minute", "9", "--json"),
+            *("--tokens-per-day", "99"),
+        )
     )
     key = key_authenticate(made["key"])
     assert (key.user, key.allowed_models, key.requests_per_minute) == (ann, ["smollm2"], 9)
+    assert key.tokens_per_day == made["tokens_per_day"] == 99
     token = command("create", "other", "--user", "ann", "--scope", "read")
     assert key_authenticate(token).scopes == ["read"]
     listed = json.loads(command("list", "--json"))
