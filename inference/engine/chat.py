@@ -18,8 +18,11 @@ from inference.engine.call_ids import CallIds
 from inference.engine.template_worker import REFUSALS
 from inference.engine.templating import isolate_templates
 from inference.errors import InvalidRequest, Unsupported
+from inference.pairing import results_paired
 from inference.protocol import Message, Think, Tool, ToolCall
 
+# The id of a result that answers no call.
+NO_CALL = "call_00000000"
 # gpt-oss cannot leave thinking, and knows no effort beyond the highest.
 EFFORTS = {True: "medium", False: "low", "max": "high"}
 # Templates come with models' files: none is rendered in the process that holds models.
@@ -130,42 +133,20 @@ def schemas(tools: Sequence[Tool]) -> list[dict[str, Any]]:
 
 
 def as_dicts(messages: Sequence[Message], ids: CallIds | None = None) -> list[dict[str, Any]]:
-    """Messages as templates know them, each call with an id and each result with its call's.
-
-    Ollama's clients leave ids out: results answer the calls before them, by name or in their order.
-    """
+    """Messages as templates know them, each call with an id and each result with its call's."""
     ids = ids or CallIds()
-    open_calls: list[ToolCall] = []
     chat = []
-    for index, message in enumerate(messages):
+    for message in results_paired(messages):
         one: dict[str, Any] = {"role": message.role, "content": message.content}
         if message.thinking:
             one["reasoning_content"] = message.thinking
         if message.tool_calls:
-            open_calls = _identified(message.tool_calls, index)
-            one["tool_calls"] = [_call(call, ids) for call in open_calls]
+            one["tool_calls"] = [_call(call, ids) for call in message.tool_calls]
         if message.role == "tool":
-            answered = _answered(message, open_calls)
-            open_calls = [call for call in open_calls if call is not answered]
+            answered = ToolCall(name=message.tool_name, arguments={}, id=message.tool_call_id or NO_CALL)
             one |= {"name": answered.name, "tool_call_id": ids.shown(answered)}
         chat.append(one)
     return chat
-
-
-def _identified(calls: Sequence[ToolCall], index: int) -> list[ToolCall]:
-    made = (f"call_{index:04d}{place:04d}" for place in range(len(calls)))
-    return [msgspec.structs.replace(call, id=call.id or new) for call, new in zip(calls, made, strict=True)]
-
-
-def _answered(result: Message, calls: Sequence[ToolCall]) -> ToolCall:
-    """The call that a result answers; one made up where there is none."""
-    if result.tool_call_id:
-        calls = [call for call in calls if call.id == result.tool_call_id]
-    elif result.tool_name:
-        calls = [call for call in calls if call.name == result.tool_name]
-    if calls:
-        return calls[0]
-    return ToolCall(name=result.tool_name, arguments={}, id=result.tool_call_id or "call_00000000")
 
 
 def _call(call: ToolCall, ids: CallIds) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from msgspec import Struct, ValidationError
 
 from hugweb.api.fields import IMAGE_PATTERN, told
 from hugweb.api.media import is_image
-from hugweb.api.pairing import results_paired
+from inference.pairing import results_paired
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import MAX_CALLS, MAX_IMAGES, MAX_MESSAGES, Message, Role, ToolCall
 

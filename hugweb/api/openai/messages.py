@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from hugweb.api.fields import told
 from hugweb.api.openai.parts import Content, read_content
-from hugweb.api.pairing import results_paired
+from inference.pairing import results_paired
 from inference.errors import InvalidRequest
 from inference.protocol import MAX_CALLS, MAX_MESSAGES, Message, Role, ToolCall
 

@@ -2,7 +2,8 @@
 
 Templates ask for both, and clients drop one or the other: Ollama's knows no ids, OpenAI's and
 Anthropic's give results no names. Ids that are made up here depend on the place alone, so a
-conversation that grows is read the same way each time.
+conversation that grows is read the same way each time. The dialects do it for every provider, the
+engine for whoever asks it directly; what is paired stays as it is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ def results_paired(messages: Iterable[Message]) -> tuple[Message, ...]:
     """``messages`` with an id on each call, and an id and a name on each result that has a call."""
     paired: list[Message] = []
     waiting: list[ToolCall] = []
-    number = 0
+    # The first number is left for results that answer no call.
+    number = 1
     for message in messages:
         if message.tool_calls:
             waiting = [
