@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import cast
 
@@ -14,7 +15,7 @@ from hugweb.api.described import BYTES, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.fields import BlobName
 from hugweb.streamed import BODY
-from inference.store.blobs import blob_draft, blob_find, blob_has
+from inference.store.blobs import BlobDraft, blob_draft, blob_find, blob_has
 
 CHUNK = 2**20
 
@@ -53,15 +54,24 @@ async def _received(request: HttpRequest, digest: str) -> bool:
             pass
         return False
     length = request.headers.get("Content-Length", "")
-    drafting = blob_draft(digest=digest, size=int(length) if length.isdigit() else 0)
-    draft = await asyncio.to_thread(drafting.__enter__)
-    try:
+    async with _drafted(digest, int(length) if length.isdigit() else 0) as draft:
         async for chunk in gathered(pieces):
             await asyncio.to_thread(draft.write, chunk)
         await asyncio.to_thread(draft.finish)
-    finally:
-        await asyncio.to_thread(drafting.__exit__, None, None, None)
     return True
+
+
+@contextlib.asynccontextmanager
+async def _drafted(digest: str, size: int) -> AsyncIterator[BlobDraft]:
+    """``blob_draft`` in threads; its folder goes even if the client leaves while it is being made."""
+    drafting = blob_draft(digest=digest, size=size)
+    entering = asyncio.ensure_future(asyncio.to_thread(drafting.__enter__))
+    try:
+        yield await asyncio.shield(entering)
+    finally:
+        await asyncio.wait({entering})
+        if not entering.exception():
+            await asyncio.to_thread(drafting.__exit__, None, None, None)
 
 
 async def gathered(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
