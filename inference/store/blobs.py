@@ -63,8 +63,11 @@ def blob_draft(*, digest: str, size: int) -> Iterator[BlobDraft]:
     with disk_errors():
         _prune(final.parent)
         room_check(final.parent, size)
-        with scratch_folder(final.parent) as scratch, (scratch / final.name).open("xb") as file:
-            yield BlobDraft(file, final)
+        with scratch_folder(final.parent) as scratch:
+            draft = scratch / final.name
+            draft.touch(mode=0o600)
+            with draft.open("wb") as file:
+                yield BlobDraft(file, final)
 
 
 class BlobDraft:

@@ -35,6 +35,7 @@ def left(store: Path) -> list[Path]:
 def test_a_blob_is_kept_once(store: Path) -> None:
     digest = send(b"hello")
     assert blob_find(digest).read_bytes() == b"hello"
+    assert blob_find(digest).stat().st_mode & 0o777 == 0o600
     assert blob_has(digest)
     assert not blob_has("sha256:" + "0" * 64)
     send(b"hello")
