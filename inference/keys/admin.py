@@ -31,7 +31,15 @@ class KeyForm(forms.ModelForm):
 
     class Meta:
         model = ApiKey
-        fields = ("user", "name", "scopes", "allowed_models", "requests_per_minute", "tokens_per_day", "expires")
+        fields = (
+            "user",
+            "name",
+            "scopes",
+            "allowed_models",
+            "requests_per_minute",
+            "tokens_per_day",
+            "expires",
+        )
 
     def clean_allowed_models(self) -> list[str]:
         return [line.strip() for line in self.cleaned_data["allowed_models"].split("\n") if line.strip()]

@@ -14,8 +14,8 @@ from msgspec import Struct, ValidationError
 
 from hugweb.api.fields import IMAGE_PATTERN, told
 from hugweb.api.media import is_image
-from inference.pairing import results_paired
 from inference.errors import InvalidRequest, Unsupported
+from inference.pairing import results_paired
 from inference.protocol import MAX_CALLS, MAX_IMAGES, MAX_MESSAGES, Message, Role, ToolCall
 
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}

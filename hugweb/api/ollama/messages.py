@@ -14,9 +14,9 @@ from msgspec import Struct, ValidationError
 
 from hugweb.api.fields import ImageOrSound, told
 from hugweb.api.media import media_sort
-from inference.pairing import results_paired
 from hugweb.api.schema import schema_text
 from inference.errors import InvalidRequest
+from inference.pairing import results_paired
 from inference.protocol import MAX_CALLS, MAX_IMAGES, MAX_MESSAGES, MAX_TOOLS, Message, Role, Tool, ToolCall
 
 

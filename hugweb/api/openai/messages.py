@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from hugweb.api.fields import told
 from hugweb.api.openai.parts import Content, read_content
-from inference.pairing import results_paired
 from inference.errors import InvalidRequest
+from inference.pairing import results_paired
 from inference.protocol import MAX_CALLS, MAX_MESSAGES, Message, Role, ToolCall
 
 _ROLES: dict[str, Role] = {

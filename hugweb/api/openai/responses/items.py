@@ -15,8 +15,8 @@ from msgspec import Struct
 from hugweb.api.fields import told
 from hugweb.api.openai.messages import check_count, read_arguments
 from hugweb.api.openai.parts import Content, Part, read_content
-from inference.pairing import results_paired
 from inference.errors import InvalidRequest, Unsupported
+from inference.pairing import results_paired
 from inference.protocol import MAX_CALLS, Message, Role, ToolCall
 
 _ROLES: dict[str, Role] = {
