@@ -9,6 +9,7 @@ it, the web lists by it what fits. Knows nothing of torch, Django, and how much 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -31,6 +32,18 @@ QUANTIZED: dict[str, dict[Quantization, float]] = {
     "cuda": {"int8": 1.0, "int4": 0.5 + 4 / 64},
 }
 WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+# They write as well, but with modules of their own: transformers' run them as they are.
+HEARING = frozenset({"whisper"})
+# Layers that nobody multiplies by as `nn.Linear`: they stay as they are when others are packed or quantized.
+UNLIKE_LINEAR = frozenset({"gpt2", "openai-gpt"})
+# So in names of weights: towers and what joins them to a language model; experts, which are one table.
+APART = re.compile(r"vis(ual|ion)|audio|projector|connector|\bexperts\b", re.IGNORECASE)
+# The last layer, where it is not the table of words.
+HEADS = ("lm_head.weight", "embed_out.weight", "output.weight")
+# Of a model that also speaks, the part that reads and writes is what is loaded.
+UNLOADED = ("talker.", "token2wav.", "code2wav.")
+# Up to so many parameters a CPU computes encoders in float32: vectors are compared by small differences.
+EXACT_PARAMETERS = 1_000_000_000
 LADDER: tuple[Quantization, ...] = ("none", "int8", "int4")
 
 # So many tokens of text a model should have room for, or it is of little use.
@@ -40,11 +53,14 @@ CHUNK, ROWS = 256, 8
 # Memory of a tokenizer for each of its entries, measured with vocabularies of 32,000 to 152,000.
 PER_ENTRY = 700
 # What the first passes take for themselves: compiled kernels, threads.
-PASSES = 12 * 10**6
+PASSES = 18 * 10**6
 # Pipelines that do not say: widths of the decoder, pixels of a latent picture's side.
 USUAL_WIDTHS, USUAL_SAMPLE = (128, 256, 512, 512), 128
-# Numbers for each pixel and for each channel of the decoder's last layers, measured with Stable Diffusion's.
-PER_WIDTH = 12
+# Numbers for each pixel and each channel of the decoder's last layers, measured with the decoder of Stable
+# Diffusion and FLUX; and of one that could decode videos (Qwen-Image), which keeps what each layer saw.
+PER_WIDTH, PER_VIDEO_WIDTH = 9, 28
+# What is taken for the first picture: kernels, threads, and what steps leave behind in the heap.
+DRAWING = 115 * 10**6
 LARGEST_CONFIG = 4 * 2**20
 LARGEST_HEADER = 100 * 2**20
 
@@ -56,7 +72,8 @@ class Anatomy:
     ``embedding``: of the table of words; ``tied``: the last layer uses the same table. ``cached``: keys
     and values of one token. ``active``: what one token needs in the widest layer. ``context``: tokens,
     0 where the configuration does not tell. ``lean``: of the families that have a pass of their own;
-    ``writes``: text. ``fixed``: the files are quantized already. ``picture``: what drawing one works with.
+    ``writes``: text; ``encodes`` it, into vectors or scores. ``fixed``: the files are quantized already.
+    ``apart``: of weights that are never packed or quantized. ``picture``: what drawing one works with.
     """
 
     numbers: int
@@ -70,7 +87,9 @@ class Anatomy:
     tied: bool = False
     lean: bool = False
     writes: bool = False
+    encodes: bool = False
     fixed: bool = False
+    apart: int = 0
     picture: int = 0
 
 
@@ -106,14 +125,19 @@ class Estimate:
 
 def anatomy_read(folder: Path) -> Anatomy:
     """The anatomy of the model in ``folder``; ``LoadFailed`` if its files are missing or damaged."""
-    drawn = (folder / PIPELINE).exists()
-    # Pipelines have a folder for each of their models.
-    files = pipeline_weights(folder) if drawn else tuple(folder.glob("*.safetensors"))
     try:
-        headers = [_header(file) for file in files]
-        names = {name for header in headers for name in header}
-        anatomy = anatomy_of(config_read(folder), _counts(headers), names)
-        return replace(anatomy, picture=picture_numbers(folder)) if drawn else anatomy
+        if (folder / PIPELINE).exists():
+            counts = _counts(_header(file) for file in pipeline_weights(folder))
+            return replace(anatomy_of({}, counts), picture=picture_numbers(folder))
+        # Sentence-transformers' layout may have folders for its parts, numbered.
+        vectors = (folder / "modules.json").exists()
+        inner = folder.glob("[0-9]*_*/*.safetensors") if vectors else ()
+        headers = [_header(file) for file in (*folder.glob("*.safetensors"), *inner)]
+        weights = {name: entry for header in headers for name, entry in header.items()}
+        loaded = {name: entry for name, entry in weights.items() if not name.startswith(UNLOADED)}
+        apart = _counts([{name: entry for name, entry in loaded.items() if APART.search(name)}])
+        anatomy = anatomy_of(config_read(folder), _counts([loaded]), loaded, apart=apart.total())
+        return replace(anatomy, writes=False, cached=0, encodes=True) if vectors else anatomy
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise LoadFailed("The model's files are missing or damaged. Pull the model again.") from error
 
@@ -124,11 +148,14 @@ def picture_numbers(folder: Path) -> int:
     if not (folder / PIPELINE).exists():
         return 0
     decoder = config_read(folder / "vae")
-    blocks = decoder.get("block_out_channels")
-    widths = blocks if isinstance(blocks, list) and blocks else USUAL_WIDTHS
+    videos = "base_dim" in decoder
+    levels = decoder.get("dim_mult" if videos else "block_out_channels")
+    widths = levels if isinstance(levels, list) and levels else USUAL_WIDTHS
     denoiser = config_read(folder / "unet") or config_read(folder / "transformer")
     side = _whole(denoiser, "sample_size", default=USUAL_SAMPLE) * 2 ** (len(widths) - 1)
-    return int(side**2 * _whole({"width": widths[0]}, "width", default=USUAL_WIDTHS[0]) * PER_WIDTH)
+    last = {"width": decoder["base_dim"] if videos else widths[0]}
+    width = _whole(last, "width", default=USUAL_WIDTHS[0])
+    return int(side**2 * width * (PER_VIDEO_WIDTH if videos else PER_WIDTH))
 
 
 def config_read(folder: Path) -> dict[str, Any]:
@@ -144,7 +171,9 @@ def config_read(folder: Path) -> dict[str, Any]:
     return config
 
 
-def anatomy_of(config: Mapping[str, Any], counts: Mapping[str, int], names: Iterable[str] = ()) -> Anatomy:
+def anatomy_of(
+    config: Mapping[str, Any], counts: Mapping[str, int], names: Iterable[str] = (), *, apart: int = 0
+) -> Anatomy:
     """The anatomy of a model with ``counts`` numbers by format, as safetensors names them.
 
     ``names`` of weights tell whether tables are shared; without them the configuration does.
@@ -154,37 +183,53 @@ def anatomy_of(config: Mapping[str, Any], counts: Mapping[str, int], names: Iter
     hidden = _whole(text, "hidden_size", "n_embd", "d_model")
     vocabulary = _whole(text, "vocab_size")
     names = set(names)
+    numbers, kind = sum(counts.values()), str(config.get("model_type"))
+    writes = _writes(config) and kind not in HEARING
     return Anatomy(
-        numbers=sum(counts.values()),
+        numbers=numbers,
         stored=sum(count * SIZES.get(name, 1) for name, count in counts.items()),
         number_size=SIZES.get(most, 1),
         embedding=vocabulary * hidden,
         vocabulary=vocabulary,
-        cached=_cached(text, hidden) if _writes(config) else 0,
+        cached=_cached(text, hidden) if writes else 0,
         active=4 * hidden + 3 * _whole(text, "intermediate_size", "n_inner", "ffn_dim", default=4 * hidden),
         context=_whole(text, "max_position_embeddings", "n_positions", "max_seq_len"),
-        tied="lm_head.weight" not in names if names else bool(config.get("tie_word_embeddings")),
-        lean=str(config.get("model_type")) in LEAN,
-        writes=_writes(config),
+        tied=not any(name.endswith(HEADS) for name in names)
+        if names
+        else bool(config.get("tie_word_embeddings")),
+        lean=kind in LEAN,
+        writes=writes,
+        encodes=not writes and kind not in HEARING and "architectures" in config,
         fixed="quantization_config" in config,
+        apart=numbers - vocabulary * hidden if kind in UNLIKE_LINEAR else apart,
     )
 
 
 def estimate(
-    anatomy: Anatomy, *, device: str, number_size: int, quantization: Quantization = "none", context: int = 0
+    anatomy: Anatomy,
+    *,
+    device: str,
+    number_size: int,
+    quantization: Quantization = "none",
+    context: int = 0,
+    exact: bool = True,
 ) -> Estimate | None:
     """What a model takes on ``device`` in numbers of ``number_size`` bytes, for a text of a useful length.
 
     ``None`` for a quantization that it cannot have there. ``context``: a limit to its length, or 0.
+    ``exact``: small encoders are computed in float32 on a CPU, since no number format is prescribed.
     """
     if quantization != "none" and not _quantizable(anatomy, device):
         return None
+    if exact and device == "cpu" and anatomy.encodes and anatomy.numbers <= EXACT_PARAMETERS:
+        number_size = 4
     tokens = min(USEFUL_CONTEXT, anatomy.context or USEFUL_CONTEXT, context or USEFUL_CONTEXT)
     working = CHUNK * anatomy.active * 4 + ROWS * anatomy.vocabulary * 4 * 3
-    working += anatomy.picture * number_size
+    working += anatomy.picture * number_size + (DRAWING if anatomy.picture else 0)
+    passes = PASSES if anatomy.writes and quantization == "none" else 0
     return Estimate(
         weights=_weights(anatomy, device, number_size, quantization),
-        tokenizer=anatomy.vocabulary * PER_ENTRY + PASSES,
+        tokenizer=anatomy.vocabulary * PER_ENTRY + passes,
         cache=anatomy.cached * tokens * number_size,
         working=working,
         loading=_loading(anatomy, device, number_size, quantization),
@@ -206,12 +251,19 @@ def _weights(anatomy: Anatomy, device: str, number_size: int, quantization: Quan
     if anatomy.fixed:
         return anatomy.stored
     table = anatomy.embedding if anatomy.writes else 0
-    # On a CPU the last layer is laid out for multiplying, so a table that it shares is held twice.
-    twice = table if anatomy.tied and device == "cpu" else 0
+    # The last layer is laid out for multiplying, so a table that it shares is held twice.
+    twice = table if anatomy.tied and _packed(anatomy, device, number_size, quantization) else 0
     # bitsandbytes leaves the last layer as it is.
-    kept = anatomy.embedding + (table if not anatomy.tied and _kind(device) == "cuda" else 0)
+    last = table if not anatomy.tied and _kind(device) == "cuda" else 0
+    kept = anatomy.embedding + anatomy.apart + last
     size = number_size if quantization == "none" else QUANTIZED[_kind(device)][quantization]
     return kept * number_size + int((anatomy.numbers + twice - kept) * size)
+
+
+def _packed(anatomy: Anatomy, device: str, number_size: int, quantization: Quantization) -> bool:
+    """Whether weights are laid out for the processor, which takes a copy of them."""
+    lies_so = device != "cpu" or anatomy.fixed or not anatomy.writes
+    return not lies_so and (quantization != "none" or number_size == 2)
 
 
 def _loading(anatomy: Anatomy, device: str, number_size: int, quantization: Quantization) -> int:
@@ -220,7 +272,7 @@ def _loading(anatomy: Anatomy, device: str, number_size: int, quantization: Quan
     Numbers that are used as they are stored are read where they lie, and those that are not packed for
     the processor are used as they are read: both take no memory of their own.
     """
-    packed = anatomy.writes and not anatomy.fixed and (quantization != "none" or number_size == 2)
+    packed = _packed(anatomy, device, number_size, quantization)
     as_read = device != "cpu" or number_size == anatomy.number_size or not packed
     read = 0 if as_read else anatomy.numbers * number_size
     return read + (0 if quantization == "none" else anatomy.embedding * 4 * 3)

@@ -23,22 +23,23 @@ BFLOAT16_FLAGS = frozenset({"avx512bw", "avx512vl", "avx512dq"})
 
 @dataclass(frozen=True)
 class Machine:
-    """Where models run, bytes of a number there, and bytes of memory."""
+    """Where models run, bytes of a number there, and bytes of memory. ``exact``: no format is prescribed."""
 
     device: str
     number_size: int
     total: int
     free: int
+    exact: bool = True
 
 
 def machine_read(device: str = "auto", precision: str = "auto") -> Machine:
     """The machine as the settings ``device`` and ``precision`` have it used."""
     video = _video_memory() if device in {"auto", "cuda"} else None
     if video:
-        return Machine("cuda", PRECISIONS.get(precision, 2), *video)
+        return Machine("cuda", PRECISIONS.get(precision, 2), *video, exact=precision == "auto")
     place = "mps" if device == "mps" or (device == "auto" and _is_apple_silicon()) else "cpu"
     size = PRECISIONS.get(precision) or (2 if place == "mps" or _computes_bfloat16() else 4)
-    return Machine(place, size, *ram())
+    return Machine(place, size, *ram(), exact=precision == "auto")
 
 
 def ram(cgroup: Path = CGROUP) -> tuple[int, int]:

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from diffusers import (
     AutoencoderKL,
+    AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
+    DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
+    Flux2Transformer2DModel,
     FluxPipeline,
     FluxTransformer2DModel,
     PNDMScheduler,
     QwenImageEditPipeline,
     QwenImagePipeline,
     QwenImageTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
+    CLIPTextModelWithProjection,
     CLIPTokenizer,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen3Config,
+    Qwen3ForCausalLM,
     T5Config,
     T5EncoderModel,
 )
@@ -33,6 +45,8 @@ from tests.tiny import tiny_tokenizer
 from tests.tiny_vision import make_tiny_vision
 
 SIDE = 32
+
+Made = TypeVar("Made", bound=torch.nn.Module)
 
 
 def make_tiny_sd(folder: Path, *, channels: int = 4) -> Path:
@@ -69,8 +83,8 @@ def make_tiny_sd(folder: Path, *, channels: int = 4) -> Path:
     return folder
 
 
-def make_tiny_flux(folder: Path) -> Path:
-    """A FLUX of two blocks."""
+def make_tiny_flux(folder: Path, kind: type[DiffusionPipeline] = FluxPipeline) -> Path:
+    """A FLUX of two blocks, or a Kontext, which is made of the same parts."""
     torch.manual_seed(0)
     transformer = FluxTransformer2DModel(
         patch_size=1,
@@ -86,7 +100,7 @@ def make_tiny_flux(folder: Path) -> Path:
     )
     words = tiny_tokenizer()
     t5 = T5Config(vocab_size=len(words), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
-    FluxPipeline(
+    kind(
         scheduler=FlowMatchEulerDiscreteScheduler(),
         vae=_vae(latents=1, shift_factor=0.1),
         text_encoder=_clip(folder),
@@ -98,8 +112,10 @@ def make_tiny_flux(folder: Path) -> Path:
     return folder
 
 
-def make_tiny_qwen_image(folder: Path, seeing: Path, *, edits: bool = False) -> Path:
-    """A Qwen-Image, or a Qwen-Image-Edit, that reads prompts with a tiny model made in ``seeing``."""
+def make_tiny_qwen_image(
+    folder: Path, seeing: Path, *, edits: bool = False, kind: type[DiffusionPipeline] = QwenImageEditPipeline
+) -> Path:
+    """A Qwen-Image, or one that ``edits``, that reads prompts with a tiny model made in ``seeing``."""
     make_tiny_vision("qwen2_5_vl", seeing)
     processor = load_processor(seeing)
     reader = Qwen2_5_VLForConditionalGeneration.from_pretrained(seeing)
@@ -127,7 +143,7 @@ def make_tiny_qwen_image(folder: Path, seeing: Path, *, edits: bool = False) -> 
             axes_dims_rope=(8, 4, 4),
         ),
     }
-    pipeline = QwenImageEditPipeline(**parts, processor=processor) if edits else QwenImagePipeline(**parts)
+    pipeline = kind(**parts, processor=processor) if edits else QwenImagePipeline(**parts)
     pipeline.save_pretrained(folder)
     return folder
 
@@ -168,3 +184,185 @@ def _clip(folder: Path) -> CLIPTextModel:
             pad_token_id=len(entries) - 1,
         )
     ).eval()
+
+
+def make_tiny_sd3(folder: Path) -> Path:
+    """A Stable Diffusion 3 of one block."""
+    torch.manual_seed(0)
+    transformer = SD3Transformer2DModel(
+        sample_size=SIDE // 2,
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        caption_projection_dim=16,
+        pooled_projection_dim=32,
+        pos_embed_max_size=32,
+    )
+    words = tiny_tokenizer()
+    t5 = T5Config(vocab_size=len(words), d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    clip = CLIPTextModelWithProjection(_clip(folder).config).eval()
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    StableDiffusion3Pipeline(
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=_vae(latents=4, shift_factor=0.1),
+        text_encoder=clip,
+        tokenizer=tokenizer,
+        text_encoder_2=clip,
+        tokenizer_2=tokenizer,
+        text_encoder_3=T5EncoderModel(t5).eval(),
+        tokenizer_3=words,
+    ).save_pretrained(folder)
+    return folder
+
+
+def make_tiny_flux2(folder: Path) -> Path:
+    """A FLUX.2 klein: its prompts are read by a Qwen 3, of which it takes what three layers say."""
+    torch.manual_seed(0)
+    words = tiny_tokenizer()
+    reader = Qwen3Config(
+        vocab_size=len(words),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=28,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+    )
+    transformer = Flux2Transformer2DModel(
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=48,
+        axes_dims_rope=(4, 4, 4, 4),
+        guidance_embeds=False,
+    )
+    Flux2KleinPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=AutoencoderKLFlux2(
+            sample_size=SIDE,
+            latent_channels=4,
+            block_out_channels=(8, 16),
+            norm_num_groups=4,
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+        ).eval(),
+        text_encoder=Qwen3ForCausalLM(reader).eval(),
+        tokenizer=words,
+        transformer=transformer,
+    ).save_pretrained(folder)
+    return folder
+
+
+def make_sd(folder: Path, side: int = 256) -> Path:
+    """A Stable Diffusion of 256 × 256 pixels and about 340 MB in bfloat16, with random weights."""
+    StableDiffusionPipeline(
+        unet=random_weights(lambda: _unet(side)),
+        vae=_large_vae(4, side),
+        text_encoder=_clip(folder),
+        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        scheduler=PNDMScheduler(skip_prk_steps=True),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    return folder
+
+
+def make_flux(folder: Path) -> Path:
+    """A FLUX of about 450 MB in bfloat16, with random weights."""
+    transformer = random_weights(
+        lambda: FluxTransformer2DModel(
+            patch_size=1,
+            in_channels=64,
+            num_layers=2,
+            num_single_layers=4,
+            attention_head_dim=128,
+            num_attention_heads=8,
+            joint_attention_dim=16,
+            pooled_projection_dim=16,
+            axes_dims_rope=(16, 56, 56),
+            guidance_embeds=True,
+        )
+    )
+    words = tiny_tokenizer()
+    t5 = T5Config(vocab_size=len(words), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+    FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=_large_vae(16, 1024, shift_factor=0.1),
+        text_encoder=_clip(folder),
+        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        text_encoder_2=T5EncoderModel(t5).eval(),
+        tokenizer_2=words,
+        transformer=transformer,
+    ).save_pretrained(folder)
+    return folder
+
+
+def make_qwen_image(folder: Path) -> Path:
+    """A Qwen-Image of about 480 MB in bfloat16; its decoder is as large as a real one."""
+    seeing = make_tiny_vision("qwen2_5_vl", folder / "seeing")
+    reader = Qwen2_5_VLForConditionalGeneration.from_pretrained(seeing)
+    QwenImagePipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=random_weights(lambda: AutoencoderKLQwenImage(base_dim=96, z_dim=16)),
+        text_encoder=reader,
+        tokenizer=load_processor(seeing).tokenizer,
+        transformer=random_weights(
+            lambda: QwenImageTransformer2DModel(
+                patch_size=2,
+                in_channels=64,
+                out_channels=16,
+                num_layers=3,
+                attention_head_dim=128,
+                num_attention_heads=8,
+                joint_attention_dim=reader.config.text_config.hidden_size,
+                axes_dims_rope=(16, 56, 56),
+            )
+        ),
+    ).save_pretrained(folder)
+    shutil.rmtree(seeing)
+    return folder
+
+
+def _unet(side: int) -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=side // 8,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(128, 256, 512, 512),
+        layers_per_block=1,
+        cross_attention_dim=16,
+        attention_head_dim=8,
+    )
+
+
+def _large_vae(latents: int, side: int, **more: float) -> AutoencoderKL:
+    """As large as the real ones of Stable Diffusion and FLUX."""
+    return random_weights(
+        lambda: AutoencoderKL(
+            sample_size=side,
+            latent_channels=latents,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            **more,
+        )
+    )
+
+
+def random_weights(make: Callable[[], Made]) -> Made:
+    """What ``make`` makes, in bfloat16, its weights random: filled in without the libraries' slow drawing."""
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        model = make()
+    model = model.to(torch.bfloat16).to_empty(device="cpu")
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.02)
+    return model.eval()

@@ -23,6 +23,7 @@ from inference.protocol import (
     Embedded,
     Events,
     FellBack,
+    Heard,
     Logprob,
     Noted,
     Picture,
@@ -151,6 +152,6 @@ async def fold(answer: Answer, samples: int = 1) -> Folded:
                     return Folded(folding, tuple(results), event)
                 case Text() | Thought() | Called():
                     folding[event.sample].add(event)
-                case Rendered() | Tokens() | Embedded() | Ranked() | Picture():
+                case Rendered() | Tokens() | Embedded() | Ranked() | Heard() | Picture():
                     results.append(event)
     raise EngineDied

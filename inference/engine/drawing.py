@@ -121,6 +121,9 @@ class Painter:
                 result = pipeline(**arguments, output_type="np", callback_on_step_end=on_step)
         except OutOfMemory as error:
             raise OutOfMemory("Memory ran out. Ask for a smaller picture.") from error
+        except ValueError as error:
+            # What a pipeline says of its inputs before it begins, as of pictures that are too small for it.
+            raise InvalidRequest(f"The model cannot draw this: {str(error)[:300]}") from error
         if any(getattr(result, "nsfw_content_detected", None) or ()):
             raise InvalidRequest("The model's safety checker withholds the picture. Ask for another one.")
         values = numpy.asarray(result.images[0])
@@ -157,13 +160,17 @@ class Painter:
             # The picture is what is looked at, not what is painted over; the pipeline scales it.
             self._tile(width * height or self._side**2)
             several = self._described.family in SEVERAL
-            return Canvas(_sizes(width, height, takes_size) | {"image": pictures if several else pictures[0]})
+            more: dict[str, Any] = {"image": pictures if several else pictures[0]}
+            if width and height and "max_area" in _parameters(type(pipeline)):
+                # FLUX Kontext scales whatever size is asked for to this area.
+                more["max_area"] = width * height
+            return Canvas(_sizes(width, height, takes_size) | more)
         size = self._fitting(pictures[0].size, width, height)
         self._tile(size[0] * size[1])
         source = pictures[0].resize(size, Image.Resampling.LANCZOS)
         mask = decode_picture(request.mask).convert("L").resize(size) if request.mask else None
-        more = {"image": source} | ({"mask_image": mask} if mask else {})
-        return Canvas(_sizes(*size, takes_size) | more, source, mask)
+        given = {"image": source} | ({"mask_image": mask} if mask else {})
+        return Canvas(_sizes(*size, takes_size) | given, source, mask)
 
     def _fitting(self, size: tuple[int, int], width: int, height: int) -> tuple[int, int]:
         """The size of an edit of a picture of ``size``: as asked for, else the picture's, but with no more

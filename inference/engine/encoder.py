@@ -15,12 +15,12 @@ from inference.engine.encoder_batch import Encoding, length
 from inference.engine.failures import in_our_words
 from inference.engine.hardware import choose_device, choose_dtype, device_name, dtype_name
 from inference.engine.quantizer import quantized_loading, quantizer_of
-from inference.engine.weights import count_parameters
+from inference.engine.vocabulary import text_of, tokens_of
+from inference.engine.weights import count_parameters, touch
 from inference.errors import CannotLoad, ContextOverflow, InferenceError, LoadFailed
-from inference.protocol import Quantization
+from inference.footprint import EXACT_PARAMETERS
+from inference.protocol import Detokenize, Quantization, Text, Tokenize, Tokens
 
-# Up to so many parameters a CPU computes in float32: vectors are compared by small differences.
-EXACT_PARAMETERS = 1_000_000_000
 # No usual tokenizer makes longer tokens on average; what lies beyond need not be tokenized.
 MOST_CHARACTERS_PER_TOKEN = 32
 # Tokens of a text where nothing says how many the model was made for, and what stands for no limit.
@@ -68,6 +68,14 @@ class Encoder:
                 max_length=self.longest,
             )
         )
+
+    def tokens(self, request: Tokenize) -> Tokens:
+        """The tokens of a text, without those that the model puts around it."""
+        return tokens_of(self._tokenizer, request)
+
+    def text(self, request: Detokenize) -> Text:
+        """The text of tokens, special ones included."""
+        return text_of(self._tokenizer, self._model.config.get_text_config().vocab_size, request)
 
     @torch.inference_mode()
     def run(self, texts: Sequence[Encoding]) -> tuple[Any, Tensor]:
@@ -133,6 +141,7 @@ def load_encoder(
         raise LoadFailed(
             f"The model's weights are incomplete ({len(missing)} are missing). Pull the model again."
         )
+    touch(model)
     return Encoder(model, tokenizer, min(filter(None, (longest, config.context_length)), default=0))
 
 

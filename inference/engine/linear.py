@@ -26,8 +26,8 @@ Linear = Callable[[Tensor], Tensor]
 
 # The number of rows that weights are packed for; others are multiplied nearly as fast.
 ROWS = 8
-# Inputs that share a scale and an offset in 4 bits.
-GROUP = 32
+# Inputs that share a scale and an offset in 4 bits, and outputs that torch's own takes at once.
+GROUP, BLOCK = 32, 16
 TINY = 1e-8
 BITS = {"int8": 8, "int4": 4}
 
@@ -58,8 +58,10 @@ def can_fuse(weight: Tensor, quantization: Quantization, kernels: Kernels | None
     """Whether ``fused_linear`` makes of ``weight`` something better than torch's own layer."""
     if quantization == "none":
         return can_pack(weight)
-    whole_groups = weight.shape[1] % GROUP == 0
-    return weight.device.type == "cpu" and (quantization == "int8" or whole_groups)
+    if kernels and can_quantize(weight, kernels):
+        return True
+    whole = weight.shape[1] % GROUP == 0 and weight.shape[0] % BLOCK == 0
+    return weight.device.type == "cpu" and (quantization == "int8" or whole)
 
 
 def _share(fused: Tensor, weights: list[Tensor]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.engine.config import EngineConfig
-from inference.engine.handlers import import_libraries
+from inference.engine.handlers import import_for
 from inference.engine.notebook import Measured, Notebook
 from inference.errors import DoesNotFit
 from inference.footprint import LADDER, Anatomy, Estimate, anatomy_read, estimate
@@ -64,13 +64,15 @@ class Memory:
         """Bytes that this process holds there."""
         return _capacity().used_memory(need.device, Path(need.model.path))
 
-    def prepare(self) -> None:
-        """Import what every load needs, lest it be counted as the first model's."""
-        import_libraries()
+    def prepare(self, need: Need) -> None:
+        """Import what this load needs, lest it be counted as the model's."""
+        import_for(need.model, self._config)
         _capacity().give_back()
+        _capacity().use_own_pages(loading=True)
 
     def settle(self) -> None:
-        """Return to the system what was let go."""
+        """After a load, or when a model was let go: return to the system what is no longer used."""
+        _capacity().use_own_pages(loading=False)
         _capacity().give_back()
 
     def note(self, need: Need, memory: int) -> None:
@@ -108,6 +110,7 @@ class Memory:
             number_size=_hardware().choose_dtype(precision, device).itemsize,
             quantization=quantization,
             context=self._config.context_length,
+            exact=precision == "auto",
         )
 
 

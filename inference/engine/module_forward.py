@@ -50,7 +50,7 @@ class ModuleForward:
 
     def settle(self) -> None:
         """This is how the model will be run: let go of what it will not need."""
-        self._linears.settle()
+        self._linears.settle(self._model)
 
     def undo(self) -> None:
         """Leave the model as it was."""

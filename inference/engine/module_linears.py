@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from inference.engine.kernels.library import Kernels
@@ -13,15 +11,19 @@ from inference.protocol import Quantization
 
 
 class SwappedLinears:
-    """The linear layers of ``model``, swapped; the old ones stay until ``settle``, for ``undo``."""
+    """The linear layers of ``part``, swapped; the old ones stay until ``settle``, for ``undo``."""
 
-    def __init__(self, model: Any, quantization: Quantization, kernels: Kernels | None) -> None:
-        self._model = model
+    def __init__(self, part: nn.Module, quantization: Quantization, kernels: Kernels | None) -> None:
         self._old: list[tuple[nn.Linear, Tensor]] = []
-        for module in model.modules():
-            # A subclass may do something of its own.
-            if type(module) is nn.Linear and can_fuse(module.weight, quantization, kernels):
-                self._swap(module, quantization, kernels)
+        try:
+            for module in part.modules():
+                # A subclass may do something of its own.
+                if type(module) is nn.Linear and can_fuse(module.weight, quantization, kernels):
+                    self._swap(module, quantization, kernels)
+        except BaseException:
+            # Half of them swapped, nobody could use the model any more.
+            self.undo()
+            raise
 
     def __len__(self) -> int:
         return len(self._old)
@@ -40,9 +42,10 @@ class SwappedLinears:
             module.weight = weight
         self._old.clear()
 
-    def settle(self) -> None:
-        """Let the old weights go, and the mapping of their file, which any weight that stays would keep."""
+    def settle(self, model: nn.Module) -> None:
+        """Let the old weights go, and the mapping of their file, which any weight of the whole ``model`` that
+        stays would keep."""
         if self._old:
-            for weight in self._model.parameters():
+            for weight in (*model.parameters(), *model.buffers()):
                 weight.data = weight.data.clone()
         self._old.clear()

@@ -20,7 +20,7 @@ from inference.engine.logprobs import LogprobReport, Spelling
 from inference.engine.prompts import PromptBuilder, count_kept
 from inference.engine.row import Prompt, Row
 from inference.engine.samples import Deliver, sampled
-from inference.errors import InvalidRequest, TooLarge
+from inference.engine.vocabulary import text_of, tokens_of, written
 from inference.protocol import (
     Detokenize,
     Done,
@@ -55,8 +55,6 @@ DEFAULTS = Options(
 MOST_CONTEXTS = 10
 # Chat templates of one model: without tools, with them, and some more.
 MOST_STYLES = 8
-# Characters of a text to tokenize: more than the longest contexts hold.
-LONGEST_TEXT = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -137,25 +135,15 @@ class RowBuilder:
         options = request.options.over(self._defaults)
         context = min(self._context, options.num_ctx or self._context)
         prompt = self._prompts.build(replace(request, options=options), context)
-        return Rendered(text=self._written(prompt), tokens=len(prompt))
+        return Rendered(text=written(self._tokenizer, prompt), tokens=len(prompt))
 
     def tokens(self, request: Tokenize) -> Tokens:
         """The tokens of a text, without those that the model puts around it."""
-        if len(request.text) > LONGEST_TEXT:
-            raise TooLarge(
-                f"The text is {len(request.text)} characters long; at most {LONGEST_TEXT} are taken."
-            )
-        return Tokens(tokens=tuple(self._tokenizer(request.text, add_special_tokens=False)["input_ids"]))
+        return tokens_of(self._tokenizer, request)
 
     def text(self, request: Detokenize) -> Text:
         """The text of tokens, special ones included."""
-        if any(token >= self._vocabulary for token in request.tokens):
-            raise InvalidRequest("There are tokens among these that this model does not have.")
-        return Text(text=self._written(list(request.tokens)), tokens=len(request.tokens))
-
-    def _written(self, tokens: list[int]) -> str:
-        text: str = self._tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
-        return text
+        return text_of(self._tokenizer, self._vocabulary, request)
 
     def _ends_of(self, options: Options, grammar: Grammar | None) -> frozenset[int]:
         """The tokens that end an answer. One that has a grammar ends with it in any case."""

@@ -37,7 +37,7 @@ class Loaded(Struct, frozen=True, kw_only=True, tag="loaded"):
 
 
 class Reading(Struct, frozen=True, kw_only=True, tag="reading"):
-    """The prompt is being read: ``done`` of ``total`` tokens."""
+    """The prompt is being read: ``done`` of ``total`` tokens, of a sound hundredths of a second."""
 
     done: int
     total: int
@@ -124,6 +124,35 @@ class Ranked(Struct, frozen=True, kw_only=True, tag="ranked"):
     """A score for each document, in the order of the request; higher is better."""
 
     scores: tuple[float, ...]
+
+
+class Utterance(Struct, frozen=True, kw_only=True):
+    """A stretch of speech, from ``start`` to ``end`` in seconds.
+
+    ``seek``: where what the model listened to at once began, in hundredths of a second. ``logprob``: the
+    mean of its ``tokens``; ``silence``: how likely nobody speaks there.
+    """
+
+    start: float
+    end: float
+    text: str
+    tokens: tuple[TokenId, ...]
+    seek: int
+    temperature: float
+    logprob: float
+    silence: float
+
+
+class Heard(Struct, frozen=True, kw_only=True, tag="heard"):
+    """All that is said in a sound of ``duration`` seconds. ``language`` is an English name in small letters.
+
+    Without ``timed``, the model tells no times; they are those of what it listened to at once.
+    """
+
+    language: str
+    duration: float
+    utterances: tuple[Utterance, ...]
+    timed: bool = True
 
 
 class Drawing(Struct, frozen=True, kw_only=True, tag="drawing"):
@@ -233,6 +262,6 @@ class EngineStatus(Struct, frozen=True, kw_only=True, tag="engine_status"):
 
 Progress = Queued | Loading | Loaded | Reading | Drawing
 Piece = Text | Thought | Called
-Result = Rendered | Tokens | Embedded | Ranked | Picture
+Result = Rendered | Tokens | Embedded | Ranked | Heard | Picture
 Event = Progress | FellBack | Noted | Piece | Result | EngineStatus | Done | Failed
 Events = AsyncGenerator[Event, None]

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from inference.protocol.limits import (
     LONGEST_GIVEN_TEMPLATE,
+    LONGEST_HINT,
     LONGEST_SCHEMA,
     MAX_IMAGES,
     MAX_MESSAGES,
@@ -128,6 +129,24 @@ class Rerank(Struct, frozen=True, kw_only=True, tag="rerank"):
     keep_alive: float | None = None
 
 
+class Transcribe(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="transcribe"):
+    """Ask for what is said in ``sound``, a whole file (``Text`` as it is understood, then one ``Heard``).
+
+    - ``language``: a code (``en``) or an English name; empty where the model is to tell it.
+    - ``translate``: write it in English, whatever is spoken.
+    - ``prompt``: what the sound is about, for the spelling of names.
+    - ``temperature``: above 0 it is drawn by lot; at 0 only what came out badly is tried again so.
+    """
+
+    model: ModelRef
+    sound: bytes
+    language: Annotated[str, Meta(max_length=64)] = ""
+    translate: bool = False
+    prompt: Annotated[str, Meta(max_length=LONGEST_HINT)] = ""
+    temperature: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    keep_alive: float | None = None
+
+
 class Draw(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="draw"):
     """Ask for ``count`` pictures (``Drawing`` as they come into being, one ``Picture`` each).
 
@@ -172,5 +191,5 @@ class Status(Struct, frozen=True, kw_only=True, tag="status"):
     """Ask what is loaded and what the engine is doing."""
 
 
-Work = Generate | Tokenize | Detokenize | Embed | Rerank | Draw
+Work = Generate | Tokenize | Detokenize | Embed | Rerank | Transcribe | Draw
 Request = Work | Load | Unload | Status

@@ -25,6 +25,8 @@ from inference.store.errors import ModelRefused
 TEXT_CLASSES = ("ForCausalLM", "LMHeadModel")
 ENCODER_CLASSES = ("Model", "ForMaskedLM")
 RANKING_CLASSES = ("ForSequenceClassification",)
+# Whisper's family writes down what is said, and nothing else.
+HEARING, HEARING_CLASSES = frozenset({"whisper"}), ("ForConditionalGeneration",)
 # Tables of models that read text.
 READERS = (MASKED, ENCODERS, CAUSAL)
 
@@ -43,6 +45,7 @@ VISION = Kind("vision", ("completion", "vision"), runs=True)
 OMNI = Kind("vision and audio", ("completion", "vision", "audio"), runs=True)
 EMBEDDING = Kind("embedding", ("embedding",), runs=True)
 RERANKING = Kind("reranking", ("rerank",), runs=True)
+SPEECH = Kind("speech recognition", ("transcription",), runs=True)
 DRAWING = Kind("image generation", ("image",), runs=True)
 EDITING = Kind("image editing", ("image", "image_edit"), runs=True)
 DRAWING_AND_EDITING = Kind("image generation and editing", ("image", "image_edit"), runs=True)
@@ -88,6 +91,8 @@ def kind_detect(config: dict[str, Any], files: Collection[str]) -> Kind:
     # A model that speaks, too: the part that sees, hears and writes is what is run.
     if "thinker_config" in config:
         return OMNI
+    if model_type in HEARING and _ends(classes, HEARING_CLASSES):
+        return SPEECH
     # Early, since an embedding model may carry the architecture of the text model it was made from.
     if "modules.json" in files:
         return EMBEDDING

@@ -6,19 +6,20 @@ when the model was loaded counts for more than the estimate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import contextlib
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
+from inference.errors import LoadFailed
 from inference.footprint import (
     LADDER,
     Anatomy,
     Estimate,
     anatomy_of,
+    anatomy_read,
     config_read,
     estimate,
-    picture_numbers,
 )
 from inference.machine import Machine
 from inference.models import ModelRecord
@@ -83,26 +84,32 @@ def record_fit(record: ModelRecord, machine: Machine, *, freeable: int = 0) -> F
 
 
 def record_anatomy(record: ModelRecord) -> Anatomy:
-    """What takes memory, from the row and the model's configuration."""
-    weights = {record.dtype.upper(): record.parameters}
+    """What takes memory, from the model's files; from the row where these are gone or damaged."""
+    with contextlib.suppress(LoadFailed):
+        if (anatomy := _anatomy(record.path, record.digest)).numbers:
+            return anatomy
     try:
-        config, picture = _configuration(record.path, record.digest)
+        config = config_read(record.path)
     except (OSError, ValueError):
-        config, picture = {}, 0
-    return replace(anatomy_of(config, weights), picture=picture)
+        config = {}
+    return anatomy_of(config, {record.dtype.upper(): record.parameters})
 
 
 @lru_cache(maxsize=512)
-def _configuration(path: Path, digest: str) -> tuple[dict[str, Any], int]:
-    """The configuration at ``path``: pages ask for all models at once, and files of one digest stay."""
-    return config_read(path), picture_numbers(path)
+def _anatomy(folder: Path, digest: str) -> Anatomy:
+    """The anatomy of the model in ``folder``, whose files do not change as long as their ``digest``."""
+    return anatomy_read(folder)
 
 
 def _ways(anatomy: Anatomy, machine: Machine, measured: int) -> dict[Quantization, Estimate]:
     """Every way to load the model here, the best first."""
     guesses = {
         quantization: estimate(
-            anatomy, device=machine.device, number_size=machine.number_size, quantization=quantization
+            anatomy,
+            device=machine.device,
+            number_size=machine.number_size,
+            quantization=quantization,
+            exact=machine.exact,
         )
         for quantization in LADDER
     }

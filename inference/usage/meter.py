@@ -36,6 +36,7 @@ from inference.protocol import (
     Result,
     Text,
     Thought,
+    Transcribe,
     Usage,
 )
 from inference.usage.recorder import RECORDER
@@ -43,7 +44,7 @@ from inference.usage.recorder import RECORDER
 # How many requests to each model wait for others at this moment.
 QUEUED: Counter[str] = Counter()
 
-Counted = Generate | Embed | Rerank | Draw
+Counted = Generate | Embed | Rerank | Transcribe | Draw
 Asked = TypeVar("Asked", bound=Request)
 StreamMethod = Callable[[Any, Request], Events]
 
@@ -138,7 +139,7 @@ class Meter:
         match event:
             case Done(usage=usage):
                 self._usage, self._outcome = usage, "done"
-            case Reading(total=total):
+            case Reading(total=total) if not isinstance(self._request, Transcribe):
                 self._usage = replace(self._usage, prompt=total)
             case Text(tokens=tokens) | Thought(tokens=tokens) | Called(tokens=tokens):
                 self._usage = replace(self._usage, completion=self._usage.completion + tokens)

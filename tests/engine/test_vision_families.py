@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,13 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
+from inference.engine.kernels.library import Kernels
 from inference.engine.media import Merger
 from inference.engine.processors import load_processor
 from inference.engine.vision_choice import choose_vision
 from inference.engine.vision_forward import PlainMedia, PlainVisionForward, VisionForward
 from inference.engine.vision_prompts import ChatProcessor, Processed
-from inference.protocol import Message
+from inference.protocol import Message, Quantization
 from tests.shapes import saved
 from tests.tiny_vision import FAMILIES, make_tiny_vision, noise
 
@@ -154,3 +157,39 @@ def test_a_model_whose_batch_says_something_else_runs_one_at_a_time(tiny: Any, m
 
 def _by_length(self: Any, hidden: torch.Tensor) -> torch.Tensor:
     return hidden.roll(hidden.shape[0] + hidden.shape[1], dims=-1)
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+@pytest.mark.parametrize("family", ["llava", "idefics3", "gemma3", "qwen2_5_vl", "qwen3_vl", "qwen2_5_omni"])
+def test_in_fewer_bits_it_is_near_the_model_in_sixteen(
+    tiny: Any, kernels: Kernels, family: str, quantization: Quantization
+) -> None:
+    """All linear layers of the language model and its head are quantized, nothing of the towers is."""
+    prompts = tiny(family).prompts[:2]
+    model = copy.deepcopy(tiny(family).model).to(torch.bfloat16)
+    # Weights as large as these blow up any rounding; those of trained models are smaller.
+    for weight in model.get_decoder().layers.parameters():
+        weight.data *= 0.3 if weight.dim() > 1 else 1
+    sixteen = copy.deepcopy(model)
+    expected = _after(prompts, *choose_vision(sixteen, prompts, wanted=2, longest=256))
+    chosen = choose_vision(model, prompts, wanted=2, longest=256, quantization=quantization, kernels=kernels)
+    assert isinstance(chosen[0], VisionForward)
+    found = _after(prompts, *chosen)
+    spread = (expected - expected.mean(dim=1, keepdim=True)).norm(dim=1)
+    assert ((found - expected).norm(dim=1) / spread).max() < (0.15 if quantization == "int8" else 0.5)
+    assert (found != expected).any()
+    linears = {name: module for name, module in model.named_modules() if type(module) is torch.nn.Linear}
+    quantized = {name for name, module in linears.items() if module.weight.numel() == 0}
+    assert quantized == {
+        name for name in linears if re.search("language_model|text_model|lm_head|thinker.model", name)
+    }
+
+
+def _after(prompts: list[Processed], forward: Any, perceive: Any) -> torch.Tensor:
+    """Logits after each prompt, in a slot of its own."""
+    return torch.cat(
+        [
+            forward.read(slot, 0, prompt, media=perceive(prompt.inputs, "")).float()
+            for slot, prompt in enumerate(prompts)
+        ]
+    )

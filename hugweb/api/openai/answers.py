@@ -210,5 +210,30 @@ class PictureEvent(TypedDict):
     usage: PictureUsage
 
 
-class Transcription(TypedDict):
+class HeardUsage(TypedDict):
+    type: Literal["duration"]
+    seconds: int
+
+
+class HeardSegment(TypedDict):
+    id: int
+    seek: int
+    start: float
+    end: float
     text: str
+    tokens: list[int]
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+
+
+class Transcription(TypedDict):
+    """What verbose_json adds to json, only speech models tell."""
+
+    text: str
+    usage: NotRequired[HeardUsage]
+    task: NotRequired[Literal["transcribe", "translate"]]
+    language: NotRequired[str]
+    duration: NotRequired[float]
+    segments: NotRequired[list[HeardSegment]]

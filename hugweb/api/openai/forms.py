@@ -15,7 +15,7 @@ Files = dict[str, list[bytes]]
 async def read_form(request: HttpRequest, kind: type[Body]) -> tuple[Body, Files]:
     """The fields of a form as a ``kind``, its numbers read from text, and its files by name.
 
-    JSON is taken as well; it has no files. ``name[]``, as lists are sent, is ``name``.
+    JSON is taken as well; it has no files. ``name[]``, as lists are sent, is ``name``, a list.
     """
     if request.content_type != "multipart/form-data":
         return parse(request.body, kind), {}
@@ -25,7 +25,10 @@ async def read_form(request: HttpRequest, kind: type[Body]) -> tuple[Body, Files
 
 def _parts(request: HttpRequest) -> tuple[dict[str, Any], Files]:
     """Taken apart in a thread: it can be many megabytes, and Django keeps large files on disk."""
-    fields = {name: value for name, value in request.POST.items() if value != ""}
+    fields: dict[str, Any] = {name: value for name, value in request.POST.items() if value != ""}
+    for name in [name for name in fields if name.endswith("[]")]:
+        del fields[name]
+        fields[name.removesuffix("[]")] = request.POST.getlist(name)
     files: Files = {}
     for name, uploads in request.FILES.lists():
         files.setdefault(name.removesuffix("[]"), []).extend(upload.read() for upload in uploads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -14,7 +15,7 @@ from typing import Any
 from inference.engine.config import EngineConfig
 from inference.engine.handlers.base import ModelHandler
 from inference.engine.kernels.making import KERNELS
-from inference.errors import CannotLoad, LoadFailed
+from inference.errors import CannotLoad, InferenceError, LoadFailed
 from inference.pipelines import PIPELINE
 from inference.protocol import ModelRef
 
@@ -25,12 +26,14 @@ HANDLERS = {
     "vision": "inference.engine.handlers.vision",
     "embedding": "inference.engine.handlers.embedding",
     "reranking": "inference.engine.handlers.reranking",
+    "speech": "inference.engine.handlers.speech",
     "image": "inference.engine.handlers.image",
 }
 # transformers imports itself piece by piece; the first model of any kind needs most of them.
 LIBRARIES = (HANDLERS["text"], "transformers.models.llama.modeling_llama")
 _importing = threading.Lock()
 TEXT_CLASSES = ("ForCausalLM", "LMHeadModel")
+SPEECH_CLASSES = ("WhisperForConditionalGeneration",)
 ENCODER_CLASSES = ("Model", "ForMaskedLM", "EncoderModel")
 
 
@@ -42,6 +45,8 @@ def detect_task(folder: Path, config: dict[str, Any]) -> str | None:
     architecture = str(architectures[0]) if isinstance(architectures, list) and architectures else ""
     if architecture.endswith("ForSequenceClassification"):
         return "reranking" if len(config.get("id2label") or ()) == 1 else None
+    if architecture in SPEECH_CLASSES:
+        return "speech"
     # The part of an Omni model that reads and writes; and whatever has a tower for pictures.
     if "thinker_config" in config or ("vision_config" in config and config.get("model_type") in _seeing()):
         return "vision"
@@ -57,6 +62,22 @@ def detect_task(folder: Path, config: dict[str, Any]) -> str | None:
 
 def load_handler(model: ModelRef, config: EngineConfig) -> ModelHandler:
     """Load ``model``. Blocks, so it runs in the loader's thread."""
+    module, folder = _module(model, config)
+    handler: ModelHandler = module.load(folder, model.quantization, config.for_model(model))
+    return handler
+
+
+def import_for(model: ModelRef, config: EngineConfig) -> None:
+    """Import what loading ``model`` takes beside its weights. What is wrong with it is left to its load."""
+    import_libraries()
+    with contextlib.suppress(InferenceError):
+        module, folder = _module(model, config)
+        if hasattr(module, "import_parts"):
+            module.import_parts(folder)
+
+
+def _module(model: ModelRef, config: EngineConfig) -> tuple[Any, Path]:
+    """The module of the handler for ``model``, and its folder."""
     folder = _allowed_folder(model, config)
     try:
         main = PIPELINE if (folder / PIPELINE).exists() else "config.json"
@@ -70,7 +91,7 @@ def load_handler(model: ModelRef, config: EngineConfig) -> ModelHandler:
         raise CannotLoad(
             f"{model.name} is of a kind ({description.get('model_type')}) that cannot be run yet."
         )
-    return importlib.import_module(HANDLERS[task]).load(folder, model.quantization, config.for_model(model))
+    return importlib.import_module(HANDLERS[task]), folder
 
 
 def warm_up(config: EngineConfig) -> None:
@@ -93,6 +114,7 @@ def import_libraries() -> None:
         try:
             for name in LIBRARIES:
                 importlib.import_module(name)
+            importlib.import_module("inference.engine.hardware").read_in_one_thread()
             gc.freeze()
         finally:
             gc.enable()

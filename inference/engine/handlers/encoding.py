@@ -17,7 +17,18 @@ from inference.engine.encoder_batch import EncoderBatch, Encoding, Job
 from inference.engine.handlers.base import ModelHandler
 from inference.engine.video_memory import empty_cache
 from inference.errors import Unsupported
-from inference.protocol import Done, Embed, Event, Events, Rerank, Timings, Usage, Work
+from inference.protocol import (
+    Detokenize,
+    Done,
+    Embed,
+    Event,
+    Events,
+    Rerank,
+    Timings,
+    Tokenize,
+    Usage,
+    Work,
+)
 
 # Texts tokenized at a time: a cancel is noticed in between.
 SLICE = 64
@@ -64,6 +75,16 @@ class EncodingHandler(ModelHandler, Generic[Asked]):
         return self._batch.steps
 
     async def run(self, request: Work) -> Events:
+        loop = asyncio.get_running_loop()
+        match request:
+            case Tokenize():
+                yield await loop.run_in_executor(self._thread, self._encoder.tokens, request)
+                yield Done(reason="stop")
+                return
+            case Detokenize():
+                yield await loop.run_in_executor(self._thread, self._encoder.text, request)
+                yield Done(reason="stop")
+                return
         if not isinstance(request, self.answers):
             raise Unsupported(self.refusal)
         started = time.perf_counter_ns()

@@ -15,6 +15,7 @@ from typing import Any
 
 import diffusers
 import torch
+import transformers
 from diffusers.utils import logging as diffusers_logging
 
 from inference.engine.config import EngineConfig
@@ -24,6 +25,7 @@ from inference.engine.hardware import choose_device, choose_dtype, device_name, 
 from inference.engine.jobs import Jobs, Tell
 from inference.engine.processors import without_videos
 from inference.engine.video_memory import empty_cache
+from inference.engine.weights import touch
 from inference.errors import CannotLoad, LoadFailed, Unsupported
 from inference.footprint import anatomy_read
 from inference.pipelines import PIPELINE, Pipeline, pipeline_of, pipeline_weights, variant_of
@@ -54,6 +56,13 @@ def load(folder: Path, quantization: Quantization, config: EngineConfig) -> Imag
     return ImageHandler(pipeline, described, config)
 
 
+def import_parts(folder: Path) -> None:
+    """Import the classes of the pipeline in ``folder`` and of its parts, which libraries do when asked."""
+    described = _described(folder)
+    for name in (*described.classes.values(), *described.parts.values()):
+        getattr(diffusers, name, None) or getattr(transformers, name, None)
+
+
 def _described(folder: Path) -> Pipeline:
     """What is about to be loaded, checked once more: other programs write into the Hub's cache too."""
     try:
@@ -73,11 +82,7 @@ class ImageHandler(ModelHandler):
 
     def __init__(self, pipeline: Any, described: Pipeline, config: EngineConfig) -> None:
         self.device, self.dtype = device_name(pipeline.device), dtype_name(pipeline.dtype)
-        weights = _weights(pipeline)
-        self.size = sum(weight.nbytes for weight in weights)
-        # What is used as it lies in its file would be read when it is needed, and not be measured.
-        for weight in weights:
-            weight.sum()
+        self.size = touch(*_models(pipeline))
         self._painter = Painter(pipeline, described)
         self._jobs = Jobs(max_queue=config.max_queue)
 
@@ -105,7 +110,6 @@ class ImageHandler(ModelHandler):
         empty_cache()
 
 
-def _weights(pipeline: Any) -> set[torch.Tensor]:
-    """The weights of all parts, each once."""
-    parts = (part for part in pipeline.components.values() if isinstance(part, torch.nn.Module))
-    return {weight for part in parts for weight in (*part.parameters(), *part.buffers())}
+def _models(pipeline: Any) -> list[torch.nn.Module]:
+    """The parts that have weights."""
+    return [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]

@@ -10,6 +10,7 @@ from inference.store.architectures import (
     OMNI,
     OTHER,
     RERANKING,
+    SPEECH,
     TEXT,
     VISION,
     Kind,
@@ -74,7 +75,9 @@ def test_reading_the_tables_imports_neither_transformers_nor_torch() -> None:
         ),
         ({"model_type": "llama"}, (), OTHER),
         ({"model_type": "llama", "architectures": "LlamaForCausalLM"}, (), OTHER),
-        ({"model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"]}, (), OTHER),
+        ({"model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"]}, (), SPEECH),
+        ({"model_type": "whisper", "architectures": ["WhisperForAudioClassification"]}, (), OTHER),
+        ({"model_type": "wav2vec2", "architectures": ["Wav2Vec2ForCTC"]}, (), OTHER),
     ],
 )
 def test_kinds(config: dict, files: tuple[str, ...], kind: Kind) -> None:
@@ -82,7 +85,7 @@ def test_kinds(config: dict, files: tuple[str, ...], kind: Kind) -> None:
 
 
 def test_kinds_that_run() -> None:
-    kinds = {TEXT, VISION, OMNI, EMBEDDING, RERANKING, OTHER}
+    kinds = {TEXT, VISION, OMNI, EMBEDDING, RERANKING, SPEECH, OTHER}
     assert {kind for kind in kinds if not kind.runs} == {OTHER}
 
 

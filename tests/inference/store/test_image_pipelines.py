@@ -58,7 +58,7 @@ def test_a_pipeline_is_taken_in_with_all_its_parts(store: Path, pipeline: Path) 
     )
     assert anatomy_read(record.path).numbers == record.parameters
     # 32 × 32 pixels, 8 channels in the decoder's last block.
-    assert anatomy_read(record.path).picture == record_anatomy(record).picture == 32 * 32 * 8 * 12
+    assert anatomy_read(record.path).picture == record_anatomy(record).picture == 32 * 32 * 8 * 9
 
 
 def test_the_same_weights_in_other_formats_are_left_out(store: Path, changed: Path) -> None:
