@@ -49,13 +49,13 @@ async def admit(scope: Scope, dialect: Dialect, *, required: bool) -> Asker:
         return Asker(source=dialect)
     try:
         key = await database_sync_to_async(key_used)(token)
+        _check_scope(key, scope)
+        check_rate(key)
+        if key.tokens_per_day and scope["method"] == "POST":
+            await database_sync_to_async(_check_tokens)(key, key.tokens_per_day)
     except DatabaseError as error:
         logger.exception("A key could not be looked up.")
         raise Busy("The database does not answer. Try again in a moment.") from error
-    _check_scope(key, scope)
-    check_rate(key)
-    if key.tokens_per_day and scope["method"] == "POST":
-        await database_sync_to_async(_check_tokens)(key, key.tokens_per_day)
     allowed = tuple(name.lower() for name in key.allowed_models)
     return Asker(source=dialect, user=key.user_id, key=key.pk, models=allowed)
 
