@@ -45,6 +45,8 @@ BEYOND = re.compile(
     r"|needs a function with a name|A message needs content|blocks? (?:of type|missing|are taken)"
     r"|invalid role: ''|invalid image (?:source|input)|[iI]mages must be|Sounds must be"
     r"|no picture that can be read|cannot see pictures|Write something first|\"invalid input\"|A prompt is"
+    r"|top_logprobs needs|An image needs|best_of|json_schema needs|A tool needs|same name|At most [0-9]+ "
+    r"|no tools? |needs the name|is not an image|Audio needs|not base64|file is empty|invalid model name"
 )
 LINES = "application/x-ndjson"
 # Nor that text is a program.
@@ -159,6 +161,9 @@ def _tried(people: People, schema: Any, *, systematic: bool) -> tuple[set[str], 
     # What a description cannot say: text holds no NUL.
     config.generation.update(max_examples=EXAMPLES, deterministic=True, database="none", allow_x00=False)
     config.phases.coverage.enabled = systematic
+    # What is asked must not hang on what was answered before.
+    config.phases.fuzzing.extra_data_sources.responses = False
+    config.phases.fuzzing.error_feedback.is_enabled = False
     config.phases.stateful.enabled = config.phases.examples.enabled = False
     seen: set[str] = set()
     wrong: list[str] = []
