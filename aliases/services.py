@@ -59,18 +59,25 @@ class Settings(Struct, frozen=True, kw_only=True):
 def alias_create(*, name: str, source: str, settings: Settings = Settings()) -> Alias:
     """Make ``name`` stand for ``source``, a model or an alias, in place of an older alias.
 
-    What the source alias says is copied: a later change of it changes nothing here. Raises
-    ``InvalidRequest`` for a name that is none or that a model has, and ``ModelNotFound``.
+    What the source alias says is copied, and who may ask for it where not everybody may: a later
+    change of it changes nothing here. Raises ``InvalidRequest`` for a name that is none or that a
+    model has, and ``ModelNotFound``.
     """
     settings = _checked(settings)
     wanted = canonical_name(name)
     target = alias_resolve(source)
+    copied = alias_find(canonical_name(source))
     with transaction.atomic():
         if ModelRecord.objects.filter(name__iexact=wanted).exists():
             raise InvalidRequest(f"'{wanted}' is a model on this machine. Choose another name.")
         alias = alias_find(wanted) or Alias()
         alias.name = wanted
         _fill(alias, target, settings)
+        if copied and copied.visibility == Alias.Visibility.SOME:
+            alias_save(alias)
+            alias.visibility = copied.visibility
+            alias.users.set(copied.users.all())
+            alias.groups.set(copied.groups.all())
         alias_save(alias)
     return alias
 
@@ -100,6 +107,8 @@ def _fill(alias: Alias, target: Target, settings: Settings) -> None:
     source = target.alias or Alias()
     alias.provider = target.provider
     alias.model = target.record.name
+    alias.revision = _pinned(target)
+    alias.enabled = True
     alias.options = msgspec.to_builtins(settings.options.over(target.options), str_keys=True)
     given_fields = msgspec.json.decode(msgspec.json.encode(settings))
     if settings.messages is None:
@@ -112,6 +121,14 @@ def _fill(alias: Alias, target: Target, settings: Settings) -> None:
     # A Modelfile shows the model's own template: it is to stay that when the model gets a newer one.
     if alias.template and alias.template.strip() == template_of(target.record.path).strip():
         alias.template = ""
+
+
+def _pinned(target: Target) -> str:
+    """The commit that ``target`` has to be of, by its alias or by the one that this names."""
+    alias = target.alias
+    if alias and alias.model.lower() != target.record.name.lower():
+        alias = alias_find(alias.model)
+    return alias.revision if alias else ""
 
 
 def alias_save(alias: Alias) -> None:

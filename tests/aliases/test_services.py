@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import Group, User
 
 from aliases.models import Alias
 from aliases.selectors import alias_resolve
 from aliases.services import Settings, alias_copy, alias_create, alias_delete
+from inference.asker import Asker, asking
 from inference.errors import InvalidRequest, ModelNotFound
 from inference.models import ModelRecord
 from inference.protocol import Message, Options
@@ -50,6 +52,43 @@ def test_a_models_name_is_taken() -> None:
     with pytest.raises(InvalidRequest, match="Choose another name"):
         alias_create(name="ORG/model-1b", source="org/model-1b")
     assert not Alias.objects.exists()
+
+
+@pytest.mark.parametrize("old", [{"revision": "abc"}, {"enabled": False}])
+def test_an_alias_that_is_made_again_answers_again(old: dict[str, object]) -> None:
+    Alias.objects.create(name="small", model="org/gone", **old)
+    alias_create(name="small", source="org/model-1b")
+    assert alias_resolve("small").model.name == "small"
+
+
+def test_a_copy_is_held_to_the_same_commit(record: ModelRecord) -> None:
+    ModelRecord.objects.update(revision="abc1")
+    Alias.objects.create(name="pinned", model=record.name, revision="abc")
+    Alias.objects.create(name="over", model="pinned", system="Be brief.")
+    for source in ("pinned", "over"):
+        alias_copy(source=source, destination=f"{source}-copy")
+        assert alias_resolve(f"{source}-copy").record == record
+    ModelRecord.objects.update(revision="def2")
+    for name in ("pinned-copy", "over-copy"):
+        with pytest.raises(ModelNotFound):
+            alias_resolve(name)
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_copy_is_for_the_same_people(record: ModelRecord, *, is_there: bool) -> None:
+    ann, bob = (User.objects.create_user(name) for name in ("ann", "bob"))
+    group = Group.objects.create(name="few")
+    secret = Alias.objects.create(name="secret", model=record.name, visibility="some")
+    secret.users.add(ann)
+    secret.groups.add(group)
+    if is_there:
+        alias_create(name="copy", source=record.name)
+    copy = alias_copy(source="secret", destination="copy")
+    assert (list(copy.users.all()), list(copy.groups.all())) == ([ann], [group])
+    with asking(Asker(user=ann.pk)):
+        assert alias_resolve("copy").model.name == "copy"
+    with asking(Asker(user=bob.pk)), pytest.raises(ModelNotFound):
+        alias_resolve("copy")
 
 
 def test_an_older_alias_is_replaced_as_a_whole() -> None:
