@@ -91,6 +91,11 @@ def message_get(*, user: User, message_id: UUID) -> Message:
         raise NotFound("There is no such message.") from error
 
 
+def message_wanted(*, message_id: UUID) -> bool:
+    """Whether the answer is still to be written: its row may have gone."""
+    return Message.objects.filter(pk=message_id, status=Message.Status.STREAMING).exists()
+
+
 def attachment_get(*, user: User, attachment_id: UUID) -> Attachment:
     """The attachment, if it is ``user``'s; ``NotFound`` otherwise."""
     try:

@@ -24,6 +24,7 @@ from aliases.answering import events_of
 from conversations.answer import ENDED, THINKING, WRITING, LiveAnswer, Phase
 from conversations.blocks import BlockStream
 from conversations.models import Message
+from conversations.selectors import message_wanted
 from conversations.services import OpenedTurn, message_checkpoint, turn_close
 from inference.errors import InferenceError
 from inference.protocol import (
@@ -201,18 +202,25 @@ class Turn:
         while not self._reading.done():
             await asyncio.wait({self._reading}, timeout=CHECKPOINT_SECONDS)
             come = len(self._pieces) + len(self._thoughts)
-            if saved == come or self._reading.done():
-                continue
-            saved = come
+            if self._reading.done():
+                break
             try:
-                wanted = await database_sync_to_async(message_checkpoint)(
-                    message_id=self.message.pk, content=self.text, thinking=self.thinking
-                )
+                wanted = await (self._wanted() if saved == come else self._checkpoint())
             except FAULTS:
                 logger.warning("An answer could not be stored yet.", exc_info=True)
             else:
+                saved = come
                 if not wanted:
                     self.stop()
+
+    async def _checkpoint(self) -> bool:
+        return await database_sync_to_async(message_checkpoint)(
+            message_id=self.message.pk, content=self.text, thinking=self.thinking
+        )
+
+    async def _wanted(self) -> bool:
+        """Whether the answer is; nothing is written while nothing new has come."""
+        return await database_sync_to_async(message_wanted)(message_id=self.message.pk)
 
     def _how_it_ended(self) -> Ending:
         if self._reading.cancelled():

@@ -375,6 +375,23 @@ async def test_of_two_questions_at_once_one_is_answered(
     assert TURNS.running() == 1
 
 
+async def test_deleting_the_conversation_ends_a_turn_that_waits(
+    ann: User, model: ModelRecord, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "CHECKPOINT_SECONDS", 0.05)
+
+    async def script(request: Request) -> AsyncIterator[Event]:
+        yield Queued(position=1)
+        await asyncio.Event().wait()
+
+    engine.script = script
+    turn = await started(ann)
+    await eventually(lambda: turn.live.phase.name == "queued")
+    await Conversation.objects.all().adelete()
+    await asyncio.wait_for(turn.task, 5)
+    await eventually(lambda: engine.closed == 1)
+
+
 async def test_deleting_the_conversation_ends_its_turn(
     ann: User, model: ModelRecord, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
