@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from hugweb import sample
 from inference.errors import InvalidRequest
 from inference.protocol import MAX_IMAGES
 
@@ -16,8 +17,10 @@ _PATH = re.compile(
 
 
 def picture_read(path: str) -> bytes:
-    """The file at ``path``; ``InvalidRequest`` where there is none that could be a picture."""
+    """The file at ``path``, or the sample; ``InvalidRequest`` where there is none that could be a picture."""
     file = Path(path).expanduser()
+    if path == sample.NAME and not file.exists():
+        file = sample.PATH
     try:
         if file.stat().st_size > LARGEST:
             raise InvalidRequest(f"{path} is too large: at most {LARGEST} bytes are taken.")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect, sync_playwright
 
+from hugweb import sample
 from inference.errors import LoadFailed
 from inference.protocol import (
     Done,
@@ -460,6 +461,22 @@ def test_pictures_are_uploaded_sent_and_shown(
     page.locator(".pictures").last.scroll_into_view_if_needed()
     assert len(shown(page)) == 3
     assert page.evaluate("document.querySelector('#scroller').scrollWidth") <= viewport["width"]
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_sample_picture_is_offered_where_the_model_sees(
+    open_page: Open, engine: FakeEngine, speaker: Speaker, viewport: dict[str, int]
+) -> None:
+    speaker.reset("A house.", free=True)
+    page = open_page(viewport=viewport)
+    page.select_option("#model", MODEL)
+    expect(page.locator("#sample")).to_be_hidden()
+    page.select_option("#model", EYES)
+    page.click("#sample")
+    expect(page.locator("#text")).to_have_value("What is in this picture?")
+    page.click("#send")
+    expect(page.locator(".figures")).to_contain_text("complete")
+    assert told(engine) == [(sample.PATH.read_bytes(),)]
 
 
 def test_trying_again_sends_the_pictures_again(open_page: Open, engine: FakeEngine, speaker: Speaker) -> None:

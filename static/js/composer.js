@@ -81,6 +81,14 @@ export class Composer extends EventTarget {
     this.#tray.add(files);
   }
 
+  /** A question with its pictures, which whoever likes it sends. */
+  offer(text, files) {
+    this.#text.value = text;
+    this.#tray.add(files);
+    this.#changed();
+    this.focus();
+  }
+
   focus() {
     if (!onTouch.matches) this.#text.focus();
   }

@@ -8,6 +8,7 @@ import { startDrop } from "./drop.js";
 import { startEntries } from "./entries.js";
 import { Follow } from "./follow.js";
 import { startPicker } from "./picker.js";
+import { startSample } from "./sample.js";
 import { ChatSocket } from "./socket.js";
 import { startTheme } from "./theme.js";
 
@@ -35,6 +36,7 @@ function startChat() {
 
   composer.focus();
   startPicker(find("model"), () => composer.modelsChanged());
+  if (find("sample")) startSample(find("sample"), find("model"), composer);
   startDrop(main, (files) => composer.take(files));
   composer.addEventListener("send", ({ detail }) => chat.ask(detail, { typed: true }));
   composer.addEventListener("stop", () => chat.stop());

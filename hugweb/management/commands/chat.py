@@ -42,7 +42,11 @@ class Command(BaseCommand):
         )
         parser.add_argument("--input-file", metavar="FILE", help="begin with what this text file says")
         parser.add_argument(
-            "--image", action="append", default=[], help="a picture for the first question (repeatable)"
+            "--image",
+            action="append",
+            default=[],
+            metavar="PATH",
+            help="a picture for the first question (repeatable); `sample` is one that comes with HugWeb",
         )
         parser.add_argument(
             "--stats", action="store_true", help="tokens, tokens/s and time to the first token"
