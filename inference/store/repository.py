@@ -83,8 +83,15 @@ def _repository(name: str, revision: str, info: Any) -> Repository:
 
 
 def _file(name: str, commit: str, sibling: Any) -> HubFile:
+    _check_path(sibling.rfilename)
     etag = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
     if not ETAG.fullmatch(etag or "") or type(sibling.size) is not int or sibling.size < 0:
         raise HubError(STRANGE)
     url = hf_hub_url(name, sibling.rfilename, revision=commit)
     return HubFile(sibling.rfilename, url, sibling.size, etag)
+
+
+def _check_path(path: str) -> None:
+    """Refuse what would lead out of the folder that the repository's files are put into."""
+    if not path or "\\" in path or "\x00" in path or {"", ".", ".."} & set(path.split("/")):
+        raise HubError(STRANGE)

@@ -59,6 +59,7 @@ def model_take_folder(*, folder: Path, name: str, license: str = "") -> Taken:
                 name, description, manifest, **place, license=license or license_read(folder)
             )
             folder_place(draft, final)
+        # What was there before goes with the draft, after the commit: others wait for the database.
     return Taken(record, description.kind, listing.left_out)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -17,12 +16,13 @@ AT_FDCWD = -100
 
 
 def folder_place(draft: Path, final: Path) -> None:
-    """Make ``draft`` the folder ``final``; both lie in the same parent. An older one is deleted."""
+    """Make ``draft`` the folder ``final``; both lie in the same parent.
+
+    An older one is ``draft`` then, for the caller to delete: that takes a while for gigabytes.
+    """
     if not final.exists():
         draft.rename(final)
-    elif _exchange(draft, final):
-        shutil.rmtree(draft, ignore_errors=True)
-    else:
+    elif not _exchange(draft, final):
         _replace(draft, final)
 
 
@@ -43,6 +43,5 @@ def _replace(draft: Path, final: Path) -> None:
         final.rename(old)
         draft.rename(final)
     finally:
-        if not final.exists() and old.exists():
-            old.rename(final)
-        shutil.rmtree(old, ignore_errors=True)
+        if old.exists():
+            old.rename(draft if final.exists() else final)

@@ -6,7 +6,8 @@ from django.db import IntegrityError, transaction
 
 from aliases.models import Alias
 from aliases.selectors import alias_resolve, canonical_name
-from inference.errors import InvalidRequest, ModelNotFound
+from inference.asker import Asker, asking
+from inference.errors import Forbidden, InvalidRequest, ModelNotFound
 from inference.models import ModelRecord
 from inference.protocol import Options
 
@@ -92,3 +93,21 @@ def test_options_out_of_range_are_refused(db: None, options: object) -> None:
     alias = Alias(name="small", model="a/b", options=options)
     with pytest.raises(ValidationError):
         alias.full_clean()
+
+
+@pytest.mark.parametrize("written", ["pub:latest", "hf.co/Pub", " PUB:LATEST"])
+def test_a_key_is_for_a_name_however_that_is_written(record: ModelRecord, written: str) -> None:
+    for name in ("pub", "other"):
+        Alias.objects.create(name=name, model=record.name)
+    with asking(Asker(models=("no name", written.lower()))):
+        assert alias_resolve("pub").record == alias_resolve("Pub:latest").record == record
+        with pytest.raises(Forbidden):
+            alias_resolve("other")
+
+
+def test_a_key_for_an_alias_is_for_its_fallbacks_when_they_answer_for_it(record: ModelRecord) -> None:
+    Alias.objects.create(name="pub", model="org/gone", fallbacks=[record.name])
+    with asking(Asker(models=("pub",))):
+        assert alias_resolve("pub").record == record
+        with pytest.raises(Forbidden):
+            alias_resolve(record.name)

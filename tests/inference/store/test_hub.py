@@ -227,3 +227,17 @@ def test_without_a_network_the_message_says_so(home: Path, extra: dict[str, str]
     assert result["code"] == "hub_error"
     assert message in result["message"]
     assert result["seconds"] < 10
+
+
+@pytest.mark.parametrize(
+    "path", ["../../../../victim/mine.gguf", "/tmp/mine.gguf", "a/../../x.gguf", "..\\x.gguf", "a//x.gguf"]
+)
+def test_a_file_that_would_lie_elsewhere_is_refused(home: Path, hub: StubHub, path: str) -> None:
+    victim = home / "hf" / "hub" / "victim" / "mine.gguf"
+    victim.parent.mkdir(parents=True)
+    victim.write_bytes(b"mine")
+    hub.repos["org/tiny"].files[path] = b"theirs"
+    (result,) = pull(home, ("org/tiny", None), HF_ENDPOINT=hub.endpoint)
+    assert "not as the Hub does" in result["message"]
+    assert hub.fetched == []
+    assert victim.read_bytes() == b"mine"

@@ -6,12 +6,13 @@ import os
 import resource
 import shutil
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
 from inference.errors import InferenceError, InvalidRequest
 from inference.models import ModelRecord
@@ -98,6 +99,25 @@ def test_links_are_followed_and_the_copy_holds_files(store: Path, llama: Path, t
     record = model_take_folder(folder=snapshot, name=NAME).record
     assert contents(record.path) == contents(llama)
     assert not any(path.is_symlink() for path in record.path.rglob("*"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_files_of_a_replaced_model_are_deleted_outside_of_the_transaction(
+    store: Path, llama: Path, tmp_path: Path
+) -> None:
+    model_take_folder(folder=llama, name=NAME)
+    deleted: list[bool] = []
+    watching = True
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if watching and event == "shutil.rmtree" and str(arguments[0]).startswith(str(store)):
+            deleted.append(connection.in_atomic_block)
+
+    sys.addaudithook(hook)  # there is no way to take one back
+    model_take_folder(folder=copied(llama, tmp_path / "other"), name=NAME)
+    watching = False
+    assert deleted == [False]
+    assert names_below(store) == {f"{NAME}/{name}" for name in names_below(llama)}
 
 
 def test_a_model_is_replaced_whole_and_keeps_its_row(store: Path, llama: Path, tmp_path: Path) -> None:

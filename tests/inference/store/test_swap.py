@@ -20,7 +20,8 @@ def test_a_new_folder_is_moved_and_an_old_one_is_replaced(tmp_path: Path) -> Non
     assert (final / "config.json").read_text() == "one"
     swap.folder_place(folder(tmp_path / ".two", "two"), final)
     assert (final / "config.json").read_text() == "two"
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / ".two" / "config.json").read_text() == "one"
+    assert {path.name for path in tmp_path.iterdir()} == {"model", ".two"}
 
 
 def test_nobody_ever_sees_a_moment_without_the_model(tmp_path: Path) -> None:
@@ -46,7 +47,8 @@ def test_without_exchange_the_old_folder_is_replaced_too(tmp_path: Path) -> None
     final = folder(tmp_path / "model", "old")
     swap._replace(folder(tmp_path / ".new", "new"), final)
     assert (final / "config.json").read_text() == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / ".new" / "config.json").read_text() == "old"
+    assert {path.name for path in tmp_path.iterdir()} == {"model", ".new"}
 
 
 def test_without_exchange_the_old_folder_comes_back_after_an_error(tmp_path: Path) -> None:
