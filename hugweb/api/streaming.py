@@ -56,6 +56,7 @@ class Started(TypedDict):
     message: UUID
     provider: str
     model: str
+    note: str
 
 
 class Told(TypedDict):

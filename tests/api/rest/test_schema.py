@@ -47,6 +47,7 @@ BEYOND = re.compile(
     r"|no picture that can be read|cannot see pictures|Write something first|\"invalid input\"|A prompt is"
     r"|top_logprobs needs|An image needs|best_of|json_schema needs|A tool needs|same name|At most [0-9]+ "
     r"|no tools? |needs the name|is not an image|Audio needs|not base64|file is empty|invalid model name"
+    r"|invalid tool call arguments"
 )
 LINES = "application/x-ndjson"
 # Nor that text is a program.
