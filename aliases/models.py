@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 from django.conf import settings
@@ -65,6 +66,17 @@ def validate_fallbacks(value: object) -> None:
     """Refuse what is no short list of names."""
     if not isinstance(value, list) or len(value) > MAX_FALLBACKS or not all(map(_is_name, value)):
         raise ValidationError(f"At most {MAX_FALLBACKS} names of models or aliases.")
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in ``value``, which is JSON that was bounded in depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _texts(one)
 
 
 def _is_name(value: object) -> bool:
@@ -162,7 +174,10 @@ class Alias(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Refuse chains of aliases, and so cycles."""
+        """Refuse chains of aliases, and so cycles; and NULs, which PostgreSQL cannot store."""
+        written = [self.system, self.description, self.license, self.template, self.messages, self.options]
+        if any("\x00" in text for text in _texts(written)):
+            raise ValidationError("No text can hold the character NUL.")
         others = Alias.objects.exclude(pk=self.pk)
         named = others.filter(name__iexact=self.model).first()
         if self.model.lower() == self.name.lower():

@@ -206,6 +206,23 @@ def test_a_foreign_page_does_not_act_as_whoever_is_logged_in(people: People) -> 
     assert people.stage.request("GET", "/rest/conversations/", None, headers)[0] == 200
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"system": "a\x00b"},
+        {"license": "\x00"},
+        {"parameters": {"stop": ["a\x00b"]}},
+        {"messages": [{"role": "user", "content": "\x00"}]},
+    ],
+)
+def test_a_nul_which_postgresql_cannot_keep_is_refused_everywhere(
+    people: People, more: dict[str, object]
+) -> None:
+    body = {"model": "nul", "from": MODEL, "stream": False, **more}
+    status, answer = people.ask("boss", "POST", "/api/create", body)
+    assert (status, "NUL" in answer["error"]) == (400, True)
+
+
 def test_a_body_that_comes_in_chunks_is_read(people: People) -> None:
     body = json.dumps({"name": "chunked", "model": MODEL}).encode()
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {people.known['boss']}"}
