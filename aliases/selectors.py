@@ -166,7 +166,7 @@ def alias_resolve(name: str, *, to_ask: bool = True) -> Target:
     target = _target(canonical_name(name), who.user, off)
     if target is None:
         raise ModelNotFound.named(name)
-    if who.models and not {target.model.name.lower(), target.record.name.lower()} & set(who.models):
+    if who.models and _allowed(who.models).isdisjoint(_names(name, target)):
         raise Forbidden(f"This key may not ask for '{target.model.name}'.")
     if target.provider in off:
         raise ProviderDisabled.named(target.provider)
@@ -193,6 +193,17 @@ def stand_in(found: Target, asked: Target) -> Target:
         template=found.template,
         keep_alive=found.keep_alive if asked.keep_alive is None else asked.keep_alive,
     )
+
+
+def _allowed(names: Iterable[str]) -> set[str]:
+    """What a key is for, as clients may have written it, in the form that names are compared in."""
+    return {canonical_name(name).lower() for name in names if _NAME.fullmatch(name.strip())}
+
+
+def _names(asked: str, target: Target) -> set[str]:
+    """All that ``target`` goes by: a key for an alias is for its fallbacks as well."""
+    names = canonical_name(asked), target.model.name, target.record.name
+    return {name.lower() for name in names}
 
 
 def _target(name: str, user: int | None, off: Collection[str], *, fall_back: bool = True) -> Target | None:
