@@ -26,6 +26,7 @@ from inference.protocol import (
     Dtype,
     Generate,
     Load,
+    LoadedModel,
     Message,
     ModelRef,
     Options,
@@ -147,6 +148,15 @@ def aliases_visible(user: int | None) -> QuerySet[Alias]:
         | Q(pk__in=Alias.users.through.objects.filter(user_id=user).values("alias_id"))
         | Q(groups__in=Group.objects.filter(user=user))
     ).distinct()
+
+
+def loaded_visible(models: Iterable[LoadedModel], user: int | None) -> tuple[LoadedModel, ...]:
+    """What is in memory, without what goes by an alias that ``user``, by primary key, may not ask for."""
+    if user is None:
+        return tuple(models)
+    hidden = Alias.objects.exclude(pk__in=aliases_visible(user).values("pk"))
+    names = {name.lower() for name in hidden.values_list("name", flat=True)}
+    return tuple(model for model in models if model.name.lower() not in names)
 
 
 def alias_models(aliases: Iterable[Alias]) -> dict[str, str]:

@@ -125,7 +125,7 @@ def _fill(alias: Alias, target: Target, settings: Settings) -> None:
 
 def _pinned(target: Target) -> str:
     """The commit that ``target`` has to be of, by its alias or by the one that this names."""
-    alias = target.alias
+    alias = None if target.missing else target.alias
     if alias and alias.model.lower() != target.record.name.lower():
         alias = alias_find(alias.model)
     return alias.revision if alias else ""

@@ -7,6 +7,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -14,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from aliases.selectors import loaded_visible
 from hugweb.api.admission import check_rate, key_used
 from hugweb.api.described import JSON, TEXT, Operation
 from hugweb.api.shape import error_response
@@ -100,16 +102,27 @@ async def models(request: HttpRequest) -> JsonResponse:
 
     One that is switched off is left alone. On a network address the models are for those who are logged in.
     """
+    user = await _user(request)
     off = await sync_to_async(_off)()
     asked = [name for name in PROVIDERS if name not in off]
     providers = {name: {"status": "disabled", "models": []} for name in PROVIDERS}
-    providers |= dict(zip(asked, await asyncio.gather(*map(_provider, asked)), strict=True))
-    if not settings.ON_LOOPBACK and not (await request.auser()).is_authenticated:
+    providers |= dict(
+        zip(asked, await asyncio.gather(*(_provider(name, user.pk) for name in asked)), strict=True)
+    )
+    if not settings.ON_LOOPBACK and not user.is_authenticated:
         providers = {name: {"status": provider["status"]} for name, provider in providers.items()}
     is_well = all(provider["status"] != "unavailable" for provider in providers.values())
     return JsonResponse(
         {"status": "ok" if is_well else "unavailable", "providers": providers}, status=200 if is_well else 503
     )
+
+
+async def _user(request: HttpRequest) -> User | AnonymousUser:
+    """Who is logged in; nobody where the database does not answer."""
+    try:
+        return await request.auser()
+    except DatabaseError:
+        return AnonymousUser()
 
 
 def _off() -> frozenset[str]:
@@ -120,11 +133,12 @@ def _off() -> frozenset[str]:
         return frozenset()
 
 
-async def _provider(name: str) -> dict[str, Any]:
+async def _provider(name: str, user: int | None) -> dict[str, Any]:
     loaded = await _loaded(name)
     if loaded is None:
         return {"status": "unavailable", "models": []}
-    return {"status": "ok", "models": [_model(model) for model in loaded]}
+    known = await sync_to_async(loaded_visible)(loaded, user)
+    return {"status": "ok", "models": [_model(model) for model in known]}
 
 
 async def _loaded(name: str) -> tuple[LoadedModel, ...] | None:

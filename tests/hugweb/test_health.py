@@ -1,7 +1,10 @@
 import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 from django.db import DatabaseError, connection
 from msgspec.structs import replace
 
+from aliases.models import Alias
 from hugweb import health
 from hugweb.drain import Drain
 from inference.models import ProviderConfig
@@ -86,6 +89,24 @@ LOADED = LoadedModel(
     active=1,
     quantization="int8",
 )
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_an_alias_is_not_named_to_those_who_may_not_ask_for_it(async_client, engine):
+    def prepared():
+        secret = Alias.objects.create(name="secret", model="org/model", visibility="some")
+        ann, bob = (User.objects.create_user(name) for name in ("ann", "bob"))
+        secret.users.add(ann)
+        return ann, bob
+
+    engine.models = (LOADED, replace(LOADED, name="Secret"))
+    ann, bob = await sync_to_async(prepared)()
+    for user, told in ((ann, ["smollm2", "Secret"]), (bob, ["smollm2"])):
+        await async_client.aforce_login(user)
+        models = (await async_client.get(MODELS)).json()["providers"]["huggingface"]["models"]
+        assert [model["name"] for model in models] == told
+        listed = (await async_client.get("/rest/providers/huggingface/")).json()["loaded"]
+        assert [model["name"] for model in listed] == told
 
 
 @pytest.mark.django_db(transaction=True)

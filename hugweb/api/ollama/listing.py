@@ -14,6 +14,7 @@ from aliases.selectors import (
     aliases_visible,
     capabilities_with,
     full_name,
+    loaded_visible,
 )
 from hugweb.api.ollama.frames import timestamp
 from inference.asker import asker
@@ -48,9 +49,9 @@ def tags() -> list[dict[str, Any]]:
 
 
 def running(models: tuple[LoadedModel, ...]) -> list[dict[str, Any]]:
-    """What is in memory, the one that stays longest first."""
+    """What is in memory and may be known of, the one that stays longest first."""
     now = datetime.now(UTC)
-    entries = [_running(model, now) for model in models]
+    entries = [_running(model, now) for model in loaded_visible(models, asker().user)]
     return sorted(entries, key=lambda entry: entry["expires_at"], reverse=True)
 
 

@@ -11,6 +11,8 @@ from rest_framework import serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from aliases.selectors import loaded_visible
+from inference.asker import asker
 from inference.engines import engine_loaded
 from inference.errors import NotFound
 from inference.models import ProviderConfig
@@ -75,5 +77,6 @@ async def _asked(*names: str) -> dict[str, Found]:
 
 
 def _entry(row: ProviderConfig, loaded: Found) -> dict[str, Any]:
+    known = loaded_visible(loaded or (), asker().user)
     told = {"name": row.name, "enabled": row.enabled, "priority": row.priority}
-    return ProviderSerializer({**told, "healthy": loaded is not None, "loaded": loaded or ()}).data
+    return ProviderSerializer({**told, "healthy": loaded is not None, "loaded": known}).data

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import User
 from ollama import ListResponse, ProcessResponse
 
 from aliases.models import Alias
 from hugweb.api.ollama.listing import human_number, running, tags
+from inference.asker import Asker, asking
 from inference.models import ModelRecord
 from inference.protocol import LoadedModel
 
@@ -86,3 +88,17 @@ def test_running_models_in_the_clients_form(record: ModelRecord) -> None:
     assert expires[0] is not None
     assert expires[1] is not None
     assert (expires[0] - expires[1]).days > 100 * 365
+
+
+def test_a_hidden_alias_in_memory_is_not_named(record: ModelRecord) -> None:
+    secret = Alias.objects.create(name="secret", model=record.name, visibility="some")
+    ann, bob = (User.objects.create_user(name) for name in ("ann", "bob"))
+    secret.users.add(ann)
+    loaded = LoadedModel(
+        name="secret", state="ready", device="cpu", size=5, context_length=8192, expires_in=300, active=0
+    )
+    told = {}
+    for user in (ann.pk, bob.pk, None):
+        with asking(Asker(user=user)):
+            told[user] = [model["name"] for model in running((loaded,))]
+    assert told == {ann.pk: ["secret:latest"], bob.pk: [], None: ["secret:latest"]}
