@@ -6,16 +6,17 @@ Knows nothing of HTTP, of commands and of the admin.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
 import msgspec
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from msgspec import Meta, Struct
 
 from aliases.models import MAX_FALLBACKS, Alias
 from aliases.selectors import Target, alias_find, alias_resolve, canonical_name
-from inference.errors import InvalidRequest, ModelNotFound
+from inference.errors import InvalidRequest, ModelNotFound, NotFound
 from inference.models import ModelRecord
 from inference.protocol import (
     LONGEST_GIVEN_TEMPLATE,
@@ -87,6 +88,18 @@ def alias_copy(*, source: str, destination: str) -> Alias:
     return alias_create(name=destination, source=source)
 
 
+def alias_change(*, pk: int, changes: Mapping[str, Any]) -> Alias:
+    """Change these fields of an alias as it is now, and no others; ``NotFound`` if it has gone."""
+    with transaction.atomic():
+        alias = Alias.objects.select_for_update().filter(pk=pk).first()
+        if alias is None:
+            raise NotFound("There is no such alias.")
+        for name, value in changes.items():
+            setattr(alias, name, value)
+        alias_save(alias, only=changes)
+    return alias
+
+
 def alias_delete(*, name: str) -> None:
     """Remove the alias; its model stays. ``ModelNotFound`` if there is no such alias."""
     alias = alias_find(canonical_name(name))
@@ -131,10 +144,17 @@ def _pinned(target: Target) -> str:
     return alias.revision if alias else ""
 
 
-def alias_save(alias: Alias) -> None:
-    """Store ``alias`` if it passes its checks; ``InvalidRequest`` says which it does not."""
+def alias_save(alias: Alias, *, only: Iterable[str] | None = None) -> None:
+    """Store ``alias``, or ``only`` these fields of it, if it passes its checks.
+
+    ``InvalidRequest`` says which it does not, also where somebody else has just taken its name.
+    """
     try:
         alias.full_clean()
     except ValidationError as error:
         raise InvalidRequest(f"This alias cannot be made: {' '.join(error.messages)}") from error
-    alias.save()
+    try:
+        with transaction.atomic():
+            alias.save(update_fields=None if only is None else {*only, "modified"})
+    except IntegrityError as error:
+        raise InvalidRequest(f"There is an alias '{alias.name}' already. Choose another name.") from error

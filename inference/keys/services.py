@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from inference.errors import InvalidRequest
@@ -42,7 +43,11 @@ def key_create(
         key.full_clean()
     except ValidationError as error:
         raise InvalidRequest(" ".join(error.messages)) from error
-    key.save()
+    try:
+        with transaction.atomic():
+            key.save()
+    except IntegrityError as error:
+        raise InvalidRequest("This user has a key of that name.") from error
     return key, token
 
 

@@ -13,7 +13,14 @@ from rest_framework.response import Response
 
 from aliases.models import DEVICE_HELP, NAME_HELP, Alias, validate_options
 from aliases.selectors import alias_find, aliases_visible, canonical_name
-from aliases.services import LONGEST_LICENSE, LONGEST_SYSTEM, Settings, alias_create, alias_delete, alias_save
+from aliases.services import (
+    LONGEST_LICENSE,
+    LONGEST_SYSTEM,
+    Settings,
+    alias_change,
+    alias_create,
+    alias_delete,
+)
 from aliases.templates import template_checked
 from hugweb.api.body import struct_of
 from hugweb.api.options import options_schema
@@ -160,10 +167,8 @@ class AliasViewSet(
         alias = self.get_object()
         body = AliasSerializer(alias, data=request.data, partial=True)
         body.is_valid(raise_exception=True)
-        for name, value in body.validated_data.items():
-            setattr(alias, name, value)
-        alias_save(alias)
-        return Response(AliasSerializer(alias).data)
+        changed = alias_change(pk=alias.pk, changes=body.validated_data)
+        return Response(AliasSerializer(changed).data)
 
     def perform_destroy(self, instance: Alias) -> None:
         alias_delete(name=instance.name)
