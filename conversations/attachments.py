@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import DatabaseError, close_old_connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from conversations.media import media_read, media_remove, media_sweep, media_write
@@ -30,7 +29,6 @@ MOST_TOGETHER = 32 * 2**20
 # Uploads of one person that wait to be sent; of more, the oldest go.
 MOST_UNSENT = 32
 UNSENT_FOR = timedelta(days=1)
-SWEEP_SECONDS = 24 * 3600.0
 
 
 def attachment_store(*, user: User, data: bytes) -> Attachment:
@@ -111,22 +109,3 @@ def attachments_sweep() -> int:
         count += 1
     kept = {id.hex for id in Attachment.objects.values_list("pk", flat=True)}
     return count + media_sweep(kept)
-
-
-def attachments_sweep_daily() -> None:
-    """Sweep now, and then once a day in a thread that ends with the process."""
-    _try_to_sweep()
-    threading.Thread(target=_sweep_for_ever, name="uploads", daemon=True).start()
-
-
-def _sweep_for_ever() -> None:
-    while not threading.Event().wait(SWEEP_SECONDS):
-        _try_to_sweep()
-        close_old_connections()
-
-
-def _try_to_sweep() -> None:
-    try:
-        attachments_sweep()
-    except (OSError, DatabaseError):
-        logger.exception("Uploads could not be cleaned up. It is tried again in a day.")

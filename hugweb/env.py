@@ -148,6 +148,12 @@ SETTINGS = (
         "30000",
         "How long running answers may go on when the server is told to stop.",
     ),
+    Setting(
+        "HUGWEB_USAGE_DAYS",
+        whole(0, 36_500),
+        "90",
+        "How many days the row of each request is kept; 0: for ever. The sums of days always are.",
+    ),
     Setting("HUGWEB_LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info", "How much is logged."),
     Setting("HUGWEB_DEBUG", boolean, "false", "Django's debug pages. Only taken when listening on loopback."),
     Setting(

@@ -16,7 +16,6 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 
 from aliases.watch import AliasFile
-from conversations.attachments import attachments_sweep_daily
 from conversations.services import turns_sweep
 from hugweb.compiling import compile_begin
 from hugweb.database import database_prepare
@@ -28,6 +27,7 @@ from hugweb.pull_orders import STARTER, pull_order
 from hugweb.settings import is_private
 from hugweb.starter import starter_missing
 from hugweb.supervise import EngineSupervisor
+from hugweb.sweeping import sweep_daily
 from inference.errors import InferenceError
 from inference.store.clearing import leftovers_sweep
 from inference.store.inventory import records_gone
@@ -74,7 +74,7 @@ class Command(BaseCommand):
             self._look_at_the_disk()
             self._get_starter()
             turns_sweep()
-            attachments_sweep_daily()
+            sweep_daily()
             self._serve(listener)
 
     def _need_a_user(self) -> None:
