@@ -17,7 +17,7 @@ from tests.api.stage import Stage
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # What people look at: Django's admin, the chat, logging in, one's usage, and the page of this description.
-PAGES = ("/admin/", "/chat/", "/login/", "/logout/", "/usage/", "/rest/docs/")
+PAGES = ("/admin/", "/chat/", "/models/", "/login/", "/logout/", "/usage/", "/rest/docs/")
 FILLED = {"uuid": "5f0c1c56-0a1b-4c8f-9a55-7d0a8f3f6c11", "int": "999", "str": "x", "path": "x/y"}
 
 
