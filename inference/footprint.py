@@ -127,12 +127,12 @@ def anatomy_read(folder: Path) -> Anatomy:
     """The anatomy of the model in ``folder``; ``LoadFailed`` if its files are missing or damaged."""
     try:
         if (folder / PIPELINE).exists():
-            counts = _counts(_header(file) for file in pipeline_weights(folder))
+            counts = _counts(header_read(file) for file in pipeline_weights(folder))
             return replace(anatomy_of({}, counts), picture=picture_numbers(folder))
         # Sentence-transformers' layout may have folders for its parts, numbered.
         vectors = (folder / "modules.json").exists()
         inner = folder.glob("[0-9]*_*/*.safetensors") if vectors else ()
-        headers = [_header(file) for file in (*folder.glob("*.safetensors"), *inner)]
+        headers = [header_read(file) for file in (*folder.glob("*.safetensors"), *inner)]
         weights = {name: entry for header in headers for name, entry in header.items()}
         loaded = {name: entry for name, entry in weights.items() if not name.startswith(UNLOADED)}
         apart = _counts([{name: entry for name, entry in loaded.items() if APART.search(name)}])
@@ -278,7 +278,7 @@ def _loading(anatomy: Anatomy, device: str, number_size: int, quantization: Quan
     return read + (0 if quantization == "none" else anatomy.embedding * 4 * 3)
 
 
-def _header(file: Path) -> dict[str, Any]:
+def header_read(file: Path) -> dict[str, Any]:
     """The header of a safetensors file: 8 bytes of length, little-endian, and JSON. Source: its README."""
     with file.open("rb") as content:
         length = int.from_bytes(content.read(8), "little")

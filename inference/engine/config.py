@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, json
 from msgspec.structs import replace
@@ -10,6 +10,9 @@ from msgspec.structs import replace
 from inference.protocol import Device, Dtype, ModelRef
 
 ENVIRONMENT_VARIABLE = "HUGWEB_ENGINE_CONFIG"
+
+# Where weights lie: all on the device, or there one part or one layer at a time, and else in the RAM.
+Placement = Literal["whole", "parts", "layers"]
 
 
 class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,6 +24,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ``max_queue``: requests that may wait, for a load and at each model.
     ``notebook``: the file for what is remembered from run to run, and with ``warm_up`` loaded at once.
     ``keep_alive`` and ``load_timeout`` in seconds, ``context_length`` in tokens (0: the model's).
+    ``placement`` is of the one model that is about to be loaded.
     """
 
     address: str
@@ -28,6 +32,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cache: str = ""
     device: Device = "auto"
     precision: Dtype = "auto"
+    placement: Placement = "whole"
     max_models: Annotated[int, Meta(ge=1)] = 2
     num_parallel: Annotated[int, Meta(ge=0)] = 0
     max_queue: Annotated[int, Meta(ge=1)] = 512

@@ -13,6 +13,7 @@ import logging
 import math
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -57,13 +58,16 @@ AUTO: dict[Task, Any] = {
 logger = logging.getLogger(__name__)
 
 Show = Callable[[Drawing | Picture], None]
+# Makes a pipeline ready to compute while a block runs.
+Ready = Callable[[Any], AbstractContextManager[None]]
 
 
 class Painter:
     """Draws with one pipeline's parts, whichever of its family's tasks is asked for."""
 
-    def __init__(self, pipeline: Any, described: Pipeline) -> None:
+    def __init__(self, pipeline: Any, described: Pipeline, ready: Ready) -> None:
         self._described = described
+        self._ready = ready
         self._pipelines = {type(pipeline).__name__: pipeline}
         self._main = pipeline
         self._scheduler = getattr(pipeline, "scheduler", None)
@@ -117,7 +121,7 @@ class Painter:
             # Schedulers remember, also steps of a picture that was given up.
             pipeline.scheduler = type(self._scheduler).from_config(self._scheduler.config)
         try:
-            with in_our_words(), torch.inference_mode():
+            with in_our_words(), torch.inference_mode(), self._ready(pipeline):
                 result = pipeline(**arguments, output_type="np", callback_on_step_end=on_step)
         except OutOfMemory as error:
             raise OutOfMemory("Memory ran out. Ask for a smaller picture.") from error

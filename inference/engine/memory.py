@@ -7,14 +7,15 @@ may block. Knows nothing of which models are loaded.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from inference.engine.config import EngineConfig
+from inference.engine.config import EngineConfig, Placement
 from inference.engine.handlers import import_for
 from inference.engine.notebook import Measured, Notebook
-from inference.errors import DoesNotFit
+from inference.engine.offloading import Part, choose_offload, in_ram, on_device, parts_read
+from inference.errors import DoesNotFit, LoadFailed
 from inference.footprint import LADDER, Anatomy, Estimate, anatomy_read, estimate
 from inference.protocol import ModelRef, Quantization
 
@@ -25,12 +26,13 @@ NOTEWORTHY = 0.02
 
 @dataclass(frozen=True)
 class Need:
-    """What the load of ``model`` takes, where its weights will lie."""
+    """What the load of ``model`` takes on ``device``, with its weights placed as ``placement`` says."""
 
     model: ModelRef
     device: str
     anatomy: Anatomy
     estimate: Estimate
+    placement: Placement = "whole"
 
     @property
     def bytes(self) -> int:
@@ -59,6 +61,23 @@ class Memory:
     def free(self, need: Need) -> int:
         """Bytes that are free where ``need`` is needed."""
         return _capacity().free_memory(need.device)
+
+    def placed(self, need: Need, spare: int) -> Need | None:
+        """``need`` as it fits with ``spare`` bytes more than are free: whole, else offloaded, or not at all.
+
+        Only image pipelines are offloaded, and only from CUDA. ``spare`` counts for the GPU and the RAM.
+        """
+        free = self.free(need) + spare
+        if need.bytes <= free:
+            return need
+        if not _offloadable(need):
+            return None
+        parts, ram = self._parts(need), _capacity().free_memory("cpu") + spare
+        placement = choose_offload(parts, drawing=need.estimate.working, free=free, ram=ram)
+        if placement is None:
+            return None
+        weights = on_device(parts, placement)
+        return replace(need, placement=placement, estimate=replace(need.estimate, weights=weights))
 
     def used(self, need: Need) -> int:
         """Bytes that this process holds there."""
@@ -89,8 +108,26 @@ class Memory:
         parts = need.estimate
         return DoesNotFit(
             f"{need.model.name} needs {gigabytes(parts.needed)} of memory, {gigabytes(parts.weights)} of it "
-            f"for weights, and {gigabytes(free)} are free. {self._advice(need, free)}"
+            f"for weights, and {gigabytes(free)} are free. {self._tried(need)}{self._advice(need, free)}"
         )
+
+    def _tried(self, need: Need) -> str:
+        """What offloading would take, which did not help; empty where there is none."""
+        if not _offloadable(need):
+            return ""
+        parts, working = self._parts(need), need.estimate.working
+        part, layer = (gigabytes(on_device(parts, each) + working) for each in ("parts", "layers"))
+        held, free = gigabytes(in_ram(parts)), gigabytes(_capacity().free_memory("cpu"))
+        return (
+            f"Offloaded, it needs {part} there one part at a time, or {layer} one layer at a time, "
+            f"and {held} of RAM, of which {free} are free. "
+        )
+
+    def _parts(self, need: Need) -> dict[str, Part]:
+        try:
+            return parts_read(Path(need.model.path), self._number_size(need.model, need.device))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise LoadFailed("The model's files are missing or damaged. Pull the model again.") from error
 
     def _advice(self, need: Need, free: int) -> str:
         """The nearest option that fits."""
@@ -103,15 +140,24 @@ class Memory:
     def _estimate(
         self, anatomy: Anatomy, device: str, model: ModelRef, quantization: Quantization = "none"
     ) -> Estimate | None:
-        precision = self._config.for_model(model).precision
         return estimate(
             anatomy,
             device=device,
-            number_size=_hardware().choose_dtype(precision, device).itemsize,
+            number_size=self._number_size(model, device),
             quantization=quantization,
             context=self._config.context_length,
-            exact=precision == "auto",
+            exact=self._config.for_model(model).precision == "auto",
         )
+
+    def _number_size(self, model: ModelRef, device: str) -> int:
+        """Bytes of a number of ``model``'s weights on ``device``."""
+        precision = self._config.for_model(model).precision
+        size: int = _hardware().choose_dtype(precision, device).itemsize
+        return size
+
+
+def _offloadable(need: Need) -> bool:
+    return need.device.startswith("cuda") and need.anatomy.picture > 0
 
 
 # Imported at the first load: torch takes long, and the engine is to listen before that.

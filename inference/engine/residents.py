@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from inference.engine.backoff import Backoff
 from inference.engine.config import EngineConfig
 from inference.engine.handlers.base import ModelHandler
@@ -39,6 +41,7 @@ class MemoryKeeper(Protocol):
 
     def need(self, model: ModelRef) -> Need: ...
     def free(self, need: Need) -> int: ...
+    def placed(self, need: Need, spare: int) -> Need | None: ...
     def used(self, need: Need) -> int: ...
     def prepare(self, need: Need) -> None: ...
     def settle(self) -> None: ...
@@ -161,8 +164,7 @@ class Residents:
             # What this refuses costs nothing to ask again: it is not held off.
             need = await self._in_thread(self._memory.need, resident.model)
             try:
-                await self._make_room(resident, need)
-                return await self._load_measured(resident, need)
+                return await self._load_measured(resident, await self._make_room(resident, need))
             except InferenceError as error:
                 if not isinstance(error, DoesNotFit):
                     self._backoff.failed(key_of(resident.model), error)
@@ -171,7 +173,8 @@ class Residents:
     async def _load_measured(self, resident: Resident, need: Need) -> ModelHandler:
         logger.info("Loading %s.", resident.model.name)
         resident.since, resident.waiting = time.monotonic(), False
-        alone = self._is_alone(resident)
+        # What an offloaded model takes of the device while it rests says nothing of it.
+        alone = need.placement == "whole" and self._is_alone(resident)
         try:
             handler, memory = await self._in_thread(self._load_now, resident.model, need)
         except InferenceError:
@@ -197,25 +200,28 @@ class Residents:
         self._memory.prepare(need)
         before = self._memory.used(need)
         try:
-            handler = self._loader(model, self._config)
+            handler = self._loader(model, replace(self._config, placement=need.placement))
         finally:
             self._memory.settle()
         return handler, self._memory.used(need) - before
 
-    async def _make_room(self, resident: Resident, need: Need) -> None:
-        """Wait for a place and memory, which the oldest idle models give up.
+    async def _make_room(self, resident: Resident, need: Need) -> Need:
+        """Wait for a place and memory, which the oldest idle models give up; ``need`` as it then fits.
 
         ``DoesNotFit`` if all models together would not give enough, unless the load is forced.
         """
         while True:
             change = self._change
-            free = await self._in_thread(self._memory.free, need)
+            now = await self._in_thread(self._memory.placed, need, 0)
             others = self._others(resident)
-            if not resident.force and need.bytes > free + sum(other.size for other in others):
-                raise self._memory.refusal(need, free)
-            has_memory = need.bytes <= free or (resident.force and all(not other.idle for other in others))
+            spare = sum(other.size for other in others)
+            best = now if now is need else await self._in_thread(self._memory.placed, need, spare)
+            if not resident.force and best is None:
+                free = await self._in_thread(self._memory.free, need)
+                raise await self._in_thread(self._memory.refusal, need, free)
+            has_memory = now == (best or need) or (resident.force and all(not other.idle for other in others))
             if has_memory and len(others) < self._config.max_models:
-                return
+                return now or need
             if not self._let_oldest_go(others):
                 resident.waiting = True
                 await change.wait()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,13 +53,17 @@ class WordHandler(ModelHandler):
 
 
 class Room:
-    """A memory of ``total`` bytes, of which each loaded model takes ``SIZE``, or what ``needs`` says."""
+    """A memory of ``total`` bytes, of which each loaded model takes ``SIZE``, or what ``needs`` says.
+
+    Those in ``offloadable`` take half of it when they are offloaded.
+    """
 
     def __init__(self, bench: Bench, total: int) -> None:
         self.bench = bench
         self.total = total
         self.needs: dict[str, int] = {}
         self.noted: dict[str, int] = {}
+        self.offloadable: set[str] = set()
 
     def need(self, model: ModelRef) -> Need:
         weights = self.needs.get(model.name, SIZE)
@@ -66,6 +71,11 @@ class Room:
 
     def free(self, need: Need) -> int:
         return self.total - self.used(need)
+
+    def placed(self, need: Need, spare: int) -> Need | None:
+        half = Estimate(need.bytes // 2, 0, 0, 0, 0)
+        offloaded = [replace(need, estimate=half, placement="parts")] * (need.model.name in self.offloadable)
+        return next((each for each in (need, *offloaded) if each.bytes <= self.free(need) + spare), None)
 
     def used(self, need: Need) -> int:
         return SIZE * sum(not handler.closed.is_set() for handler in self.bench.handlers.values())
@@ -89,6 +99,7 @@ class Bench:
         self.engine = Engine(Residents(self.load, self.config, self.room, Notebook(notebook)), self.config)
         self.handlers: dict[str, WordHandler] = {}
         self.loads: list[str] = []
+        self.placements: list[str] = []
         self.may_load = threading.Event()
         self.may_load.set()
         self.fail = False
@@ -97,6 +108,7 @@ class Bench:
 
     def load(self, model: ModelRef, config: EngineConfig) -> ModelHandler:
         self.loads.append(model.name)
+        self.placements.append(config.placement)
         self.may_load.wait(10)
         if self.fail:
             raise OSError("/secret/path is broken")
@@ -331,6 +343,30 @@ async def test_force_loads_all_the_same_after_idle_models_went() -> None:
     bench.room.needs["big"] = 3 * SIZE
     await bench.loaded("big", force=True)
     assert bench.names() == ["big"]
+
+
+async def test_only_what_does_not_fit_alone_is_offloaded_and_idle_models_go_for_it() -> None:
+    bench = Bench(max_models=5, total=4 * SIZE)
+    bench.room.offloadable |= {"large", "giant"}
+    bench.room.needs |= {"large": 4 * SIZE, "giant": 6 * SIZE, "monster": 9 * SIZE}
+    await bench.loaded("a")
+    await bench.loaded("large")
+    assert bench.names() == ["large"]
+    await bench.loaded("giant")
+    assert bench.placements == ["whole", "whole", "parts"]
+    # Measured, a resting one would be nothing, and be noted as what it takes.
+    assert "giant" not in bench.room.noted
+    with pytest.raises(DoesNotFit):
+        await bench.loaded("monster")
+
+
+async def test_what_is_offloaded_goes_beside_idle_models_where_that_is_as_good() -> None:
+    bench = Bench(max_models=5, total=4 * SIZE)
+    bench.room.offloadable.add("giant")
+    bench.room.needs["giant"] = 6 * SIZE
+    await bench.loaded("a")
+    await bench.loaded("giant")
+    assert bench.names() == ["a", "giant"]
 
 
 async def test_a_wait_for_a_place_is_bounded() -> None:

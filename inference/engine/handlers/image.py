@@ -22,7 +22,9 @@ from inference.engine.config import EngineConfig
 from inference.engine.drawing import Painter
 from inference.engine.handlers.base import ModelHandler
 from inference.engine.hardware import choose_device, choose_dtype, device_name, dtype_name
+from inference.engine.hooks import hooked
 from inference.engine.jobs import Jobs, Tell
+from inference.engine.offloading import MANNERS
 from inference.engine.processors import without_videos
 from inference.engine.video_memory import empty_cache
 from inference.engine.weights import touch
@@ -51,9 +53,11 @@ def load(folder: Path, quantization: Quantization, config: EngineConfig) -> Imag
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
-        ).to(device)
+        )
+    if config.placement == "whole":
+        pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
-    return ImageHandler(pipeline, described, config)
+    return ImageHandler(pipeline, described, config, device)
 
 
 def import_parts(folder: Path) -> None:
@@ -80,11 +84,16 @@ class ImageHandler(ModelHandler):
     context_length = 0
     places = 1
 
-    def __init__(self, pipeline: Any, described: Pipeline, config: EngineConfig) -> None:
-        self.device, self.dtype = device_name(pipeline.device), dtype_name(pipeline.dtype)
+    def __init__(self, pipeline: Any, described: Pipeline, config: EngineConfig, device: str) -> None:
+        self.device, self.dtype = device_name(torch.device(device)), dtype_name(pipeline.dtype)
         self.size = touch(*_models(pipeline))
-        self._painter = Painter(pipeline, described)
+        self._placement = config.placement
+        self._painter = Painter(pipeline, described, self._ready)
         self._jobs = Jobs(max_queue=config.max_queue)
+
+    @property
+    def manner(self) -> str:
+        return MANNERS[self._placement]
 
     @property
     def steps(self) -> int:
@@ -102,6 +111,12 @@ class ImageHandler(ModelHandler):
         started = time.perf_counter_ns()
         self._painter.draw(request, tell)
         return Done(reason="stop", timings=Timings(completion=time.perf_counter_ns() - started))
+
+    def _ready(self, pipeline: Any) -> contextlib.AbstractContextManager[None]:
+        """Let ``pipeline`` compute on the device while the block runs."""
+        if self._placement == "whole":
+            return contextlib.nullcontext()
+        return hooked(pipeline, self._placement, self.device)
 
     def close(self) -> None:
         self._jobs.close()
