@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import io
 import logging
-import math
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -27,6 +26,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from inference.engine.failures import in_our_words
 from inference.engine.pictures import decode_picture, decode_pictures
+from inference.engine.sizes import Sizes
 from inference.errors import InferenceError, InvalidRequest, OutOfMemory, Unsupported
 from inference.pipelines import Pipeline, Task
 from inference.protocol import Draw, Drawing, Picture
@@ -35,11 +35,8 @@ from inference.protocol import Draw, Drawing, Picture
 import_utils._bitsandbytes_available = False
 
 LONGEST_PROMPT = 32_768
-MOST_PIXELS = 2048 * 2048
 # Larger pictures are decoded in tiles, which takes less memory.
 TILED_PIXELS = 1280 * 1280
-# Where a pipeline does not say: sides in latents, pixels of a latent's side.
-SAMPLE, SCALE = 128, 8
 # How much a negative prompt counts where guidance is off by default, as in Qwen-Image's own examples.
 TRUE_GUIDANCE = 4.0
 # Pipelines that take several pictures as one input; others would make an edit of each.
@@ -70,6 +67,7 @@ class Painter:
         self._ready = ready
         self._pipelines = {type(pipeline).__name__: pipeline}
         self._main = pipeline
+        self._sizes = Sizes(pipeline)
         self._scheduler = getattr(pipeline, "scheduler", None)
         self.steps = 0
 
@@ -86,7 +84,7 @@ class Painter:
             raise InvalidRequest("This model takes one picture at a time.")
         if len(request.prompt) + len(request.negative_prompt) > LONGEST_PROMPT:
             raise InvalidRequest(f"The prompt is longer than {LONGEST_PROMPT} characters. Shorten it.")
-        self._check_size(request.width, request.height)
+        self._sizes.check(request.width, request.height)
         self._check_options(request, _parameters(getattr(diffusers, self._described.classes[task])))
 
     def draw(self, request: Draw, show: Show) -> None:
@@ -156,50 +154,25 @@ class Painter:
         width, height = request.width, request.height
         if not request.images:
             if width or height:
-                width, height = width or self._side, height or self._side
-            self._tile(width * height or self._side**2)
+                width, height = width or self._sizes.side, height or self._sizes.side
+            self._tile(width * height or self._sizes.side**2)
             return Canvas(_sizes(width, height, takes_size))
         pictures = decode_pictures(request.images)
         if "strength" not in _parameters(type(pipeline)):
             # The picture is what is looked at, not what is painted over; the pipeline scales it.
-            self._tile(width * height or self._side**2)
+            self._tile(width * height or self._sizes.side**2)
             several = self._described.family in SEVERAL
             more: dict[str, Any] = {"image": pictures if several else pictures[0]}
             if width and height and "max_area" in _parameters(type(pipeline)):
                 # FLUX Kontext scales whatever size is asked for to this area.
                 more["max_area"] = width * height
             return Canvas(_sizes(width, height, takes_size) | more)
-        size = self._fitting(pictures[0].size, width, height)
+        size = self._sizes.fitting(pictures[0].size, width, height)
         self._tile(size[0] * size[1])
         source = pictures[0].resize(size, Image.Resampling.LANCZOS)
         mask = decode_picture(request.mask).convert("L").resize(size) if request.mask else None
         given = {"image": source} | ({"mask_image": mask} if mask else {})
         return Canvas(_sizes(*size, takes_size) | given, source, mask)
-
-    def _fitting(self, size: tuple[int, int], width: int, height: int) -> tuple[int, int]:
-        """The size of an edit of a picture of ``size``: as asked for, else the picture's, but with no more
-        pixels than the model draws by itself."""
-        if width and height:
-            return width, height
-        scale = min(1.0, self._side / math.sqrt(size[0] * size[1]))
-        if width or height:
-            scale = width / size[0] if width else height / size[1]
-        fit = [max(int(side * scale) // self._multiple, 1) * self._multiple for side in size]
-        fitting = width or fit[0], height or fit[1]
-        self._check_size(*fitting)
-        return fitting
-
-    def _check_size(self, width: int, height: int) -> None:
-        if width * height > MOST_PIXELS:
-            raise InvalidRequest(
-                f"{width} × {height} are too many pixels; at most {MOST_PIXELS:,} are drawn."
-            )
-        if width % self._multiple or height % self._multiple:
-            near = [max(round(side / self._multiple), 1) * self._multiple for side in (width, height)]
-            raise InvalidRequest(
-                f"This model draws sizes that are multiples of {self._multiple}; "
-                f"the nearest to {width} × {height} is {near[0]} × {near[1]}."
-            )
 
     def _check_options(self, request: Draw, parameters: Mapping[str, Any]) -> None:
         if request.negative_prompt and "negative_prompt" not in parameters:
@@ -248,32 +221,11 @@ class Painter:
             vae.enable_tiling() if pixels > TILED_PIXELS else vae.disable_tiling()
 
     @cached_property
-    def _denoiser(self) -> Any:
-        return getattr(self._main, "unet", None) or getattr(self._main, "transformer", None)
-
-    @cached_property
     def _only_fills(self) -> bool:
         """Whether the model reads a mask and what it hides beside the latents, as Stable Diffusion's
         inpainting models do."""
         reads = getattr(getattr(self._main, "unet", None), "config", {}).get("in_channels", 0)
         return bool(reads == 9)
-
-    @cached_property
-    def _side(self) -> int:
-        """Width and height of the pictures that the model was made for."""
-        sample = getattr(self._main, "default_sample_size", None) or getattr(
-            getattr(self._denoiser, "config", None), "sample_size", None
-        )
-        sample = max(sample) if isinstance(sample, list | tuple) else sample or SAMPLE
-        return int(sample) * int(getattr(self._main, "vae_scale_factor", SCALE))
-
-    @cached_property
-    def _multiple(self) -> int:
-        """Of what sides are multiples: pixels of a latent, times latents of a patch."""
-        processor = getattr(self._main, "image_processor", None)
-        scale = getattr(getattr(processor, "config", None), "vae_scale_factor", 2 * SCALE)
-        # Many pipelines refuse what is no multiple of 8, whatever their parts would take.
-        return math.lcm(SCALE, int(scale) * int(getattr(self._main, "patch_size", 1) or 1))
 
 
 @dataclass(frozen=True)
