@@ -134,10 +134,11 @@ class Row:
     def decodes(self) -> bool:
         """Whether one token is left to read: it takes one pass together with those of other rows.
 
-        Not at the end of a prompt to a model that sees: what slots hold does not tell such a model where
-        its positions go on.
+        Of a prompt that is so for samples only. Reading rounds otherwise than decoding, and a prompt of which
+        all but the last token was there already is to be answered like one that is read as a whole. And of
+        a prompt to a model that sees never: what slots hold does not tell where its positions go on.
         """
-        if self.stage is Stage.READING and isinstance(self.prompt, Prompt):
+        if self.stage is Stage.READING and (self.leader is None or isinstance(self.prompt, Prompt)):
             return False
         return self.unread == 1 and self.read > 0 and not self.scores_prompt
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import stat
 from pathlib import Path
 
 from inference.engine.core import Engine
@@ -32,8 +33,11 @@ class EngineServer:
         self._answers: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> EngineServer:
-        self._address.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._address.parent.chmod(0o700)
+        folder = self._address.parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A folder that all share, such as /tmp, is not ours to close; the socket's own mode keeps others out.
+        if not folder.stat().st_mode & stat.S_ISVTX:
+            folder.chmod(0o700)
         self._address.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, self._address, backlog=BACKLOG)
         self._address.chmod(0o600)

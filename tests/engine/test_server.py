@@ -83,6 +83,15 @@ async def test_the_socket_is_its_owners_alone(address: str) -> None:
         assert stat.S_IMODE(Path(address).parent.stat().st_mode) == 0o700
 
 
+async def test_a_folder_that_all_share_stays_open(address: str) -> None:
+    shared = Path(address).parent / "tmp"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    async with serving(str(shared / "e.sock")):
+        assert stat.S_IMODE((shared / "e.sock").stat().st_mode) == 0o600
+        assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
+
+
 async def test_closing_the_connection_cancels(address: str) -> None:
     async with serving(address) as core:
         events = EngineClient(address).stream(Generate(model=MODEL))

@@ -12,7 +12,7 @@ from inference.errors import LoadFailed
 from inference.protocol import Event, Failed, Generate, Load, Loading, Request, Text
 from tests.fakes import FakeEngine, echo
 from tests.hugweb.terminals import Terminal
-from tests.serving import MODEL, PROJECT, environment
+from tests.serving import MODEL, PROJECT, environment, eventually
 
 
 def test_it_remembers_what_was_said(terminal: Terminal, engine: FakeEngine) -> None:
@@ -42,7 +42,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(terminal: Terminal, engine:
     terminal.press_ctrl_c()
     terminal.wait_for("Stopped.")
     terminal.wait_for(">>> ")
-    assert engine.closed == 1
+    eventually(lambda: engine.closed == 1, lambda: "the engine was not left")
     engine.script = echo
     terminal.type("again\n")
     terminal.wait_for("again ")

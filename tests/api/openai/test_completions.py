@@ -155,7 +155,7 @@ def test_a_suffix_reaches_models_that_fill_in(stage: Stage) -> None:
         ({"prompt": [-1]}, "prompt[0]"),
         ({"prompt": [1.5]}, "prompt[0]"),
         ({"prompt": [2**64]}, "prompt[0]"),
-        ({"prompt": "x", "max_tokens": 2**70}, None),
+        ({"prompt": "x", "max_tokens": 2**70}, "max_tokens"),
         ({"prompt": ["x"] * 129}, "prompt"),
         ({"prompt": "x", "n": 3, "best_of": 2}, "best_of"),
         ({"prompt": "x", "best_of": 2, "stream": True}, "best_of"),
