@@ -123,8 +123,12 @@ TEMPLATES = [
 
 
 def database(url: str) -> dict[str, Any]:
-    """Django's entry for ``url``; SQLite with a write-ahead log and honest write transactions."""
+    """Django's entry for ``url``: SQLite with a write-ahead log and honest write transactions, PostgreSQL
+    with a pool, since each request looks things up in its own thread, and a server lets in a hundred."""
     config = environ.Env.db_url_config(url)
+    if config["ENGINE"].endswith("postgresql"):
+        pool = {"min_size": 0, "max_size": 40, "timeout": 30}
+        config["OPTIONS"] = {**config.get("OPTIONS", {}), "pool": pool}
     if config["ENGINE"].endswith("sqlite3"):
         config["OPTIONS"] = {
             "timeout": 20,

@@ -85,7 +85,7 @@ async def test_the_socket_is_its_owners_alone(address: str) -> None:
 
 async def test_a_folder_that_all_share_stays_open(address: str) -> None:
     shared = Path(address).parent / "tmp"
-    shared.mkdir()
+    shared.mkdir(parents=True)
     shared.chmod(0o1777)
     async with serving(str(shared / "e.sock")):
         assert stat.S_IMODE((shared / "e.sock").stat().st_mode) == 0o600
