@@ -1,6 +1,6 @@
 """A home in which much has happened: 10,000 conversations, 200 aliases, a year of usage.
 
-HUGWEB_HOME=… python -m tests.admin.crowd
+HUGWEB_HOME=… DJANGO_SETTINGS_MODULE=hugweb.settings python -m tests.admin.crowd
 """
 
 from __future__ import annotations
