@@ -42,6 +42,7 @@ def test_an_empty_file_and_other_forms_of_answer_are_refused(stage: Stage) -> No
     with pytest.raises(openai.BadRequestError) as error:
         stage.client.audio.transcriptions.create(model=ABLE, file=("a.wav", b""))
     assert error.value.param == "file"
+    assert "empty" in error.value.message
     with pytest.raises(openai.BadRequestError) as error:
         stage.client.audio.transcriptions.create(model=ABLE, file=WAV, response_format="srt")
     assert error.value.param == "response_format"

@@ -135,9 +135,12 @@ def _generate(target: Target, body: TranscriptionBody, sound: bytes, task: Task)
 
 
 def _sound(files: Files) -> bytes:
-    sound = (files.get("file") or [b""])[0]
-    if not sound:
+    given = files.get("file")
+    if not given:
         raise InvalidRequest("file is required", param="file")
+    sound = given[0]
+    if not sound:
+        raise InvalidRequest("This file is empty.", param="file")
     if not is_sound(sound):
         raise InvalidRequest(
             "Sounds must be WAV, MP3, FLAC or Ogg files; M4A, MP4 and WebM are not read.", param="file"
