@@ -31,8 +31,9 @@ $(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
 serve: install
 	$(PYTHON) manage.py serve
 
+# With a fixed hash seed Schemathesis draws the same requests each time.
 test: install-dev
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(PYTHON) -m pytest -n 2 --dist loadfile
 
 lint: install-dev
 	$(VENV)/bin/ruff check .
