@@ -23,9 +23,15 @@ logger = logging.getLogger(__name__)
 SHARED = ("unfold", Path(admin.__file__).parent.name)
 
 
+# The engine starts meanwhile, and who has only one core waits for that first.
+LATER_SECONDS = 5.0
+
+
 def compile_begin() -> None:
-    """Compile in a thread, beside the first requests."""
-    threading.Thread(target=templates_compile, name="templates", daemon=True).start()
+    """Compile in a thread, a few seconds from now."""
+    timer = threading.Timer(LATER_SECONDS, templates_compile)
+    timer.daemon = True
+    timer.start()
 
 
 def templates_compile() -> int:
