@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from msgspec.structs import replace
 
 from aliases.selectors import Target, alternatives
@@ -89,7 +89,7 @@ def _may_move(request: Request) -> bool:
 
 async def _spares(target: Target, request: Movable) -> Sequence[Route]:
     """``request`` to each fallback that can do what it asks for, but for what was asked first."""
-    found = await sync_to_async(alternatives)(target)
+    found = await database_sync_to_async(alternatives)(target)
     others = [
         each
         for each in found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.conf import settings
 
 from inference.address import engine_address
@@ -46,10 +46,11 @@ class HuggingFaceProvider(Provider):
 
 
 async def _note(request: Request, event: Event) -> None:
-    """Keep in the model's row what an event tells of it."""
+    """Keep in the model's row what an event tells of it. Each gives its connection back: the answer that
+    follows may take minutes."""
     if isinstance(request, Status | Unload):
         return
     if isinstance(event, Loaded) and event.memory:
-        await sync_to_async(memory_note)(model=request.model, memory=event.memory)
+        await database_sync_to_async(memory_note)(model=request.model, memory=event.memory)
     elif isinstance(event, Done) and use_due(request.model):
-        await sync_to_async(use_note)(model=request.model)
+        await database_sync_to_async(use_note)(model=request.model)
