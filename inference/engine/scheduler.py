@@ -1,11 +1,9 @@
 """The scheduler: continuous batching, one step at a time.
 
-A fixed number of slots hold the keys and values of as many rows. Each step lets rows in, reads a
-chunk of one waiting prompt, decodes one token for every row that is writing in one forward pass,
-samples them all together, and hands their events out. A row leaves the step after it ended, was
-cancelled or failed; what it read stays in its slot until the slot is needed, so that a request
-that begins with the same tokens, the next turn of a conversation, need not read them again. What
-another slot holds of them is copied, so that several samples of one prompt read it once.
+A fixed number of slots hold the keys and values of as many rows. Each step lets rows in, decodes one
+token for every row that is writing in one forward pass, samples them all together, reads a chunk of one
+waiting prompt, and hands their events out. A row leaves the step after it ended, was cancelled or failed,
+and one row's failure ends no other.
 
 Runs in one thread. Knows nothing of torch: forward passes and sampling are two objects it is given.
 """
@@ -17,11 +15,12 @@ import logging
 import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic
 
+from inference.engine.forward import Forward, Logits, Sampler
 from inference.engine.logprobs import Score
 from inference.engine.row import Row, Stage
+from inference.engine.slots import Slot, Slots
 from inference.errors import InferenceError, OutOfMemory
 from inference.protocol import Event, Failed
 
@@ -37,85 +36,15 @@ SMALLEST_CHUNK = 16
 NOT_NUMBERS = "The model's numbers overflowed. Load it in another precision, bfloat16 or float32."
 
 
-class Rows(Protocol):
-    """Logits of several rows or tokens, from which some can be taken."""
-
-    def __getitem__(self, index: slice, /) -> Any: ...
-
-
-Logits = TypeVar("Logits", bound=Rows)
-Made = TypeVar("Made", covariant=True)
-Read = TypeVar("Read", contravariant=True)
-
-
-class Forward(Protocol[Made]):
-    """The model's forward passes over slots of keys and values."""
-
-    slots: int
-    context: int
-    """Tokens that each slot has room for."""
-    rewinds: bool
-    """Whether a slot can go back to an earlier token and go on from there."""
-
-    @property
-    def bytes_per_token(self) -> int:
-        """Memory that a token of one slot takes; 0 where it is not known."""
-
-    @property
-    def manner(self) -> str:
-        """How the model is run, for people."""
-
-    def read(
-        self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False, media: Any = None
-    ) -> Made:
-        """Read ``tokens`` at ``start`` of ``slot``; the logits after the last, ``[1, vocabulary]``, or after
-        ``every`` one, ``[tokens, vocabulary]``. ``media`` is what the prompt holds besides text."""
-
-    def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Made:
-        """One token for each of ``slots``, in rising order; the logits: ``[rows, vocabulary]``."""
-
-    def copy(self, source: int, target: int, count: int) -> None:
-        """Make the first ``count`` tokens of slot ``target`` those of slot ``source``."""
-
-    def prepare(self, *, idle: bool) -> bool:
-        """Between steps: make something ready that later ones go faster with; ``idle``: nobody waits. Whether
-        there was anything."""
-
-
-class Sampler(Protocol[Read]):
-    """Draws the next token of each row from its logits."""
-
-    def draw(self, logits: Read, rows: Sequence[Row]) -> list[int | None]:
-        """One token for each of ``rows``; ``None`` for a row whose logits are no numbers."""
-
-    def score(
-        self, logits: Read, tokens: Sequence[int | None], counts: Sequence[int | None]
-    ) -> list[Score | None]:
-        """How likely each of ``tokens`` is, by ``logits`` ``[tokens, vocabulary]``, and its so many likeliest
-        rivals; ``None`` where nothing is asked."""
-
-
-@dataclass(eq=False)
-class Slot:
-    """A place in the batch: the tokens whose keys and values it holds, whose they were, who is in it."""
-
-    index: int
-    tokens: list[int] = field(default_factory=list)
-    owner: str = ""
-    row: Row | None = None
-    used: int = 0
-
-
 class Scheduler(Generic[Logits]):
     """Takes rows through ``forward`` and ``sampler``, many at once."""
 
     def __init__(self, forward: Forward[Logits], sampler: Sampler[Logits]) -> None:
         self._forward = forward
         self._sampler = sampler
-        self._slots = [Slot(index) for index in range(forward.slots)]
+        self._slots = Slots(forward)
         self.waiting: deque[Row] = deque()
         self.steps = 0
-        self._admitted = 0
 
     @property
     def active(self) -> int:
@@ -146,7 +75,7 @@ class Scheduler(Generic[Logits]):
             self._fail(row, error)
         self.waiting.clear()
         for slot in self._slots:
-            slot.row, slot.tokens = None, []
+            slot.clear()
 
     def _release(self) -> None:
         """Let go of rows that have ended or were cancelled, wherever they are."""
@@ -159,42 +88,13 @@ class Scheduler(Generic[Logits]):
 
     def _admit(self) -> None:
         """First come, first served, each to the free slot that holds most of its prompt."""
-        while free := [slot for slot in self._slots if slot.row is None]:
-            row = next((row for row in self.waiting if row.ready), None)
-            if row is None:
+        while row := next((row for row in self.waiting if row.ready), None):
+            slot = self._slots.take(row)
+            if slot is None:
                 return
             self.waiting.remove(row)
-            # Of equals the one that was used least recently: its tokens are missed the least.
-            slot = max(free, key=lambda slot: (self._reusable(slot, row), -slot.used))
-            self._admitted += 1
-            slot.row, slot.used = row, self._admitted
             with self._alone(slot):
-                row.begin(self._reused(slot, row))
-                del slot.tokens[row.read :]
-                slot.owner = row.owner
-
-    def _reused(self, slot: Slot, row: Row) -> int:
-        """How many tokens of the row's prompt ``slot`` holds, after those that another one has more of
-        were copied."""
-        held = self._reusable(slot, row)
-        if not self._forward.rewinds:
-            return held
-        source = max(self._slots, key=lambda other: self._reusable(other, row))
-        most = self._reusable(source, row)
-        if most > held:
-            self._forward.copy(source.index, slot.index, most)
-            slot.tokens = source.tokens[:most]
-        return max(most, held)
-
-    def _reusable(self, slot: Slot, row: Row) -> int:
-        """How many tokens of the row's prompt the slot holds; the last one must be read in any case, and
-        all where each is to be scored."""
-        if slot.owner != row.owner or row.scores_prompt:
-            return 0
-        most = min(len(slot.tokens), len(row.prompt) - 1)
-        common = _common(slot.tokens, row.media.keys if row.media else row.prompt, most)
-        common = row.media.cut_before(common) if row.media else common
-        return common if self._forward.rewinds or common == len(slot.tokens) else 0
+                row.begin(self._slots.reuse(slot, row))
 
     def _read(self) -> None:
         """A chunk of the prompt that came first; with its last, the answer's next token."""
@@ -299,13 +199,7 @@ class Scheduler(Generic[Logits]):
         if token is None:
             raise InferenceError(NOT_NUMBERS)
         row.deliver(row.accept(token, score))
-        self._rewind(slot, row)
-
-    def _rewind(self, slot: Slot, row: Row) -> None:
-        """Let go of what the row of ``slot`` forgot; all of it where the model cannot go back."""
-        if row.read < len(slot.tokens):
-            row.read = row.read if self._forward.rewinds else 0
-            del slot.tokens[row.read :]
+        self._slots.rewind(slot, row)
 
     @contextlib.contextmanager
     def _alone(self, slot: Slot) -> Iterator[None]:
@@ -322,18 +216,10 @@ class Scheduler(Generic[Logits]):
         """End the row of ``slot`` with ``error``; what the slot holds is no longer sure."""
         if slot.row:
             self._fail(slot.row, error)
-        slot.row, slot.tokens = None, []
+        slot.clear()
 
     @staticmethod
     def _fail(row: Row, error: InferenceError) -> None:
         row.stage = Stage.ENDED
         events: list[Event] = [Failed.of(error)]
         row.deliver(events)
-
-
-def _common(held: Sequence[int], wanted: Sequence[int], most: int) -> int:
-    """How many of the first ``most`` tokens are the same."""
-    if held[:most] == wanted[:most]:
-        return most
-    pairs = zip(held, wanted, strict=False)
-    return next(index for index, (one, other) in enumerate(pairs) if one != other)

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
+
+from inference.engine.answers import AnswerReader
 from inference.engine.logprobs import Score
 from inference.engine.row import Row
+from inference.engine.rows import DEFAULTS
 from inference.engine.scheduler import CHUNK, Scheduler
 from inference.errors import OutOfMemory
+from inference.protocol import Event, Text
 
 VOCABULARY = 1000
+GREEDY = replace(DEFAULTS, temperature=0.0)
 
 
 def following(tokens: Sequence[int]) -> int:
@@ -102,6 +108,39 @@ class Greedy:
             None if count is None else Score(-float(said), [(said, 0.0)] * count)
             for said, count in zip(logits, counts, strict=True)
         ]
+
+
+class Client:
+    """A request and what came of it."""
+
+    def __init__(
+        self,
+        prompt: list[int],
+        limit: int,
+        owner: str = "",
+        ends: frozenset[int] = frozenset(),
+        reader: AnswerReader | None = None,
+    ) -> None:
+        self.events: list[Event] = []
+        self.prompt, self.limit = prompt, limit
+        self.row = Row(
+            prompt=prompt,
+            options=GREEDY,
+            limit=limit,
+            ends=ends,
+            decode=lambda tokens: "".join(f"{token} " for token in tokens),
+            deliver=self.events.extend,
+            owner=owner,
+            reader=reader,
+        )
+
+    @property
+    def said(self) -> list[int]:
+        return [int(word) for event in self.events if isinstance(event, Text) for word in event.text.split()]
+
+    @property
+    def last(self) -> Event | None:
+        return self.events[-1] if self.events else None
 
 
 def run(scheduler: Scheduler[list[int]], most: int = 10_000) -> None:

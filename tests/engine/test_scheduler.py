@@ -8,52 +8,13 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from inference.engine.answers import AnswerReader
 from inference.engine.echo import Echo
 from inference.engine.row import Row, Stage
-from inference.engine.rows import DEFAULTS
 from inference.engine.scheduler import CHUNK, NOT_NUMBERS, Scheduler
 from inference.errors import InferenceError
-from inference.protocol import Done, Event, Failed, Piece, Text
-from tests.engine.arithmetic import Arithmetic, Greedy, expected, run, scheduler_of
-
-GREEDY = replace(DEFAULTS, temperature=0.0)
-
-
-class Client:
-    """A request and what came of it."""
-
-    def __init__(
-        self,
-        prompt: list[int],
-        limit: int,
-        owner: str = "",
-        ends: frozenset[int] = frozenset(),
-        reader: AnswerReader | None = None,
-    ) -> None:
-        self.events: list[Event] = []
-        self.prompt, self.limit = prompt, limit
-        self.row = Row(
-            prompt=prompt,
-            options=GREEDY,
-            limit=limit,
-            ends=ends,
-            decode=lambda tokens: "".join(f"{token} " for token in tokens),
-            deliver=self.events.extend,
-            owner=owner,
-            reader=reader,
-        )
-
-    @property
-    def said(self) -> list[int]:
-        return [int(word) for event in self.events if isinstance(event, Text) for word in event.text.split()]
-
-    @property
-    def last(self) -> Event | None:
-        return self.events[-1] if self.events else None
-
+from inference.protocol import Done, Failed, Piece
+from tests.engine.arithmetic import Arithmetic, Client, Greedy, expected, run, scheduler_of
 
 requests = st.lists(
     st.tuples(
@@ -127,57 +88,6 @@ def test_all_rows_decode_in_one_pass() -> None:
     run(scheduler)
     assert all(client.said == expected(client.prompt, 20) for client in clients)
     assert forward.passes <= 20 + 4
-
-
-def test_the_next_turn_reads_only_what_is_new() -> None:
-    forward = Arithmetic(2)
-    scheduler = scheduler_of(forward)
-    history = list(range(100))
-    for turn in range(5):
-        client = Client([*history, 500 + turn], 10)
-        scheduler.waiting.append(client.row)
-        before = forward.read_tokens
-        run(scheduler)
-        assert client.said == expected(client.prompt, 10)
-        assert forward.read_tokens - before == (101 if turn == 0 else 2)
-        assert isinstance(client.last, Done)
-        assert client.last.usage.cached == (0 if turn == 0 else len(client.prompt) - 2)
-        history = [*client.prompt, *client.said]
-
-
-def test_a_slot_that_cannot_go_back_is_read_anew() -> None:
-    forward = Arithmetic(1, rewinds=False)
-    scheduler = scheduler_of(forward)
-    for prompt in ([1, 2, 3, 4], [1, 2, 9, 9]):
-        client = Client(prompt, 3)
-        scheduler.waiting.append(client.row)
-        run(scheduler)
-        assert client.said == expected(prompt, 3)
-    assert forward.read_tokens == 8
-
-
-def test_what_one_owner_had_read_is_not_reused_for_another() -> None:
-    forward = Arithmetic(1)
-    scheduler = scheduler_of(forward)
-    for owner, cached in (("ann", 0), ("bob", 0), ("bob", 3)):
-        client = Client([1, 2, 3, 4], 2, owner)
-        scheduler.waiting.append(client.row)
-        run(scheduler)
-        assert isinstance(client.last, Done)
-        assert client.last.usage.cached == cached
-
-
-def test_two_conversations_keep_their_slots() -> None:
-    forward = Arithmetic(2)
-    scheduler = scheduler_of(forward)
-    histories = {"a": [1] * 50, "b": [2] * 50}
-    for turn in range(6):
-        name = "ab"[turn % 2]
-        client = Client([*histories[name], 3], 4)
-        scheduler.waiting.append(client.row)
-        run(scheduler)
-        histories[name] = [*client.prompt, *client.said]
-    assert forward.read_tokens == 2 * 51 + 4 * 2
 
 
 def test_a_long_prompt_does_not_hold_the_others_up() -> None:
@@ -356,22 +266,6 @@ def test_a_row_that_cannot_be_sampled_ends_alone() -> None:
     assert clients[1].last == Failed.of(InferenceError())
     assert clients[2].last == Failed.of(InferenceError(NOT_NUMBERS))
     assert all(client.said == expected(client.prompt, 10) for client in (clients[0], clients[3]))
-
-
-def test_the_end_of_a_prompt_that_was_there_is_read_as_the_whole_would_be() -> None:
-    """In a pass of its own, of one token: decoding it beside the others would round otherwise, and an answer
-    depend on what a slot happens to hold."""
-    forward = Arithmetic(2)
-    scheduler = scheduler_of(forward)
-    first = Client([1, 2, 3], 30)
-    scheduler.waiting.append(first.row)
-    scheduler.step()
-    read = forward.read_tokens
-    second = Client([1, 2, 3], 30)
-    scheduler.waiting.append(second.row)
-    run(scheduler)
-    assert first.said == second.said == expected([1, 2, 3], 30)
-    assert forward.read_tokens == read + 1
 
 
 def test_a_row_that_cannot_be_sampled_spares_one_that_is_being_read() -> None:

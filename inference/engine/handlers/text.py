@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 from inference.engine.batch import Batch
 from inference.engine.choice import choose_forward, trial_texts
 from inference.engine.config import EngineConfig
+from inference.engine.forward import Forward
 from inference.engine.handlers.base import ModelHandler
 from inference.engine.hardware import choose_device, choose_dtype, device_name, dtype_name
 from inference.engine.kernels.making import KERNELS
@@ -29,7 +30,7 @@ from inference.engine.prompts import PromptBuilder
 from inference.engine.quantizer import quantized_loading
 from inference.engine.rows import RowBuilder
 from inference.engine.sampler import BatchSampler
-from inference.engine.scheduler import Forward, Scheduler
+from inference.engine.scheduler import Scheduler
 from inference.engine.video_memory import empty_cache
 from inference.engine.weights import count_parameters
 from inference.errors import Unsupported
