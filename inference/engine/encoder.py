@@ -18,7 +18,7 @@ from inference.engine.quantizer import quantized_loading, quantizer_of
 from inference.engine.vocabulary import text_of, tokens_of
 from inference.engine.weights import count_parameters, touch
 from inference.errors import CannotLoad, ContextOverflow, InferenceError, LoadFailed
-from inference.footprint import EXACT_PARAMETERS
+from inference.footprint.estimate import EXACT_PARAMETERS
 from inference.protocol import Detokenize, Quantization, Text, Tokenize, Tokens
 
 # No usual tokenizer makes longer tokens on average; what lies beyond need not be tokenized.

@@ -16,7 +16,9 @@ from inference.engine.handlers import import_for
 from inference.engine.notebook import Measured, Notebook
 from inference.engine.offloading import Part, choose_offload, in_ram, on_device, parts_read
 from inference.errors import DoesNotFit, LoadFailed
-from inference.footprint import LADDER, Anatomy, Estimate, anatomy_read, estimate
+from inference.footprint.anatomy import Anatomy
+from inference.footprint.estimate import LADDER, Estimate, estimate
+from inference.footprint.files import anatomy_read
 from inference.protocol import ModelRef, Quantization
 
 BITS = {"int8": "8 bits", "int4": "4 bits"}

@@ -13,7 +13,7 @@ from math import prod
 from pathlib import Path
 
 from inference.engine.config import Placement
-from inference.footprint import header_read
+from inference.footprint.files import header_read
 from inference.pipelines import pipeline_weights
 
 MANNERS: dict[Placement, str] = {

@@ -12,15 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from inference.errors import LoadFailed
-from inference.footprint import (
-    LADDER,
-    Anatomy,
-    Estimate,
-    anatomy_of,
-    anatomy_read,
-    config_read,
-    estimate,
-)
+from inference.footprint.anatomy import Anatomy, anatomy_of
+from inference.footprint.estimate import LADDER, Estimate, estimate
+from inference.footprint.files import anatomy_read, config_read
 from inference.machine import Machine
 from inference.models import ModelRecord
 from inference.protocol import Quantization

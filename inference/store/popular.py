@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inference.footprint import LEAN, Anatomy
+from inference.footprint.anatomy import LEAN, Anatomy
 from inference.machine import Machine
 from inference.store.architectures import EMBEDDING, TEXT, VISION, Kind
 from inference.store.estimate import Fit, fit_judge

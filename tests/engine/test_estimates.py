@@ -24,7 +24,8 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
-from inference.footprint import Estimate, anatomy_read, estimate
+from inference.footprint.estimate import Estimate, estimate
+from inference.footprint.files import anatomy_read
 from inference.machine import machine_read
 from inference.protocol import Draw, Quantization
 from tests.engines import EngineProcess, make_llama, ref, save_random

@@ -11,7 +11,8 @@ import pytest
 from transformers import BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel
 
 from inference.errors import DoesNotFit
-from inference.footprint import anatomy_read, estimate
+from inference.footprint.estimate import estimate
+from inference.footprint.files import anatomy_read
 from inference.machine import machine_read
 from inference.protocol import Done, Generate, Load, Options, Quantization, Queued, Text
 from tests.engines import EngineProcess, make_llama, ref, save_random

@@ -13,7 +13,7 @@ from inference.engine.core import Engine
 from inference.engine.memory import Memory
 from inference.engine.notebook import Notebook
 from inference.errors import CannotLoad
-from inference.footprint import anatomy_read
+from inference.footprint.files import anatomy_read
 from inference.protocol import Done, Dtype, Event, Generate, Load, ModelRef, Options, Unload
 from tests.engine.engines import engine_of
 from tests.engine.test_residents import until

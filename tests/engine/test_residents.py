@@ -15,7 +15,8 @@ from inference.engine.memory import Need
 from inference.engine.notebook import Notebook
 from inference.engine.residents import Residents
 from inference.errors import Busy, DoesNotFit, LoadFailed, TimedOut
-from inference.footprint import Anatomy, Estimate
+from inference.footprint.anatomy import Anatomy
+from inference.footprint.estimate import Estimate
 from inference.protocol import (
     Done,
     Event,

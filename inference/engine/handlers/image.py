@@ -29,7 +29,7 @@ from inference.engine.processors import without_videos
 from inference.engine.video_memory import empty_cache
 from inference.engine.weights import touch
 from inference.errors import CannotLoad, LoadFailed, Unsupported
-from inference.footprint import anatomy_read
+from inference.footprint.files import anatomy_read
 from inference.pipelines import PIPELINE, Pipeline, pipeline_of, pipeline_weights, variant_of
 from inference.protocol import Done, Draw, Events, Quantization, Timings, Work
 

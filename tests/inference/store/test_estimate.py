@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from django.test import override_settings
 
-from inference.footprint import Anatomy, anatomy_of
+from inference.footprint.anatomy import Anatomy, anatomy_of
 from inference.machine import Machine
 from inference.models import ModelRecord
 from inference.protocol import ModelRef
 from inference.store.estimate import fit_judge, record_fit
 from inference.store.memory import memory_note
-from tests.inference.test_footprint import LLAMA_7B, PARAMETERS_7B
+from tests.inference.footprint.llama import LLAMA_7B, PARAMETERS_7B
 
 GB = 10**9
 

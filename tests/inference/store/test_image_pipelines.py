@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from inference.footprint import anatomy_read
+from inference.footprint.files import anatomy_read
 from inference.models import ModelRecord
 from inference.store.architectures import DRAWING_AND_EDITING, EDITING, PIPELINE_OTHER, kind_detect
 from inference.store.errors import ModelRefused

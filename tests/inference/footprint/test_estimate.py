@@ -1,37 +1,15 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save_file
 
-from inference.engine import lean_forward
-from inference.errors import LoadFailed
-from inference.footprint import LADDER, LEAN, Anatomy, anatomy_of, anatomy_read, estimate
+from inference.footprint.anatomy import anatomy_of
+from inference.footprint.estimate import LADDER, estimate
 from inference.protocol import Quantization
-
-LLAMA_7B = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 32,
-    "vocab_size": 32000,
-    "max_position_embeddings": 4096,
-    "tie_word_embeddings": False,
-}
-PARAMETERS_7B = 6_738_415_616
-
-
-def seven_billion(**changes: object) -> Anatomy:
-    return anatomy_of({**LLAMA_7B, **changes}, {"F16": PARAMETERS_7B})
+from tests.inference.footprint.llama import LLAMA_7B, PARAMETERS_7B, seven_billion
 
 
 def test_a_known_model_takes_what_is_known_of_it() -> None:
@@ -40,22 +18,6 @@ def test_a_known_model_takes_what_is_known_of_it() -> None:
     assert known.weights == PARAMETERS_7B * 2
     # Half a megabyte a token is what everybody counts with for this model.
     assert known.cache == 2048 * 524_288
-
-
-@pytest.mark.parametrize(
-    ("config", "cached"),
-    [
-        ({"num_key_value_heads": 8}, 2 * 32 * 8 * 128),
-        ({"head_dim": 64}, 2 * 32 * 32 * 64),
-        ({"layer_types": ["full_attention"] * 8 + ["linear_attention"] * 24}, 2 * 8 * 32 * 128),
-        ({"layer_types": ["mamba"] * 32}, 0),
-        ({"architectures": ["BertModel"]}, 0),
-        ({"qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128}, 32 * 32 * (64 + 128 + 128)),
-        ({"text_config": {**LLAMA_7B, "num_hidden_layers": 2}}, 2 * 2 * 32 * 128),
-    ],
-)
-def test_keys_and_values_of_a_token(config: dict[str, object], cached: int) -> None:
-    assert seven_billion(**config).cached == cached
 
 
 def test_a_shared_table_is_held_twice() -> None:
@@ -142,31 +104,6 @@ def test_a_measurement_takes_the_place_of_the_guess() -> None:
     assert guess.measured(0) == guess
 
 
-def test_folders_are_read_by_their_headers(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(LLAMA_7B | {"tie_word_embeddings": True}))
-    save_file(
-        {"model.embed_tokens.weight": torch.zeros(10, 4), "lm_head.weight": torch.zeros(10, 4)},
-        tmp_path / "model-1.safetensors",
-    )
-    save_file({"a": torch.zeros(7, dtype=torch.bfloat16)}, tmp_path / "model-2.safetensors", {"format": "pt"})
-    anatomy = anatomy_read(tmp_path)
-    assert (anatomy.numbers, anatomy.stored, anatomy.number_size) == (87, 2 * 160 + 14, 4)
-    # What the files hold counts for more than what the configuration says.
-    assert anatomy.tied is False
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"\xff" * 8, b"\x02\0\0\0\0\0\0\0[]", b"\x02\0\0\0\0\0\0\0{", b'\x07\0\0\0\0\0\0\0{"a":1}'],
-)
-def test_damaged_files_are_said(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(LLAMA_7B))
-    (tmp_path / "model.safetensors").write_bytes(content)
-    with pytest.raises(LoadFailed, match="Pull the model again") as error:
-        anatomy_read(tmp_path)
-    assert str(tmp_path) not in str(error.value)
-
-
 numbers = st.one_of(
     st.integers(-(10**12), 10**12), st.none(), st.text(max_size=3), st.floats(), st.lists(st.none())
 )
@@ -177,7 +114,3 @@ def test_no_configuration_breaks_the_arithmetic(config: dict[str, object]) -> No
     guess = estimate(anatomy_of(config, {"BF16": 100}), device="cpu", number_size=2)
     assert guess is not None
     assert guess.needed >= 200
-
-
-def test_the_families_are_those_of_the_lean_pass() -> None:
-    assert LEAN == lean_forward.FAMILIES
