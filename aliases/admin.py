@@ -20,7 +20,8 @@ from aliases.answering import events_of
 from aliases.exchange import LONGEST, aliases_export, aliases_import
 from aliases.forms import PREFIX, AliasForm
 from aliases.models import Alias
-from aliases.selectors import Target, alias_resolve
+from aliases.selectors import alias_resolve
+from aliases.target import Target
 from inference.asker import Asker, asking
 from inference.errors import InferenceError
 from inference.protocol import Events, Generate, Message, Text

@@ -13,7 +13,8 @@ from functools import partial
 from channels.db import database_sync_to_async
 from msgspec.structs import replace
 
-from aliases.selectors import Target, alternatives
+from aliases.selectors import alternatives
+from aliases.target import Target
 from inference.errors import Unsupported
 from inference.protocol import (
     Draw,

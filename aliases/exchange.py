@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from aliases.arguments import FLAGS
 from aliases.models import Alias
-from aliases.selectors import canonical_name
+from aliases.names import canonical_name
 from aliases.services import alias_save
 from inference.errors import InvalidRequest
 from inference.models import ModelRecord

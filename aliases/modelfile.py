@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from aliases.selectors import Target, full_name
+from aliases.names import full_name
+from aliases.target import Target
 from inference.protocol import Options
 
 _HEAD = """\

@@ -15,7 +15,9 @@ from django.db import IntegrityError, transaction
 from msgspec import Meta, Struct
 
 from aliases.models import MAX_FALLBACKS, Alias
-from aliases.selectors import Target, alias_find, alias_resolve, canonical_name
+from aliases.names import canonical_name
+from aliases.selectors import alias_find, alias_resolve
+from aliases.target import Target
 from inference.errors import InvalidRequest, ModelNotFound, NotFound
 from inference.models import ModelRecord
 from inference.protocol import (

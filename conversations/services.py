@@ -17,7 +17,8 @@ from django.db.models import QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from aliases.answering import NOT_SEEN
-from aliases.selectors import Target, alias_resolve
+from aliases.selectors import alias_resolve
+from aliases.target import Target
 from conversations.attachments import attachments_send
 from conversations.models import Conversation, Message
 from conversations.selectors import conversation_get, history_for_model

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aliases.selectors import DEFAULT_TAG, alias_find
+from aliases.names import DEFAULT_TAG
+from aliases.selectors import alias_find
 from hugweb.starter import ALIAS, MODEL, starter_pull
 from inference.errors import NotFound
 from inference.store.gguf import gguf_pull

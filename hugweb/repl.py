@@ -14,8 +14,9 @@ import msgspec
 from msgspec import structs
 
 from aliases.modelfile import modelfile_text, parameters_text
-from aliases.selectors import Target, alias_resolve
+from aliases.selectors import alias_resolve
 from aliases.services import Settings, alias_create
+from aliases.target import Target
 from hugweb.terminal import TerminalChat
 from inference.errors import InferenceError, InvalidRequest
 from inference.protocol import JSON, Options

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.status import Status
 
 from aliases.answering import events_of
-from aliases.selectors import Target
+from aliases.target import Target
 from hugweb.pictures import pictures_taken
 from hugweb.transcript import transcript_save
 from inference.errors import Unsupported

@@ -5,7 +5,8 @@ from __future__ import annotations
 from asgiref.sync import sync_to_async
 
 from aliases.answering import events_of
-from aliases.selectors import Target, alias_resolve
+from aliases.selectors import alias_resolve
+from aliases.target import Target
 from hugweb.api.generation import Folded, begin, fold
 from inference.errors import InvalidRequest
 from inference.protocol import Request

@@ -14,7 +14,7 @@ from statistics import median
 
 from django.conf import settings
 
-from aliases.selectors import Target
+from aliases.target import Target
 from hugweb.bench.asking import STORY, Answer, Effort, asking
 from hugweb.bench.servers import OPENAI, PEERS, Running, free_port, hugweb, pin, running
 from inference.client import EngineClient

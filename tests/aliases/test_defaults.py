@@ -9,8 +9,9 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
 
 from aliases.models import Alias
-from aliases.selectors import JSON_ONLY, alias_models, alias_resolve, aliases_visible
+from aliases.selectors import alias_models, alias_resolve, aliases_visible
 from aliases.services import Settings, alias_copy, alias_create
+from aliases.target import JSON_ONLY
 from inference.asker import Asker, asking
 from inference.errors import Forbidden, InvalidRequest, ModelNotFound
 from inference.models import ModelRecord

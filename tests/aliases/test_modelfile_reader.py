@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aliases.modelfile import modelfile_text
 from aliases.modelfile_reader import modelfile_read
-from aliases.selectors import Target
+from aliases.target import Target
 from inference.errors import InvalidRequest
 from inference.models import ModelRecord
 from inference.protocol import Message, ModelRef, Options

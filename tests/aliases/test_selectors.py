@@ -5,9 +5,9 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from aliases.models import Alias
-from aliases.selectors import alias_resolve, canonical_name
+from aliases.selectors import alias_resolve
 from inference.asker import Asker, asking
-from inference.errors import Forbidden, InvalidRequest, ModelNotFound
+from inference.errors import Forbidden, ModelNotFound
 from inference.models import ModelRecord
 from inference.protocol import Options
 
@@ -17,34 +17,6 @@ def record(db: None) -> ModelRecord:
     return ModelRecord.objects.create(
         name="Org/Model-1B", source="store", folder="Org/Model-1B", architecture="llama", digest="0" * 64
     )
-
-
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        ("smollm2", "smollm2"),
-        ("smollm2:latest", "smollm2"),
-        ("SmolLM2:LATEST", "SmolLM2"),
-        ("Org/Model", "Org/Model"),
-        ("Org/Model:latest", "Org/Model"),
-        ("hf.co/Org/Model", "Org/Model"),
-        ("huggingface.co/Org/Model:latest", "Org/Model"),
-        ("registry.ollama.ai/library/llama3", "llama3"),
-        ("model:8b", "model:8b"),
-        ("  spaced ", "spaced"),
-    ],
-)
-def test_names_are_read_as_ollama_reads_them(written: str, meant: str) -> None:
-    assert canonical_name(written) == meant
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["", " ", "/", "a/", "/a", "a b", "../etc", "a/../b", "a/b/c/d", "-x", "a:", "a" * 81, "a\nb", "☃"],
-)
-def test_what_is_no_name_is_refused(name: str) -> None:
-    with pytest.raises(InvalidRequest, match="invalid model name"):
-        canonical_name(name)
 
 
 @pytest.mark.parametrize("name", ["Org/Model-1B", "org/model-1b:latest", "hf.co/ORG/MODEL-1B"])

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aliases.selectors import Target
 from aliases.services import Settings
+from aliases.target import Target
 from hugweb.api.anthropic.requests import MessagesBody, messages_request
 from hugweb.api.body import parse
 from hugweb.api.ollama.aliasing import CreateBody, settings_of

@@ -10,7 +10,7 @@ import pytest
 from django.test import AsyncClient
 
 from aliases.models import Alias
-from aliases.selectors import JSON_ONLY
+from aliases.target import JSON_ONLY
 from inference.models import ModelRecord
 from inference.protocol import Generate
 from inference.providers.registry import get_provider

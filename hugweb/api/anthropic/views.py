@@ -7,7 +7,8 @@ from django.http import HttpRequest, HttpResponseBase
 from msgspec.structs import replace
 
 from aliases.answering import events_of
-from aliases.selectors import Target, alias_resolve
+from aliases.selectors import alias_resolve
+from aliases.target import Target
 from hugweb.api.anthropic.answers import AnsweredMessage, StreamEvent, TokenCount
 from hugweb.api.anthropic.frames import MessageFrames
 from hugweb.api.anthropic.requests import MessagesBody, messages_request

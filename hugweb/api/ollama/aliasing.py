@@ -9,8 +9,10 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from msgspec import Struct, field
 
-from aliases.selectors import Target, alias_resolve, canonical_name
+from aliases.names import canonical_name
+from aliases.selectors import alias_resolve
 from aliases.services import Settings, alias_copy, alias_create
+from aliases.target import Target
 from aliases.templates import template_checked
 from hugweb.api.described import JSON, LINES, Operation
 from hugweb.api.endpoint import endpoint

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aliases.selectors import Target, full_name
+from aliases.names import full_name
+from aliases.target import Target
 from hugweb.api.ollama.requests import THINK_LEVELS, ChatBody, GenerateBody, GenerationBody
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import MAX_TOP_LOGPROBS

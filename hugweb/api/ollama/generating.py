@@ -10,7 +10,8 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from aliases.answering import events_of
-from aliases.selectors import Target, alias_resolve
+from aliases.selectors import alias_resolve
+from aliases.target import Target
 from hugweb.api.asking import ask
 from hugweb.api.described import JSON, LINES, Operation
 from hugweb.api.durations import keep_alive_seconds

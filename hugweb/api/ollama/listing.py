@@ -8,14 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aliases.models import Alias
-from aliases.selectors import (
-    alias_models,
-    alias_resolve,
-    aliases_visible,
-    capabilities_with,
-    full_name,
-    loaded_visible,
-)
+from aliases.names import full_name
+from aliases.selectors import alias_models, alias_resolve, aliases_visible, loaded_visible
+from aliases.target import capabilities_with
 from hugweb.api.ollama.frames import timestamp
 from inference.asker import asker
 from inference.errors import Forbidden, ModelNotFound

@@ -13,7 +13,8 @@ from channels.db import database_sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from msgspec import Struct
 
-from aliases.selectors import alias_find, canonical_name, model_find, names_of
+from aliases.names import canonical_name
+from aliases.selectors import alias_find, model_find, names_of
 from aliases.services import alias_delete
 from hugweb.api.described import JSON, LINES, Operation
 from hugweb.api.endpoint import endpoint

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct, ValidationError, field
 from msgspec.structs import replace
 
-from aliases.selectors import Target
+from aliases.target import Target
 from hugweb.api.body import Body
 from hugweb.api.body import parse as body_parse
 from hugweb.api.durations import keep_alive_seconds

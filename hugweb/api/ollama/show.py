@@ -12,7 +12,9 @@ from django.http import HttpRequest, HttpResponseBase
 from msgspec import Struct
 
 from aliases.modelfile import modelfile_text, parameters_text
-from aliases.selectors import Target, alias_resolve, canonical_name, full_name
+from aliases.names import canonical_name, full_name
+from aliases.selectors import alias_resolve
+from aliases.target import Target
 from aliases.templates import FILLS_IN
 from hugweb.api.described import JSON, Operation
 from hugweb.api.endpoint import endpoint

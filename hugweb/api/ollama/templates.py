@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aliases.selectors import Target
+from aliases.target import Target
 from aliases.templates import template_checked
 from inference.store.contents import template_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aliases.selectors import Target
+from aliases.target import Target
 from hugweb.api import asking
 from inference.errors import Unsupported
 from inference.protocol import Message

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Struct, ValidationError
 
-from aliases.selectors import Target
+from aliases.target import Target
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.fields import GivenOptions, KeepAlive, told
 from hugweb.api.options import OPTION_FIELDS, parse_options

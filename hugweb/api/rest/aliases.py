@@ -12,7 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from aliases.models import DEVICE_HELP, NAME_HELP, Alias, validate_options
-from aliases.selectors import alias_find, aliases_visible, canonical_name
+from aliases.names import canonical_name
+from aliases.selectors import alias_find, aliases_visible
 from aliases.services import (
     LONGEST_LICENSE,
     LONGEST_SYSTEM,

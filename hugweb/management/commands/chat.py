@@ -14,7 +14,8 @@ from django.core.management.base import BaseCommand, CommandError
 from msgspec.structs import replace
 
 from aliases.arguments import arguments_add, loading_given, options_given, template_given
-from aliases.selectors import Target, alias_resolve, asking_for_json
+from aliases.selectors import alias_resolve
+from aliases.target import Target, asking_for_json
 from hugweb.database import database_prepare
 from hugweb.pictures import picture_read
 from hugweb.repl import Repl

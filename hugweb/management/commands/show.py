@@ -12,7 +12,8 @@ from rich.table import Table
 
 from aliases.exchange import alias_described
 from aliases.modelfile import modelfile_text
-from aliases.selectors import Target, alias_resolve
+from aliases.selectors import alias_resolve
+from aliases.target import Target
 from hugweb.database import database_prepare
 from inference.errors import InferenceError
 from inference.store.contents import template_of

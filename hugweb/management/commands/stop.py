@@ -8,7 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from aliases.selectors import Target, alias_resolve
+from aliases.selectors import alias_resolve
+from aliases.target import Target
 from hugweb.api.generation import begin, fold
 from hugweb.database import database_prepare
 from hugweb.management.commands.ps import running_provider

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aliases.selectors import Target
+from aliases.target import Target
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.ollama.messages import ChatMessage, GivenDefinition, GivenTool
 from hugweb.api.ollama.requests import (

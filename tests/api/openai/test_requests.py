@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aliases.selectors import Target
+from aliases.target import Target
 from hugweb.api.body import parse
 from hugweb.api.openai.chat.requests import ChatBody
 from hugweb.api.openai.completions.requests import CompletionBody

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from aliases.selectors import canonical_name
+from aliases.names import canonical_name
 from inference.errors import InvalidRequest
 from inference.store.names import folder_of, model_name_check, revision_check
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from django.http import HttpRequest, HttpResponseBase
 from msgspec import Meta, Struct
 
-from aliases.selectors import Target
+from aliases.target import Target
 from hugweb.api import asking
 from hugweb.api.asking import ask
 from hugweb.api.described import FORM, JSON, TEXT, Operation

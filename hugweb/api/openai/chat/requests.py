@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from aliases.selectors import Target
+from aliases.target import Target
 from hugweb.api.fields import GivenChoice, told
 from hugweb.api.openai.capabilities import check_files, require
 from hugweb.api.openai.formats import ResponseFormat, read_format

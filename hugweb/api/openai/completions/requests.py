@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from aliases.selectors import Target
+from aliases.target import Target
 from hugweb.api.fields import told
 from hugweb.api.openai.capabilities import require
 from hugweb.api.openai.sampling import GenerationBody, StreamOptions

@@ -7,7 +7,7 @@ import base64
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from aliases.selectors import Target
+from aliases.target import Target
 from hugweb.api.asking import ask
 from hugweb.api.body import parse
 from hugweb.api.described import JSON, Operation

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from aliases.selectors import Target
+from aliases.target import Target
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.fields import KeepAlive, told
 from hugweb.api.openai.forms import Files

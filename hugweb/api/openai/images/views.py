@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponseBase
 
 from aliases.answering import events_of
-from aliases.selectors import Target
+from aliases.target import Target
 from hugweb.api.body import parse
 from hugweb.api.described import EVENTS, FORM, JSON, Operation
 from hugweb.api.endpoint import endpoint

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from aliases.selectors import Target
+from aliases.target import Target
 from hugweb.api.body import struct_of
 from hugweb.api.fields import GivenChoice, told
 from hugweb.api.openai.capabilities import check_files, require

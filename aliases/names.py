@@ -1,0 +1,38 @@
+"""Ollama's grammar of model names: what clients write, and the form in which names are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from inference.errors import InvalidRequest
+
+# [host/][namespace/]model[:tag], at most 80 characters a part.
+_NAME = re.compile(
+    r"(?:(?:hf\.co|huggingface\.co|registry\.ollama\.ai)/)?"
+    r"(?P<name>(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}/)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,79})"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}))?",
+    re.IGNORECASE,
+)
+DEFAULT_TAG = "latest"
+
+
+def canonical_name(name: str) -> str:
+    """``name`` without host and default tag; ``InvalidRequest`` if it is no model name."""
+    match = _NAME.fullmatch(name.strip())
+    if not match:
+        raise InvalidRequest("invalid model name")
+    tag = match["tag"] or DEFAULT_TAG
+    plain = match["name"].removeprefix("library/")
+    return plain if tag.lower() == DEFAULT_TAG else f"{plain}:{tag}"
+
+
+def full_name(name: str) -> str:
+    """A canonical ``name`` with its tag, as Ollama lists it."""
+    return name if ":" in name else f"{name}:{DEFAULT_TAG}"
+
+
+def names_comparable(names: Iterable[str]) -> set[str]:
+    """``names`` as clients may have written them, in the form that they are compared in; what is none is
+    left out."""
+    return {canonical_name(name).lower() for name in names if _NAME.fullmatch(name.strip())}

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from aliases.names import canonical_name
+from inference.errors import InvalidRequest
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("smollm2", "smollm2"),
+        ("smollm2:latest", "smollm2"),
+        ("SmolLM2:LATEST", "SmolLM2"),
+        ("Org/Model", "Org/Model"),
+        ("Org/Model:latest", "Org/Model"),
+        ("hf.co/Org/Model", "Org/Model"),
+        ("huggingface.co/Org/Model:latest", "Org/Model"),
+        ("registry.ollama.ai/library/llama3", "llama3"),
+        ("model:8b", "model:8b"),
+        ("  spaced ", "spaced"),
+    ],
+)
+def test_names_are_read_as_ollama_reads_them(written: str, meant: str) -> None:
+    assert canonical_name(written) == meant
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "/", "a/", "/a", "a b", "../etc", "a/../b", "a/b/c/d", "-x", "a:", "a" * 81, "a\nb", "☃"],
+)
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidRequest, match="invalid model name"):
+        canonical_name(name)
