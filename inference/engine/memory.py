@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from inference.engine.config import EngineConfig, Placement
 from inference.engine.handlers import import_for
@@ -39,6 +39,19 @@ class Need:
     @property
     def bytes(self) -> int:
         return self.estimate.needed
+
+
+class MemoryKeeper(Protocol):
+    """What is asked about memory. All of it may block."""
+
+    def need(self, model: ModelRef) -> Need: ...
+    def free(self, need: Need) -> int: ...
+    def placed(self, need: Need, spare: int) -> Need | None: ...
+    def used(self, need: Need) -> int: ...
+    def prepare(self, need: Need) -> None: ...
+    def settle(self) -> None: ...
+    def note(self, need: Need, memory: int) -> None: ...
+    def refusal(self, need: Need, free: int) -> DoesNotFit: ...
 
 
 class Memory:

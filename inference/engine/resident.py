@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from inference.engine.handlers.base import ModelHandler
+from inference.errors import TimedOut
 from inference.protocol import FOREVER, Device, Dtype, LoadedModel, ModelRef, Quantization
 
 Key = tuple[str, Quantization, Dtype, Device]
@@ -70,6 +71,18 @@ class Resident:
             return FOREVER
         return (
             self.keep_alive if self.users else max(0.0, self.last_used + self.keep_alive - time.monotonic())
+        )
+
+    def too_long(self, limit: float) -> TimedOut:
+        """What to tell whoever has waited for ``limit`` seconds."""
+        if self.waiting:
+            return TimedOut(
+                f"There is no room for {self.model.name} beside the models that are in use. "
+                "Try again when they are idle, stop one, or raise MAX_CONCURRENT_MODELS if memory allows."
+            )
+        return TimedOut(
+            f"Loading {self.model.name} takes longer than {limit:.0f} s. "
+            "It goes on: try again later, or raise MODEL_LOAD_TIMEOUT_MS."
         )
 
     def describe(self) -> LoadedModel:

@@ -1,10 +1,9 @@
 """The models in memory: loaded on demand, shared, let go when idle.
 
-The one place that decides what is loaded. Loads run one after the other in a thread, once however
-many wait for it; at most ``max_models`` are held, and those only that fit into memory: the least
-recently used idle one makes room, one in use never. Each leaves ``keep_alive`` seconds after its last
-request. Knows nothing of torch: how a model is loaded is a function it is given, and ``memory`` knows
-what fits.
+The one place that decides what is loaded. Loads run one after the other, once however many wait for it; at
+most ``max_models`` are held, and those only that fit into memory: the least recently used idle one makes
+room, one in use never. Each leaves ``keep_alive`` seconds after its last request. Knows nothing of torch:
+``loader`` loads, and ``memory`` knows what fits.
 """
 
 from __future__ import annotations
@@ -12,56 +11,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
-
-from msgspec.structs import replace
 
 from inference.engine.backoff import Backoff
 from inference.engine.config import EngineConfig
 from inference.engine.handlers.base import ModelHandler
-from inference.engine.memory import Need
+from inference.engine.loader import Load, Loader
+from inference.engine.memory import MemoryKeeper, Need
 from inference.engine.notebook import Kept, Notebook
 from inference.engine.resident import Key, Resident, key_of
-from inference.errors import DoesNotFit, InferenceError, LoadFailed, TimedOut
+from inference.errors import DoesNotFit, InferenceError
 from inference.protocol import LoadedModel, Loading, ModelRef, Queued
 
 logger = logging.getLogger(__name__)
 
-Loader = Callable[[ModelRef, EngineConfig], ModelHandler]
-T = TypeVar("T")
-
 LOADING_EVENT_SECONDS = 0.5
-
-
-class MemoryKeeper(Protocol):
-    """What residents ask about memory. All of it may block."""
-
-    def need(self, model: ModelRef) -> Need: ...
-    def free(self, need: Need) -> int: ...
-    def placed(self, need: Need, spare: int) -> Need | None: ...
-    def used(self, need: Need) -> int: ...
-    def prepare(self, need: Need) -> None: ...
-    def settle(self) -> None: ...
-    def note(self, need: Need, memory: int) -> None: ...
-    def refusal(self, need: Need, free: int) -> DoesNotFit: ...
 
 
 class Residents:
     """Holds the residents and decides who may stay."""
 
-    def __init__(
-        self, loader: Loader, config: EngineConfig, memory: MemoryKeeper, notebook: Notebook
-    ) -> None:
-        self._loader = loader
+    def __init__(self, load: Load, config: EngineConfig, memory: MemoryKeeper, notebook: Notebook) -> None:
+        self._loader = Loader(load, config, memory)
         self._config = config
         self._memory = memory
         self._notebook = notebook
         self._residents: dict[Key, Resident] = {}
         self._backoff = Backoff()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="load")
         self._turn = asyncio.Lock()
         self._change = asyncio.Event()
         self._closing = False
@@ -114,7 +91,7 @@ class Residents:
         while not resident.load.done():
             seconds = time.monotonic() - resident.since
             if seconds > self._config.load_timeout:
-                raise self._too_long(resident)
+                raise resident.too_long(self._config.load_timeout)
             yield Queued(position=self._position(resident)) if resident.waiting else Loading(seconds=seconds)
             await asyncio.wait({resident.load}, timeout=LOADING_EVENT_SECONDS)
         resident.load.result()
@@ -131,7 +108,7 @@ class Residents:
         """Load what was loaded when the engine last ended, as far as there are places and memory."""
         wanted = self._notebook.notes.loaded[-self._config.max_models :]
         # Should one of them end the engine, the next one starts without.
-        await self._in_thread(self._notebook.note_loaded, ())
+        await self._loader.run(self._notebook.note_loaded, ())
         for kept in wanted:
             resident = self.claim(kept.model)
             resident.keep_alive = kept.keep_alive
@@ -155,14 +132,14 @@ class Residents:
         kept, self._closing = self._kept(), True
         for resident in tuple(self._residents.values()):
             self._let_go(resident)
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._loader.end()
         # Here, since what the thread had still to write is cancelled.
         self._notebook.note_loaded(kept)
 
     async def _load(self, resident: Resident) -> ModelHandler:
         async with self._turn:
             # What this refuses costs nothing to ask again: it is not held off.
-            need = await self._in_thread(self._memory.need, resident.model)
+            need = await self._loader.run(self._memory.need, resident.model)
             try:
                 return await self._load_measured(resident, await self._make_room(resident, need))
             except InferenceError as error:
@@ -171,39 +148,19 @@ class Residents:
                 raise
 
     async def _load_measured(self, resident: Resident, need: Need) -> ModelHandler:
-        logger.info("Loading %s.", resident.model.name)
         resident.since, resident.waiting = time.monotonic(), False
         # What an offloaded model takes of the device while it rests says nothing of it.
         alone = need.placement == "whole" and self._is_alone(resident)
-        try:
-            handler, memory = await self._in_thread(self._load_now, resident.model, need)
-        except InferenceError:
-            raise
-        except Exception as error:
-            logger.exception("Loading %s failed.", resident.model.name)
-            raise LoadFailed(
-                f"{resident.model.name} could not be loaded ({type(error).__name__}). "
-                "The engine's log says why."
-            ) from error
+        handler, memory = await self._loader.load(resident.model, need)
         # What others took or gave back in the meantime cannot be told apart.
         if alone and self._is_alone(resident) and memory > 0:
             resident.memory, resident.resting = memory, max(0, memory - handler.reserved)
-            await self._in_thread(self._memory.note, need, resident.resting)
+            await self._loader.run(self._memory.note, need, resident.resting)
         return handler
 
     def _is_alone(self, resident: Resident) -> bool:
         """Whether no other model is in use, which would take memory too."""
         return all(other.idle for other in self._others(resident))
-
-    def _load_now(self, model: ModelRef, need: Need) -> tuple[ModelHandler, int]:
-        """In the thread: the handler, and bytes of memory that it took."""
-        self._memory.prepare(need)
-        before = self._memory.used(need)
-        try:
-            handler = self._loader(model, replace(self._config, placement=need.placement))
-        finally:
-            self._memory.settle()
-        return handler, self._memory.used(need) - before
 
     async def _make_room(self, resident: Resident, need: Need) -> Need:
         """Wait for a place and memory, which the oldest idle models give up; ``need`` as it then fits.
@@ -212,13 +169,13 @@ class Residents:
         """
         while True:
             change = self._change
-            now = await self._in_thread(self._memory.placed, need, 0)
+            now = await self._loader.run(self._memory.placed, need, 0)
             others = self._others(resident)
             spare = sum(other.size for other in others)
-            best = now if now is need else await self._in_thread(self._memory.placed, need, spare)
+            best = now if now is need else await self._loader.run(self._memory.placed, need, spare)
             if not resident.force and best is None:
-                free = await self._in_thread(self._memory.free, need)
-                raise await self._in_thread(self._memory.refusal, need, free)
+                free = await self._loader.run(self._memory.free, need)
+                raise await self._loader.run(self._memory.refusal, need, free)
             has_memory = now == (best or need) or (resident.force and all(not other.idle for other in others))
             if has_memory and len(others) < self._config.max_models:
                 return now or need
@@ -245,20 +202,6 @@ class Residents:
         """The place in the line of models that wait to be loaded."""
         line = [other for other in self._residents.values() if other.waiting]
         return line.index(resident) + 1
-
-    def _too_long(self, resident: Resident) -> TimedOut:
-        if resident.waiting:
-            return TimedOut(
-                f"There is no room for {resident.model.name} beside the models that are in use. "
-                "Try again when they are idle, stop one, or raise MAX_CONCURRENT_MODELS if memory allows."
-            )
-        return TimedOut(
-            f"Loading {resident.model.name} takes longer than {self._config.load_timeout:.0f} s. "
-            "It goes on: try again later, or raise MODEL_LOAD_TIMEOUT_MS."
-        )
-
-    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
     def _loaded(self, resident: Resident) -> None:
         """After a load: a failed one leaves its place, so that the next request tries again."""
@@ -289,9 +232,7 @@ class Residents:
         resident.cancel_timer()
         if resident.ready:
             logger.info("Unloading %s.", resident.model.name)
-            self._thread.submit(_close, resident.handler)
-            # Not before nothing holds the handler any more.
-            self._thread.submit(self._memory.settle)
+            self._loader.close(resident.handler)
         else:
             resident.load.cancel()
         self._remember()
@@ -300,7 +241,7 @@ class Residents:
     def _remember(self) -> None:
         """Note what is in memory; not at the end, when all go."""
         if not self._closing:
-            self._thread.submit(self._notebook.note_loaded, self._kept())
+            self._loader.later(self._notebook.note_loaded, self._kept())
 
     def _kept(self) -> tuple[Kept, ...]:
         return tuple(Kept(each.model, each.keep_alive) for each in self._residents.values() if each.ready)
@@ -308,10 +249,3 @@ class Residents:
     def _changed(self) -> None:
         self._change.set()
         self._change = asyncio.Event()
-
-
-def _close(handler: ModelHandler) -> None:
-    try:
-        handler.close()
-    except Exception:
-        logger.exception("A model could not be closed.")
