@@ -1,8 +1,8 @@
 """A turn: an answer in the making. It belongs to the server, not to the socket that asked.
 
-A turn reads the provider's events, renders the text a few times a second, stores it about once a
-second, and stores how it ended. Leaving the page changes nothing; ``stop`` does, from anywhere.
-All of it runs on the server's event loop: rendering goes to a thread, the database to Django's.
+A turn reads the provider's events into a draft, has it rendered, stores it about once a second, and stores
+how it ended. Leaving the page changes nothing; ``stop`` does, from anywhere. All of it runs on the server's
+event loop: rendering goes to a thread, the database to Django's.
 
 Knows nothing of sockets: whoever wants to watch reads ``Turn.live``.
 """
@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from typing import NamedTuple
 
@@ -21,35 +19,17 @@ from channels.db import database_sync_to_async
 from django.db import DatabaseError, InterfaceError
 
 from aliases.answering import events_of
-from conversations.answer import ENDED, THINKING, WRITING, LiveAnswer, Phase
-from conversations.blocks import BlockStream
+from conversations.answer import ENDED, LiveAnswer
+from conversations.draft import Draft
 from conversations.models import Message
+from conversations.renderer import Renderer
 from conversations.selectors import message_wanted
 from conversations.services import OpenedTurn, message_checkpoint, turn_close
 from inference.errors import InferenceError
-from inference.protocol import (
-    Done,
-    Event,
-    FellBack,
-    Loading,
-    Noted,
-    Queued,
-    Reading,
-    Text,
-    Thought,
-    Timings,
-    Usage,
-)
 
 logger = logging.getLogger(__name__)
 
-RENDER_SECONDS = 0.05
 CHECKPOINT_SECONDS = 1.0
-# Rendering takes at most a fifth of a core, and sends at most this many bytes a second.
-RENDER_SHARE = 5
-BYTES_PER_SECOND = 400_000
-# One thread for all turns: each further one would take its share of the interpreter from the loop.
-RENDERER = ThreadPoolExecutor(1, "render")
 # Pauses before the next attempts to store how a turn ended. After the first ones its page hears of it;
 # the turn is kept, and so is the text, and it is tried for about an hour more.
 SAVE_PAUSES = (0.1, 0.5, 1.0)
@@ -76,28 +56,23 @@ class Turn:
         self.user_id = user_id
         self.live = LiveAnswer()
         self.ending = Ending(Status.STREAMING)
-        self._pieces: list[str] = []
-        self._thoughts: list[str] = []
-        self._rendered = self._rendered_thoughts = 0
-        self._blocks, self._thought_blocks = BlockStream(), BlockStream()
-        self._news = asyncio.Event()
-        self._done: Done | None = None
+        self._renderer = Renderer(self.live)
+        self._draft = Draft(opened, self.live, self._renderer)
         self._cancelled = Ending(Status.STOPPED)
         self._hurry = asyncio.Event()
         self._last_chance = False
         self._reading = asyncio.create_task(self._read())
-        self._reading.add_done_callback(lambda _: self._news.set())
         self.task = asyncio.create_task(self._run())
 
     @property
     def text(self) -> str:
         """All that has been written so far."""
-        return "".join(self._pieces)
+        return self._draft.text
 
     @property
     def thinking(self) -> str:
         """All that has been thought so far."""
-        return "".join(self._thoughts).strip()
+        return self._draft.thinking
 
     def stop(self) -> None:
         """End the turn because its reader wants that; the text so far is kept."""
@@ -112,7 +87,7 @@ class Turn:
 
     async def _run(self) -> None:
         try:
-            await asyncio.gather(self._render_often(), self._save_often())
+            await asyncio.gather(self._renderer.run(self._reading), self._save_often())
             self.ending = self._how_it_ended()
         except Exception:
             logger.exception("An answer could not be rendered.")
@@ -129,79 +104,14 @@ class Turn:
         events = events_of(self.opened.target, self.opened.request)
         async with aclosing(events):
             async for event in events:
-                self._fold(event)
-
-    def _fold(self, event: Event) -> None:
-        match event:
-            case Queued(position=position):
-                self.live.enter(Phase(name="queued", position=position))
-            case Loading():
-                self.live.enter(Phase(name="loading"))
-            case Reading(done=done, total=total):
-                self.live.enter(Phase(name="reading", done=done, total=total))
-            case Text(text=text, tokens=tokens):
-                self._pieces.append(text.replace("\x00", "\ufffd"))
-                self.live.count(tokens)
-                self._news.set()
-            case Thought(text=text, tokens=tokens):
-                self._thoughts.append(text.replace("\x00", "\ufffd"))
-                self.live.count_thought(tokens)
-                self._news.set()
-            case FellBack(model=model, provider=provider):
-                asked = self.opened.target.missing or self.opened.target.record.name
-                self._note(f"{asked} could not answer, so {model} did.")
-                self.message.model, self.message.model_provider = model, provider
-            case Noted(note=note):
-                self._note(note)
-            case Done():
-                self._done = event
-
-    def _note(self, note: str) -> None:
-        self.message.note = f"{self.message.note} {note}".strip()
-
-    async def _render_often(self) -> None:
-        """Render what is new, with pauses that grow with the work of it."""
-        while not self._reading.done():
-            await self._news.wait()
-            self._news.clear()
-            started = time.monotonic()
-            size = await self._render()
-            cost = (time.monotonic() - started) * (RENDER_SHARE - 1)
-            pause = max(RENDER_SECONDS, cost, size / BYTES_PER_SECOND)
-            await asyncio.wait({self._reading}, timeout=pause)
-        await self._render()
-
-    async def _render(self) -> int:
-        """Show what is new, and say how much HTML that is."""
-        pieces = self._pieces[self._rendered :]
-        self._rendered += len(pieces)
-        thoughts = self._thoughts[self._rendered_thoughts :]
-        self._rendered_thoughts += len(thoughts)
-        version, last = self.live.version, self._reading.done()
-        if pieces or thoughts or last:
-            grown = asyncio.get_running_loop().run_in_executor(
-                RENDERER, self._grow, "".join(pieces), "".join(thoughts), last
-            )
-            self.live.show(*await grown)
-        if pieces or thoughts:
-            self.live.enter(WRITING if self._pieces else THINKING)
-        newer = *self.live.newer(version), *self.live.newer_thoughts(version)
-        return sum(len(html) for _, html in newer)
-
-    def _grow(self, text: str, thoughts: str, last: bool) -> tuple[list[str], list[str]]:
-        for stream, more in ((self._blocks, text), (self._thought_blocks, thoughts)):
-            if more:
-                stream.feed(more)
-            if last:
-                stream.finish()
-        return self._blocks.blocks, self._thought_blocks.blocks
+                self._draft.fold(event)
 
     async def _save_often(self) -> None:
         """Store the text so far once a second, and end the turn if nobody wants it any more."""
         saved = 0
         while not self._reading.done():
             await asyncio.wait({self._reading}, timeout=CHECKPOINT_SECONDS)
-            come = len(self._pieces) + len(self._thoughts)
+            come = self._draft.size
             if self._reading.done():
                 break
             try:
@@ -231,7 +141,7 @@ class Turn:
         if not isinstance(error, InferenceError):
             logger.error("A turn failed.", exc_info=error)
             error = InferenceError()
-        return Ending(Status.INTERRUPTED if self._pieces or self._thoughts else Status.FAILED, error)
+        return Ending(Status.INTERRUPTED if self._draft.size else Status.FAILED, error)
 
     async def _save(self, pauses: Iterable[float]) -> bool:
         """Store the answer and how it ended; a full disk or a locked database gets several chances."""
@@ -254,26 +164,14 @@ class Turn:
                 return
 
     async def _save_once(self) -> bool:
+        status, error = self.ending
+        words = error.message if error else ""
         try:
-            await database_sync_to_async(turn_close)(message=self.message, **self._result())
+            await database_sync_to_async(turn_close)(
+                message=self.message, status=status, error=words, **self._draft.result()
+            )
         except FAULTS:
             logger.warning("How an answer ended could not be stored yet.", exc_info=True)
             self.message.status, self.message.error = Status.INTERRUPTED, NOT_SAVED
             return False
         return True
-
-    def _result(self) -> dict[str, object]:
-        return {
-            "status": self.ending.status,
-            "content": self.text,
-            "thinking": self.thinking,
-            "thinking_ns": int(self.live.thinking_seconds * 1e9),
-            "usage": self._done.usage if self._done else Usage(completion=self.live.tokens),
-            "timings": self._done.timings if self._done else self._timings(),
-            "finish_reason": self._done.reason if self._done else "",
-            "error": self.ending.error.message if self.ending.error else "",
-        }
-
-    def _timings(self) -> Timings:
-        """As measured here: an answer that was cut short comes without the engine's own."""
-        return Timings(total=int(self.live.seconds * 1e9), completion=int(self.live.writing_seconds * 1e9))
