@@ -9,13 +9,14 @@ Temperature 0 takes the likeliest token.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from inference.engine.cuts import column, cut
 from inference.engine.logprobs import Score
+from inference.engine.penalties import penalized, penalizes
 from inference.engine.row import Row
 from inference.protocol import Options
 
@@ -37,8 +38,8 @@ class BatchSampler:
         """Tokens drawn from ``logits``, ``[rows, vocabulary]``; ``None`` where these are no numbers."""
         if any(row.grammar for row in rows):
             logits = _constrained(logits, rows)
-        if any(_penalizes(row.options) for row in rows):
-            logits = _penalized(logits.float(), rows)
+        if any(penalizes(row.options) for row in rows):
+            logits = penalized(logits.float(), rows)
         groups = _groups(rows, logits.shape[-1])
         if len(groups) == 1:
             return _drawn(logits, rows, *groups)
@@ -105,7 +106,7 @@ def _drawn_from_best(logits: Tensor, rows: Sequence[Row], candidates: int) -> tu
     best, tokens = torch.topk(logits, candidates, dim=-1)
     # The draw itself happens on the CPU, in float32: the same on every device.
     best, tokens = best.to("cpu", torch.float32), tokens.cpu()
-    return best[:, :1], tokens.gather(1, _places(_cut(best, options), options, rows))
+    return best[:, :1], tokens.gather(1, _places(cut(best, options), options, rows))
 
 
 def _drawn_from_all(logits: Tensor, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
@@ -126,7 +127,7 @@ def _drawn_from_whole(logits: Tensor, row: Row) -> tuple[Tensor, Tensor]:
     best, tokens = torch.topk(logits, min(USUALLY_ENOUGH, logits.shape[-1]), dim=-1)
     if not _holds_all((best - total).exp()[0], options):
         return _drawn_from_best(logits, [row], logits.shape[-1])
-    return best[:, :1], tokens.gather(1, _places(_cut(best, [options], total), [options], [row]))
+    return best[:, :1], tokens.gather(1, _places(cut(best, [options], total), [options], [row]))
 
 
 def _holds_all(likeliest: Tensor, options: Options) -> bool:
@@ -162,106 +163,9 @@ def _constrained(logits: Tensor, rows: Sequence[Row]) -> Tensor:
     return logits.float().masked_fill(blocked.to(logits.device), -torch.inf)
 
 
-def _penalizes(options: Options) -> bool:
-    return bool(
-        options.repeat_penalty != 1.0
-        or options.presence_penalty
-        or options.frequency_penalty
-        or options.logit_bias
-    )
-
-
-def _penalized(logits: Tensor, rows: Sequence[Row]) -> Tensor:
-    """``logits`` with each row's penalties for what it said lately, and its biases."""
-    logits = logits.clone()
-    penalties, biases = _Changes(), _Changes()
-    for place, row in enumerate(rows):
-        options = row.options
-        repeat, presence = options.repeat_penalty or 1.0, options.presence_penalty or 0.0
-        for token, times in Counter(_recent(row.tokens, options.repeat_last_n)).items():
-            lower = times * (options.frequency_penalty or 0.0) + presence
-            penalties.add(place, token, repeat, lower)
-        for token, bias in (options.logit_bias or {}).items():
-            if token < logits.shape[1]:
-                biases.add(place, token, bias)
-    if penalties:
-        at, (repeats, lowered) = penalties.on(logits.device)
-        picked = logits[at]
-        logits[at] = torch.where(picked > 0, picked / repeats, picked * repeats) - lowered
-    if biases:
-        at, (added,) = biases.on(logits.device)
-        logits[at] += added
-    return logits
-
-
-class _Changes:
-    """Numbers for single logits, each of which is named once."""
-
-    def __init__(self) -> None:
-        self._places: list[tuple[int, int]] = []
-        self._numbers: list[tuple[float, ...]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._places)
-
-    def add(self, row: int, token: int, *numbers: float) -> None:
-        self._places.append((row, token))
-        self._numbers.append(numbers)
-
-    def on(self, device: torch.device) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, ...]]:
-        """The index of all logits, rows and tokens, and their numbers; in two copies, however many."""
-        rows, tokens = torch.tensor(self._places, device=device).T
-        return (rows, tokens), torch.tensor(self._numbers, device=device).T.unbind()
-
-
-def _recent(tokens: list[int], last: int | None) -> list[int]:
-    """The tokens that penalties look at: the last so many, all for -1."""
-    if last is None or last < 0:
-        return tokens
-    return tokens[len(tokens) - min(last, len(tokens)) :]
-
-
-def _column(options: Sequence[Options], name: str, off: float) -> Tensor:
-    """One option of every row, ``[rows, 1]``."""
-    values = [getattr(option, name) for option in options]
-    return torch.tensor([[off if value is None else value] for value in values], dtype=torch.float32)
-
-
-def _cut(best: Tensor, options: Sequence[Options], total: Tensor | None = None) -> Tensor:
-    """``best`` logits, falling, with -inf where a cut fell; the likeliest always stays.
-
-    ``total`` ``[rows, 1]`` is the logarithm of the sum of the exponents of all logits, where ``best`` are
-    not all that a row may choose from.
-    """
-    ranks = torch.arange(best.shape[1])
-    top_k = _column(options, "top_k", 0)
-    best = best.masked_fill((ranks >= top_k) & (top_k > 0), -torch.inf)
-    if any(option.typical_p not in (None, 1.0) for option in options):
-        best = _cut_untypical(best, _column(options, "typical_p", 1))
-    top_p, min_p = _column(options, "top_p", 1), _column(options, "min_p", 0)
-    others = ranks != best.argmax(dim=-1, keepdim=True)
-    probabilities = best.softmax(dim=-1) if total is None else (best - total).exp()
-    before = probabilities.cumsum(dim=-1) - probabilities
-    floor = min_p * probabilities.max(dim=-1, keepdim=True).values
-    return best.masked_fill(((before >= top_p) | (probabilities < floor)) & others, -torch.inf)
-
-
-def _cut_untypical(best: Tensor, typical_p: Tensor) -> Tensor:
-    """Keep the tokens whose surprise is nearest to the expected one (Meister et al., 2022)."""
-    probabilities = best.softmax(dim=-1)
-    surprise = -probabilities.clamp_min(1e-30).log()
-    expected = (probabilities * surprise).sum(dim=-1, keepdim=True)
-    order = (surprise - expected).abs().argsort(dim=-1, stable=True)
-    sorted_probabilities = probabilities.gather(1, order)
-    before = sorted_probabilities.cumsum(dim=-1) - sorted_probabilities
-    far = (before >= typical_p) & (torch.arange(best.shape[1]) > 0)
-    dropped = torch.zeros_like(far).scatter(1, order, far)
-    return best.masked_fill(dropped & (typical_p < 1), -torch.inf)
-
-
 def _places(best: Tensor, options: Sequence[Options], rows: Sequence[Row]) -> Tensor:
     """Where in ``best`` each row's draw fell, ``[rows, 1]``."""
-    temperature = _column(options, "temperature", 1).clamp_min(1e-6)
+    temperature = column(options, "temperature", 1).clamp_min(1e-6)
     probabilities = (best / temperature).softmax(dim=-1)
     numbers = torch.tensor([[row.random.random()] for row in rows], dtype=torch.float64)
     sums = probabilities.double().cumsum(dim=-1)
