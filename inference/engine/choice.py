@@ -17,7 +17,8 @@ from torch import Tensor
 
 from inference.engine.capacity import fit, free_memory
 from inference.engine.kernels.library import Kernels
-from inference.engine.lean_forward import FAMILIES, LeanForward
+from inference.engine.kernels.making import KernelsInTheMaking
+from inference.engine.lean_forward import FAMILIES, LeanForward, Promise
 from inference.engine.module_forward import ModuleForward
 from inference.engine.plain_forward import PlainForward
 from inference.engine.quantizer import left_to_swap
@@ -53,11 +54,13 @@ def choose_forward(
     longest: int,
     quantization: Quantization = "none",
     kernels: Kernels | None = None,
+    making: KernelsInTheMaking | None = None,
 ) -> Batched | PlainForward:
     """Forward passes for ``model``, tried with ``texts``.
 
     ``wanted`` slots (0: as many as are good) of up to ``longest`` tokens; one for a model that cannot
-    be batched, shorter ones where memory is scarce. ``kernels`` make decoding on CPUs faster.
+    be batched, shorter ones where memory is scarce. ``kernels`` make passes on CPUs faster; without any,
+    those that are in the ``making`` are swapped in when they are made, if they pass the same trial.
     ``CannotLoad`` for a ``quantization`` that this model cannot have here.
     """
     expected = torch.cat([_alone(model, text) for text in texts])
@@ -66,6 +69,9 @@ def choose_forward(
         forward = _tried(make, model, texts, expected, TOLERANCES[quantization])
         if forward:
             allocate(forward, str(model.device), wanted, longest)
+            if making and isinstance(forward, LeanForward):
+                trial = partial(_passes, texts=texts, expected=expected, tolerance=TOLERANCES[quantization])
+                forward.expect(Promise(making, trial))
             return forward
     if to_swap != "none":
         raise CannotLoad(f"This model cannot be loaded in {quantization} here. Load it as it is.")
@@ -99,6 +105,15 @@ def _tried(
     if isinstance(forward, ModuleForward):
         forward.undo()
     return None
+
+
+def _passes(forward: Batched, texts: Texts, expected: Tensor, tolerance: float) -> bool:
+    """Whether ``forward`` gives the logits ``expected``; for a model that others are using already."""
+    try:
+        return _distance(forward, texts, expected) <= tolerance
+    except UNBATCHABLE:
+        logger.info("%s cannot run this model.", forward, exc_info=True)
+        return False
 
 
 def _distance(forward: Batched, texts: Texts, expected: Tensor) -> float:

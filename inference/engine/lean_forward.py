@@ -9,7 +9,10 @@ its logits are those of the modules: see ``inference.engine.choice``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,9 +23,12 @@ from inference.engine.cache import zeros
 from inference.engine.failures import in_our_words
 from inference.engine.graphs import Recorder, StepGraphs, recorder_for
 from inference.engine.kernels.library import Kernels
+from inference.engine.kernels.making import KernelsInTheMaking
 from inference.engine.lean_layers import Layer, lean_weights
 from inference.engine.lean_step import KernelStep
 from inference.protocol import Quantization
+
+logger = logging.getLogger(__name__)
 
 FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 # Columns are looked at in multiples of this, so that few shapes occur.
@@ -30,6 +36,14 @@ COLUMNS = 64
 
 # Columns that are written: of one row, or one of each.
 Where = slice | Tensor
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Kernels that are being made, and whether a forward pass on them is right."""
+
+    making: KernelsInTheMaking
+    fits: Callable[[LeanForward], bool]
 
 
 class LeanForward:
@@ -52,8 +66,9 @@ class LeanForward:
         self._epsilon = config.rms_norm_eps
         self._rotary = model.model.rotary_emb
         self._dtype = model.dtype
-        fast = model.device.type == "cpu" and model.dtype is torch.bfloat16
-        self._kernels = kernels if fast else None
+        self._takes_kernels = model.device.type == "cpu" and model.dtype is torch.bfloat16
+        self._kernels = kernels if self._takes_kernels else None
+        self._promise: Promise | None = None
         self._weights = lean_weights(model, quantization, self._kernels)
         self._step: KernelStep | None = None
         self._recorder = recorder or recorder_for(model.device)
@@ -79,16 +94,7 @@ class LeanForward:
         self._keys = zeros(shape, self._dtype, self._device)
         self._values = zeros(shape, self._dtype, self._device)
         if self._kernels:
-            self._step = KernelStep(
-                self._kernels,
-                self._weights,
-                self._keys,
-                self._values,
-                heads=self._heads,
-                epsilon=self._epsilon,
-                rotary=self._rotary,
-            )
-
+            self._step = self._kernel_step(self._kernels)
         elif self._recorder:
             self._graphs = StepGraphs(
                 self._stepped, self._decode, self._recorder, slots=slots, context=context, device=self._device
@@ -121,9 +127,39 @@ class LeanForward:
         decode = self._graphs.decode if self._graphs else self._decode
         return decode(slots, positions, tokens)
 
+    def expect(self, promise: Promise) -> None:
+        """Go on with the kernels of ``promise`` once they are made, where this can run on any."""
+        if self._takes_kernels and not self._kernels:
+            self._promise = promise
+
     def prepare(self, *, idle: bool) -> bool:
-        """Record a step if one is due, see ``StepGraphs``."""
+        """Between two steps, make the next ones faster: True if there was something to do."""
+        if self._promise and not self._promise.making.pending:
+            promise, self._promise = self._promise, None
+            self._take(promise)
+            return True
         return bool(self._graphs and self._graphs.prepare(idle=idle))
+
+    def _take(self, promise: Promise) -> None:
+        """Run on the kernels of ``promise`` from here, if a twin of this with slots of its own does right."""
+        if kernels := promise.making.made:
+            twin = copy.copy(self)
+            twin._kernels = kernels
+            if promise.fits(twin):
+                self._kernels, self._step = kernels, self._kernel_step(kernels)
+            else:
+                logger.warning("The kernels do not fit this model: it goes on without them.")
+
+    def _kernel_step(self, kernels: Kernels) -> KernelStep:
+        return KernelStep(
+            kernels,
+            self._weights,
+            self._keys,
+            self._values,
+            heads=self._heads,
+            epsilon=self._epsilon,
+            rotary=self._rotary,
+        )
 
     def _decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Tensor:
         """The same by torch's operations, one after the other."""

@@ -73,7 +73,8 @@ def load(folder: Path, quantization: Quantization, config: EngineConfig) -> Text
         wanted=config.num_parallel,
         longest=longest_text(model, config),
         quantization=quantization,
-        kernels=KERNELS.get(),
+        kernels=KERNELS.made if quantization == "none" else KERNELS.get(),
+        making=KERNELS,
     )
     rows = RowBuilder(
         PromptBuilder(tokenizer, model.config.vocab_size), tokenizer, model.generation_config, forward.context

@@ -1,7 +1,7 @@
 """Compiles the kernels for the processor at hand, once; the library stays in a folder.
 
-It takes about a second and runs while the engine starts. A machine without a C compiler goes without:
-models then run on torch's own operations.
+It takes about a second and runs while the engine starts, behind whatever else there is to do. A machine
+without a C compiler goes without: models then run on torch's own operations.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ FLAGS = (
 # With threads where the compiler has them, else without.
 THREADS = ("-fopenmp", "-fopenmp-simd")
 COMPILE_SECONDS = 120
+# Gives way to the engine, which starts meanwhile, but not for ever.
+POLITELY = ("nice", "-n", "15")
 
 
 def kernels_build(folder: Path) -> Path | None:
@@ -76,7 +78,8 @@ def _compile(compiler: str, threads: str, library: Path) -> bool:
     with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
         draft = Path(scratch, library.name)
         sources = [str(FOLDER / name) for name in SOURCES]
-        command = [compiler, *FLAGS, threads, "-o", str(draft), *sources, "-lm"]
+        politely = POLITELY if shutil.which(POLITELY[0]) else ()
+        command = [*politely, compiler, *FLAGS, threads, "-o", str(draft), *sources, "-lm"]
         try:
             subprocess.run(  # noqa: S603
                 command, check=True, capture_output=True, text=True, timeout=COMPILE_SECONDS

@@ -1,5 +1,8 @@
 """The process's kernels: compiled while the engine starts, asked for by whoever loads a model.
 
+A model in its own precision does not wait for them: it runs on torch's operations until they are made.
+Weights in 8 and 4 bits are laid out for them, so that their load waits.
+
 Imports no torch by itself, so that compiling begins before that is imported.
 """
 
@@ -31,6 +34,16 @@ class KernelsInTheMaking:
         """Have the kernels made in ``folder``, in the background."""
         self._done.clear()
         threading.Thread(target=self._make, args=(folder,), name="kernels", daemon=True).start()
+
+    @property
+    def pending(self) -> bool:
+        """Whether they are being made."""
+        return not self._done.is_set()
+
+    @property
+    def made(self) -> Kernels | None:
+        """The kernels, if they are there already."""
+        return self._made
 
     def get(self) -> Kernels | None:
         """The kernels, waited for if they are being made; ``None`` where there are none."""
