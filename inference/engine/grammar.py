@@ -1,8 +1,9 @@
 """Grammars: what an answer may be, held to token by token.
 
 JSON, JSON Schema and calls of tools by llguidance: before each token it says which tokens may
-follow, so whatever is complete parses and validates. Its limits bound the work of a schema and of
-each step; a schema that it does not take is the request's mistake.
+follow, so whatever is complete parses and validates. Its limits bound the size of a grammar and the
+work of each step; how long it computes before that, a process that can be ended tries out
+(``grammar_worker``). A schema that it does not take is the request's mistake.
 """
 
 from __future__ import annotations
@@ -10,16 +11,24 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 from typing import Any
 
+import msgspec
 import numpy
 import torch
 from llguidance import LLMatcher, LLTokenizer
 from llguidance.hf import from_tokenizer
 from torch import Tensor
 
+from inference.engine.grammar_worker import Trial
+from inference.engine.isolated import IsolatedProcesses
 from inference.engine.shape import Lark, Shape
-from inference.errors import InferenceError, InvalidRequest
+from inference.errors import InvalidRequest
 
 MOST_COMPILED = 64
+# Of computing. Schemas that people write take some hundredths.
+SECONDS = 2.0
+TOO_LONG = "The format or a tool is a schema that takes too long to follow. Try a simpler one."
+TOO_LARGE = "The answer cannot be held to its format: it is too large, or has no end. Try a simpler schema."
+TRIALS = IsolatedProcesses("inference.engine.grammar_worker", most=2)
 
 
 class Grammar:
@@ -40,32 +49,46 @@ class Grammar:
         return torch.from_numpy(numpy.unpackbits(bits, bitorder="little")[: self._vocabulary]).bool()
 
     def accept(self, token: int) -> None:
-        """``token`` follows; ``InferenceError`` if it must not, or the grammar has failed."""
+        """``token`` follows; ``InvalidRequest`` if it must not, or the grammar has failed."""
         if not self._matcher.consume_token(token):
-            raise InferenceError("The answer could not be held to its format. Try a simpler schema.")
+            raise InvalidRequest(TOO_LARGE)
 
 
 class GrammarBuilder:
-    """Makes grammars for one model's tokens; compiled ones are kept for the next request."""
+    """Makes grammars for one model's tokens; compiled ones are kept for the next request, and so is what is
+    wrong with one. Each may take so many ``seconds`` of computing."""
 
-    def __init__(self, tokenizer: Any, vocabulary: int, ends: frozenset[int]) -> None:
+    def __init__(
+        self, tokenizer: Any, vocabulary: int, ends: frozenset[int], seconds: float = SECONDS
+    ) -> None:
         self._tokenizer = tokenizer
         self._vocabulary = vocabulary
         self._ends = sorted(ends)
+        self._seconds = seconds
         self._compiled = lru_cache(MOST_COMPILED)(self._compile)
 
     def build(self, shape: Shape) -> Grammar | None:
-        """The grammar of ``shape``; ``None`` where any answer will do."""
+        """The grammar of ``shape``; ``None`` where any answer will do. ``InvalidRequest`` where none can be
+        followed."""
         if not shape.format and not shape.calls:
             return None
-        return Grammar(self._compiled(Lark(self._control).source(shape)).deep_copy(), self._vocabulary)
+        # For the trial without tokens that stand for themselves, of which only the model's tokenizer knows.
+        compiled = self._compiled(Lark(self._control).source(shape), Lark({}).source(shape))
+        if isinstance(compiled, str):
+            raise InvalidRequest(compiled)
+        return Grammar(compiled.deep_copy(), self._vocabulary)
 
-    def _compile(self, source: str) -> LLMatcher:
+    def _compile(self, source: str, tried: str) -> LLMatcher | str:
+        """The compiled grammar, after one like it was ``tried``; or what is wrong with it."""
+        if TRIALS.ask(msgspec.msgpack.encode(Trial(tried, self._seconds))) is None:
+            return TOO_LONG
         matcher = LLMatcher(self._tokens, LLMatcher.grammar_from_lark(source), log_level=0)
         if matcher.is_error():
             reason = matcher.get_error().partition("\n")[0].rpartition("JSON schema: ")[2][:200]
-            raise InvalidRequest(f"The format or a tool is not a JSON Schema that can be followed: {reason}")
-        return matcher
+            return f"The format or a tool is not a JSON Schema that can be followed: {reason}"
+        # The first step shows whether there are any.
+        matcher.compute_bitmask()
+        return TOO_LARGE if matcher.is_error() else matcher
 
     @cached_property
     def _control(self) -> dict[str, int]:

@@ -1,20 +1,11 @@
 """Renders chat templates in a process of its own: python -m inference.engine.template_worker.
 
 A template comes with a model's files or with a request, and may be hostile: loops without end, texts
-of gigabytes, numbers of a billion digits, any of them within one call that cannot be interrupted. So
-the system ends this process when it has computed for too long, and gives it no more memory than
-``MOST_MEMORY``; whoever asked starts another (``inference.engine.templating``).
-
-Reads a ``Job`` and writes a ``Written`` or a ``Refused``, one after the other, over the socket that is
-its standard input, each with its length before it. Ends when the other side closes it.
+of gigabytes, numbers of a billion digits. A job is a ``Job``, its answer a ``Written`` or a ``Refused``.
 """
 
 from __future__ import annotations
 
-import contextlib
-import resource
-import signal
-import socket
 from functools import lru_cache
 from typing import Any
 
@@ -23,9 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from inference.chat_jinja import rendering
+from inference.engine.isolated_worker import serve, timed
 
-LENGTH_BYTES = 4
-MOST_MEMORY = 2**30
 # What a template can raise, with messages that it was not written for.
 REFUSALS = (
     jinja2.TemplateError,
@@ -67,30 +57,17 @@ class Refused(Struct, frozen=True, tag=True):
 Answer = Written | Refused
 
 
-def main() -> None:
-    """Answer jobs until the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Not every system has such a limit; the time has one everywhere.
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    with socket.socket(fileno=0) as line, line.makefile("rwb") as stream:
-        while header := stream.read(LENGTH_BYTES):
-            job = msgspec.msgpack.decode(stream.read(int.from_bytes(header, "big")), type=Job)
-            body = msgspec.msgpack.encode(render_in_time(job))
-            stream.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
-            stream.flush()
+def answer(job: bytes) -> bytes:
+    """What the template of an encoded ``Job`` writes; the process ends if that takes too long."""
+    return msgspec.msgpack.encode(render_in_time(msgspec.msgpack.decode(job, type=Job)))
 
 
 def render_in_time(job: Job) -> Answer:
-    """What the template of ``job`` writes; the process ends if that takes too long."""
     try:
-        # Nobody handles this signal, so it ends the process, whatever that is doing.
-        signal.setitimer(signal.ITIMER_PROF, job.seconds)
-        return render(job)
+        with timed(job.seconds):
+            return render(job)
     except TOO_MUCH:
         return Refused("", "size")
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def render(job: Job) -> Answer:
@@ -113,4 +90,4 @@ def _compiled(source: str) -> jinja2.Template:
 
 
 if __name__ == "__main__":
-    main()
+    serve(answer)

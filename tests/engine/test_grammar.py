@@ -140,3 +140,37 @@ def test_schemas_have_a_depth() -> None:
     check_depth(schema)
     with pytest.raises(InvalidRequest, match="deeper than 32"):
         check_depth([schema])
+
+
+def patterns(count: int) -> dict[str, object]:
+    """A string that must match so many patterns at once: each two more take five times as long to compile."""
+    return {
+        "allOf": [
+            {"type": "string", "pattern": f".*{letter}.*"} for letter in "abcdefghijklmnopqrstuvwxyz"[:count]
+        ]
+    }
+
+
+def test_a_schema_that_computes_without_end_is_refused() -> None:
+    builder = GrammarBuilder(TOKENIZER, len(TOKENIZER), frozenset({END}), seconds=0.3)
+    for _ in range(2):
+        with pytest.raises(InvalidRequest, match="takes too long to follow"):
+            builder.build(Shape(format=json.dumps(patterns(26))))
+    assert builder.build(Shape(format="json")), "and the next is tried by another process"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {f"p{index}": {"type": "string"} for index in range(1500)}},
+        {"$ref": "#"},
+    ],
+)
+def test_a_schema_that_is_too_large_for_a_step_is_the_requests_mistake(schema: object) -> None:
+    with pytest.raises(InvalidRequest, match="too large, or has no end"):
+        noise(json.dumps(schema), seed=0)
+
+
+def test_a_schema_without_an_end_is_refused_before_the_first_token() -> None:
+    with pytest.raises(InvalidRequest, match="has no end"):
+        BUILDER.build(Shape(format='{"$ref": "#"}'))

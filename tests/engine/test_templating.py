@@ -81,11 +81,11 @@ def test_what_a_template_raises_arrives(renderer: TemplateRenderer) -> None:
 
 def test_a_process_that_has_died_is_replaced(renderer: TemplateRenderer) -> None:
     renderer.render("a", {})
-    process = renderer._places.get()
+    process = renderer._processes._places.get()
     assert process is not None
     os.kill(process._process.pid, signal.SIGKILL)
     os.waitid(os.P_PID, process._process.pid, os.WEXITED | os.WNOWAIT)
-    renderer._places.put(process)
+    renderer._processes._places.put(process)
     assert renderer.render("{{ 1 + 1 }}", {}) == "2"
 
 
