@@ -21,6 +21,7 @@ from inference.engine.prompts import PromptBuilder, count_kept
 from inference.engine.row import Prompt, Row
 from inference.engine.samples import Deliver, sampled
 from inference.engine.vocabulary import text_of, tokens_of, written
+from inference.errors import InvalidRequest
 from inference.protocol import (
     Detokenize,
     Done,
@@ -97,6 +98,10 @@ class RowBuilder:
     def plan(self, request: Generate) -> Plan:
         """How ``request`` will run; an ``InvalidRequest`` if it cannot."""
         options = request.options.over(self._defaults)
+        if any(token >= self._vocabulary for token in options.logit_bias or ()):
+            raise InvalidRequest(
+                f"logit_bias names a token that this model lacks: its last is {self._vocabulary - 1}."
+            )
         context = min(self._context, options.num_ctx or self._context)
         prompt = self._prompts.build(replace(request, options=options), context)
         rules = self._style(self._prompts.template(request)).rules(request, prompt)

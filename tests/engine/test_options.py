@@ -280,6 +280,11 @@ async def test_leaving_frees_all_samples(engine: Engine, ref: ModelRef) -> None:
     assert engine.status().models[0].active == 0
 
 
+async def test_a_bias_for_a_token_that_is_not_there_is_refused(engine: Engine, ref: ModelRef) -> None:
+    with pytest.raises(InvalidRequest, match="logit_bias names a token that this model lacks"):
+        await events_of(engine, Generate(model=ref, prompt="a", options=Options(logit_bias={10**6: 1.0})))
+
+
 async def test_an_answer_goes_on_past_the_models_end_where_asked(engine: Engine, ref: ModelRef) -> None:
     end = AutoTokenizer.from_pretrained(ref.path).eos_token_id
     ending = Options(temperature=0, num_predict=10, logit_bias={end: 100.0})
