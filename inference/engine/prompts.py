@@ -3,7 +3,7 @@
 Messages go through the model's own chat template, or one that comes with the request; a plain prompt
 goes in as it is, or, with a suffix, between the marks of a model that fills in. A conversation that is
 too long loses its oldest turns, never a system message and never the last one; a plain prompt loses its
-middle.
+middle, and so does, where the answer may forget as well, what is left of a conversation.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from inference.protocol import Generate, Message, Tool
 # No usual tokenizer makes tokens longer than this on average; longer texts need not be tokenized
 # to know that they do not fit.
 MOST_CHARACTERS_PER_TOKEN = 32
+# A chat that loses its middle is read up to this length: a system message and a question, each of which has
+# lost its own.
+CUT_CONTEXTS = 4
 
 
 class PromptBuilder:
@@ -39,12 +42,11 @@ class PromptBuilder:
         if any(message.images or message.audios for message in request.messages):
             raise Unsupported(f'"{request.model.name}" reads text only. Choose a model that sees, or hears.')
         before = self._checked(request.context)
-        room = context - len(before)
         if request.prompt is not None and request.suffix:
-            return before + self._infilled(request, room, first=not before)
+            return before + self._infilled(request, context - len(before), first=not before)
         if request.prompt is not None:
             return self._plain(request, before, context)
-        return before + self._fitting(request, room)
+        return self._fitting(request, before, context)
 
     def template(self, request: Generate) -> str:
         """The template that says how the model answers: a given one that speaks of tools or thoughts, else
@@ -77,6 +79,10 @@ class PromptBuilder:
             return tokens
         if not request.truncate:
             raise _overflow(len(tokens) - len(before), room)
+        return self._without_middle(tokens, request, context)
+
+    def _without_middle(self, tokens: list[int], request: Generate, context: int) -> list[int]:
+        """Of too many ``tokens`` the beginning that is kept, and the end."""
         keep = count_kept(tokens, request.options.num_keep or 0, context, self._tokenizer.bos_token_id)
         return tokens[:keep] + tokens[len(tokens) - (context - 1 - keep) :]
 
@@ -108,8 +114,11 @@ class PromptBuilder:
                 return int(token)
         raise AssertionError("0 is always there")
 
-    def _fitting(self, request: Generate, room: int) -> list[int]:
-        """The rendered messages, as few of the oldest dropped as make the rest fit into ``room``."""
+    def _fitting(self, request: Generate, before: list[int], context: int) -> list[int]:
+        """The rendered messages after what stands ``before`` them, as few of the oldest dropped as make the
+        rest fit into ``context``; where all are not enough, without the middle of what is left."""
+        room, cuts = context - len(before), _may_be_cut(request)
+        request = _shortened(request, context) if cuts else request
         messages = request.messages
         groups = droppable(messages) if request.truncate else []
 
@@ -119,14 +128,16 @@ class PromptBuilder:
             kept = [message for index, message in enumerate(messages) if index not in dropped]
             return self._rendered(kept, request)
 
-        least = _surely_dropped(request, groups, room)
-        if len(without(least)) < room:
-            return without(least)
+        least = _surely_dropped(request, groups, room, CUT_CONTEXTS * context if cuts else room)
         counts = range(least, len(groups) + 1)
-        fewest = bisect_left(counts, True, key=lambda count: len(without(count)) < room)
-        if fewest == len(counts):
-            raise _overflow(len(without(len(groups))), room)
-        return without(counts[fewest])
+        fits = len(without(least)) < room
+        fewest = 0 if fits else bisect_left(counts, True, key=lambda count: len(without(count)) < room)
+        if fewest < len(counts):
+            fitting = without(counts[fewest])
+            return before + fitting if before else fitting
+        if cuts:
+            return self._without_middle(before + without(len(groups)), request, context)
+        raise _overflow(len(without(len(groups))), room)
 
     def _rendered(self, messages: Sequence[Message], request: Generate) -> list[int]:
         tools = shown_tools(request)
@@ -145,8 +156,27 @@ def shown_tools(request: Generate) -> tuple[Tool, ...]:
     return () if hidden else request.tools
 
 
-def _surely_dropped(request: Generate, groups: Sequence[Group], room: int) -> int:
-    """How many groups must go by their length in characters alone."""
+def _may_be_cut(request: Generate) -> bool:
+    """Whether what is left of a chat may lose its middle: what is forgotten must be text."""
+    has_media = any(message.images or message.audios for message in request.messages)
+    return request.truncate and request.shift and not has_media
+
+
+def _shortened(request: Generate, context: int) -> Generate:
+    """``request`` without the middle of each content that would lose it in any case: it need not be tokenized."""
+    most = context * MOST_CHARACTERS_PER_TOKEN
+    messages = tuple(
+        msgspec.structs.replace(message, content=message.content[:most] + message.content[-most:])
+        if len(message.content) > 2 * most
+        else message
+        for message in request.messages
+    )
+    return msgspec.structs.replace(request, messages=messages)
+
+
+def _surely_dropped(request: Generate, groups: Sequence[Group], room: int, readable: int) -> int:
+    """How many groups must go by their length in characters alone; ``ContextOverflow`` where what is left
+    surely has more than ``readable`` tokens."""
     most = room * MOST_CHARACTERS_PER_TOKEN
     lengths = [_length(message) for message in request.messages]
     length = sum(lengths) + sum(len(msgspec.json.encode(tool)) for tool in shown_tools(request))
@@ -154,7 +184,7 @@ def _surely_dropped(request: Generate, groups: Sequence[Group], room: int) -> in
         if length <= most:
             return count
         length -= sum(lengths[index] for index in group)
-    if length > most:
+    if length > readable * MOST_CHARACTERS_PER_TOKEN:
         raise _overflow(None, room)
     return len(groups)
 
@@ -179,5 +209,5 @@ def _overflow(tokens: int | None, room: int) -> ContextOverflow:
     return ContextOverflow(
         "the prompt is longer than the context length currently available to the model; shorten the "
         "prompt, adjust the context length in settings, or use a model with a longer context length: "
-        f"{length} where {room} fit"
+        f"{length} where {max(room, 0)} fit"
     )

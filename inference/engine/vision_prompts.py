@@ -161,14 +161,12 @@ class VisionPromptBuilder(PromptBuilder):
         count = sum(len(message.images) + len(message.audios) for message in request.messages)
         if count > MOST_PICTURES:
             raise TooLarge(f"There are {count} pictures and sounds; at most {MOST_PICTURES} are taken.")
-        if request.prompt is not None or request.context:
-            if count:
-                raise InvalidRequest("Pictures go with messages, not with a prompt or a context.")
-            tokens = super().build(request, context)
-            return Prompt(tokens, self._perceive({"input_ids": torch.tensor([tokens])}, request.owner))
-        processed = self._fitting(request, context)
-        assert isinstance(processed, Processed)
-        return Prompt(processed, self._perceive(processed.inputs, request.owner))
+        if count and (request.prompt is not None or request.context):
+            raise InvalidRequest("Pictures go with messages, not with a prompt or a context.")
+        tokens = self._fitting(request, [], context) if count else super().build(request, context)
+        # What lost its middle is none of the processor's any more.
+        inputs = tokens.inputs if isinstance(tokens, Processed) else {"input_ids": torch.tensor([tokens])}
+        return Prompt(tokens, self._perceive(inputs, request.owner))
 
     def _rendered(self, messages: Sequence[Message], request: Generate) -> Processed:
         return self._chats.process(messages, shown_tools(request), request.think, request.template)

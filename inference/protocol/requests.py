@@ -60,7 +60,8 @@ class Generate(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="gener
     - ``samples`` answers are drawn from one reading of the prompt.
     - ``truncate``: a chat that is too long loses its oldest messages, a plain prompt what lies between
       its first ``num_keep`` tokens and its end; else ``ContextOverflow``.
-    - ``shift``: an answer that fills the context goes on without the oldest half; else it ends.
+    - ``shift``: an answer that fills the context goes on without the oldest half; else it ends. With
+      ``truncate``, a chat whose newest message alone is too long loses its middle as a plain prompt does.
     - ``render_only``: answer with ``Rendered`` instead of generating.
     - ``owner``: what was read for one owner is never reused for another.
     - ``keep_alive``: seconds that the model stays loaded afterwards, negative for ever, ``None`` for

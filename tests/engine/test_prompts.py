@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from inference.engine.prompts import PromptBuilder
 from inference.errors import ContextOverflow, InvalidRequest, Unsupported
-from inference.protocol import Generate, Message, ModelRef, Tool, ToolCall
+from inference.protocol import Generate, Message, ModelRef, Options, Tool, ToolCall
 from tests.tiny import tiny_tokenizer
 
 REF = ModelRef(name="tiny/llama", path="")
@@ -53,6 +54,37 @@ def test_nothing_gives_way_where_truncation_is_not_wanted() -> None:
     with pytest.raises(ContextOverflow):
         built(Generate(model=REF, messages=messages, truncate=False))
     assert built(Generate(model=REF, messages=messages)) == "u:c "
+
+
+@pytest.mark.parametrize("length", [80, 5_000, 1_000_000])
+@pytest.mark.parametrize("before", [0, 50, 90])
+def test_a_question_that_is_too_long_loses_its_middle_where_the_answer_may_forget(
+    length: int, before: int
+) -> None:
+    """After the oldest turns have gone; what a context holds counts."""
+    tokenizer = tiny_tokenizer(STRICT)
+    builder = PromptBuilder(tokenizer, len(tokenizer))
+    said_before = tuple(tokenizer("y" * before, add_special_tokens=False)["input_ids"])
+    question = f"begin{'x' * length}end"
+    request = Generate(
+        model=REF,
+        messages=(user("old"), said("older"), user(question)),
+        context=said_before,
+        options=Options(num_keep=4),
+        shift=True,
+    )
+    tokens = builder.build(request, 60)
+    whole = [*said_before, *tokenizer(f"u:{question} ", add_special_tokens=False)["input_ids"]]
+    assert (tokens[:4], tokens[4:]) == (whole[:4], whole[-55:])
+    for refused in (replace(request, shift=False), replace(request, truncate=False)):
+        with pytest.raises(ContextOverflow):
+            builder.build(refused, 60)
+
+
+def test_what_is_far_longer_than_could_be_read_is_refused_even_then() -> None:
+    messages = tuple(Message(role="system", content="s" * 100_000) for _ in range(5))
+    with pytest.raises(ContextOverflow, match="far more"):
+        built(Generate(model=REF, messages=(*messages, user("q")), shift=True))
 
 
 def test_tools_that_must_not_be_called_are_not_shown() -> None:

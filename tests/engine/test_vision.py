@@ -143,6 +143,16 @@ async def test_what_is_too_much_or_no_picture_is_said(engine: Engine, qwen: Path
         await answer(engine, request(qwen, user("What?", *PICTURES), options=Options(num_ctx=30)))
 
 
+async def test_a_text_that_is_too_long_loses_its_middle_where_no_picture_is_with_it(
+    engine: Engine, qwen: Path
+) -> None:
+    options = Options(temperature=0, num_predict=2, num_ctx=40)
+    _, done = await answer(engine, request(qwen, user("word " * 100), options=options, shift=True))
+    assert done.usage.prompt == 39
+    with pytest.raises(ContextOverflow):
+        await answer(engine, request(qwen, user("word " * 100, PICTURES[0]), options=options, shift=True))
+
+
 async def test_the_oldest_pictures_are_dropped_where_a_chat_is_too_long(engine: Engine, qwen: Path) -> None:
     chat = [user("Old", *PICTURES), Message(role="assistant", content="Yes."), user("New", PICTURES[0])]
     options = Options(temperature=0, num_predict=12, num_ctx=60)

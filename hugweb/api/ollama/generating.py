@@ -31,8 +31,13 @@ from hugweb.api.ollama.requests import (
 )
 from hugweb.api.ollama.templates import template_given
 from hugweb.api.responses import NDJSON, Writer, json_response, stream_response
-from inference.errors import InvalidRequest, ModelNotFound
+from inference.errors import ContextOverflow, InvalidRequest, ModelNotFound
 from inference.protocol import Draw, Generate, Load, Request, Unload
+
+TOO_LONG = (
+    "the prompt is longer than the context length currently available to the model; shorten the prompt, "
+    "adjust the context length in settings, or use a model with a longer context length"
+)
 
 
 @Operation(
@@ -101,11 +106,14 @@ async def _load_or_unload(body: GenerationBody, target: Target, frames: Frames) 
 async def _respond(
     request: HttpRequest, body: GenerationBody, target: Target, ours: Generate | Draw, frames: Frames
 ) -> HttpResponseBase:
-    events = events_of(target, ours)
-    if body.stream and not body.debug:
-        answer = await begin(events, progress=body.progress)
+    is_streamed = body.stream and not body.debug
+    try:
+        answer = await begin(events_of(target, ours), progress=is_streamed and body.progress)
+    except ContextOverflow as error:
+        raise ContextOverflow(TOO_LONG) from error
+    if is_streamed:
         return stream_response(request, answer, _lines(frames), NDJSON)
-    return json_response(frames.whole(await fold(await begin(events))))
+    return json_response(frames.whole(await fold(answer)))
 
 
 def _lines(frames: Frames) -> Writer[Content]:

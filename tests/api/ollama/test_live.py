@@ -202,7 +202,33 @@ def test_long_chats_are_cut_or_refused(server: Server, client: ollama.Client) ->
     body = {"model": PLAIN, "messages": [*long, *HELLO], "options": options, "truncate": False}
     answer = httpx.post(f"{server.url}/api/chat", json=body, timeout=60)
     assert answer.status_code == 400
-    assert answer.json()["error"].startswith("the prompt is longer than the context length")
+    assert answer.json() == {
+        "error": "the prompt is longer than the context length currently available to the model; shorten the "
+        "prompt, adjust the context length in settings, or use a model with a longer context length"
+    }
+
+
+@pytest.mark.parametrize("path", ["chat", "generate"])
+def test_a_prompt_that_is_too_long_alone_loses_its_middle_unless_that_is_unwanted(
+    server: Server, path: str
+) -> None:
+    text = "fox " * 400
+    body = {"model": PLAIN, "prompt": text, "messages": [{"role": "user", "content": text}]}
+    body |= {"options": {**GREEDY, "num_ctx": 64}, "stream": False}
+    answer = httpx.post(f"{server.url}/api/{path}", json=body, timeout=60).json()
+    assert (answer["prompt_eval_count"], answer["eval_count"]) == (63, 16)
+    for unwanted in ({"truncate": False}, {"shift": False}):
+        refused = httpx.post(f"{server.url}/api/{path}", json=body | unwanted, timeout=60)
+        assert refused.status_code == 400
+
+
+def test_a_context_that_has_grown_too_long_is_cut(client: ollama.Client) -> None:
+    options = {**GREEDY, "num_ctx": 64}
+    context = None
+    for _ in range(5):
+        answer = client.generate(PLAIN, "fox fox", context=context, options=options)
+        assert answer.prompt_eval_count and answer.prompt_eval_count < 64
+        context = answer.context
 
 
 def test_tokens_there_and_back(server: Server) -> None:
