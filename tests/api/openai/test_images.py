@@ -109,6 +109,18 @@ def test_variations(stage: Stage) -> None:
     assert (stage.asked(Draw).images, stage.asked(Draw).prompt) == ((PNG,), "")
 
 
+@pytest.mark.parametrize("path", ["edits", "variations"])
+def test_a_mask_is_kept_to_and_never_passed_over(stage: Stage, path: str) -> None:
+    ask = {"model": PICTURES, "prompt": "a hat", "image": PNG_URL}
+    url = "data:image/png;base64," + base64.b64encode(mask(alpha=False)).decode()
+    assert stage.post(f"/v1/images/{path}", {**ask, "mask": url})[0] == 200
+    assert stage.asked(Draw).mask == mask(alpha=False)
+    for wrong in ("", "x", PNG_URL):
+        status, _, text = stage.post(f"/v1/images/{path}", {**ask, "mask": wrong})
+        assert (status, json.loads(text)["error"]["param"]) == (400, "mask")
+    assert len(stage.engine.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [

@@ -119,7 +119,9 @@ class EditBody(ImageBody, kw_only=True):
 
     async def masked(self, files: Files) -> bytes:
         """Where to paint; empty for everywhere."""
-        mask = files["mask"][0] if "mask" in files else _picture(self.mask, "mask") if self.mask else b""
+        mask = (
+            files["mask"][0] if "mask" in files else b"" if self.mask is None else _picture(self.mask, "mask")
+        )
         return await painted_white(mask) if mask else b""
 
 

@@ -60,7 +60,7 @@ async def edits(request: HttpRequest) -> HttpResponseBase:
 async def variations(request: HttpRequest) -> HttpResponseBase:
     body, files = await read_form(request, EditBody)
     target = await resolve(body.model, "image", "images")
-    asked = body.request(target, body.pictures(files))
+    asked = body.request(target, body.pictures(files), await body.masked(files))
     return await _draw(request, body, target, asked, "image_edit.completed")
 
 
