@@ -1,9 +1,8 @@
 """The websocket of the chat page: parses what the page says, calls, and sends what comes of it.
 
 A consumer handles one message at a time, so nothing here waits for an answer: following one is a
-task of its own, and ends with the socket. The answer itself belongs to the server. A socket that is
-slower than its updates is no reason to hold any back: Daphne closes one that does not answer its
-pings, and the page that comes back gets all it missed in one update.
+task of its own, and ends with the socket. The answer itself belongs to the server. To a page that is
+slower than its updates the next one is sent when the last has gone, with all that came meanwhile.
 """
 
 from __future__ import annotations

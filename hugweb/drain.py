@@ -72,10 +72,9 @@ class Drain:
 
     async def cut(self) -> None:
         """End what is still in flight, each with an error that its client can read."""
-        for call in tuple(self._calls):
-            await call.fail(Draining())
-        for work in self._work:
-            await work.close()
+        # All at once: nobody waits for a client that does not read.
+        calls = [call.fail(Draining()) for call in tuple(self._calls)]
+        await asyncio.gather(*calls, *(work.close() for work in self._work))
 
 
 class Call:

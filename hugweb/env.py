@@ -79,6 +79,12 @@ SETTINGS = (
         "How long running answers may go on when the server is told to stop.",
     ),
     Setting(
+        "HUGWEB_SEND_TIMEOUT_MS",
+        whole(100, 3_600_000),
+        "60000",
+        "How long a client may take nothing of its answer before its request is ended.",
+    ),
+    Setting(
         "HUGWEB_USAGE_DAYS",
         whole(0, 36_500),
         "90",

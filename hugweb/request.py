@@ -2,12 +2,14 @@
 
 A body that is too long is refused as soon as that is known, and never kept. An upload
 (``hugweb.streamed``) has a limit of its own, and is passed on while it arrives, no faster than it is
-taken. Errors below Django are written in the shape of the dialect that was asked. Knows nothing of what
-requests are for.
+taken. So is an answer: who writes it waits for its client (``hugweb.flow``), and one that takes nothing
+for too long is left. Errors below Django are written in the shape of the dialect that was asked. Knows
+nothing of what requests are for.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from io import BytesIO
 from typing import Any
@@ -19,8 +21,11 @@ from django.http import HttpResponse
 from twisted.internet import reactor
 
 from hugweb.api.shape import error_response
+from hugweb.flow import Flow
 from hugweb.streamed import is_upload as is_upload_of
 from inference.errors import InferenceError, InvalidRequest, TooLarge
+
+logger = logging.getLogger(__name__)
 
 # Within this time a request has to be here as a whole: enough for the largest body on a slow line.
 REQUEST_SECONDS = 120.0
@@ -44,6 +49,7 @@ class Request(WebRequest):
         self._complete = False
         self._is_upload = False
         self._paused = False
+        self._flow: Flow | None = None
 
     def gotLength(self, length: int | None) -> None:
         """The headers are here; ``length`` is the body's, None when it comes in chunks."""
@@ -117,6 +123,7 @@ class Request(WebRequest):
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         """What the application answers. To an upload that is still coming, that ends the connection."""
+        self._watch()
         if not self._is_upload or self._complete or self.channel is None:
             super().handle_reply(message)
         elif message["type"] == "http.response.start":
@@ -130,6 +137,37 @@ class Request(WebRequest):
             super().handle_reply({**message, "more_body": True})
             if last:
                 reactor.callLater(LINGER_SECONDS, self._hang_up)
+
+    async def ready(self) -> None:
+        """Returns when the client has room for more of its answer."""
+        if self._flow:
+            await self._flow.ready()
+
+    def _watch(self) -> None:
+        """Have the connection say how its client keeps up, from the first word of the answer on."""
+        if self._flow or self.channel is None:
+            return
+        self._flow = Flow(self.channel.transport)
+        self.registerProducer(self._flow, True)
+        if self.channel._waitingForTransport:
+            self._flow.pauseProducing()
+
+    def finish(self) -> None:
+        """All is written. What is left to be sent goes out by itself, or the connection is ended in time."""
+        channel = self.channel
+        if self.producer:
+            self.unregisterProducer()
+        if self._flow:
+            self._flow.stopProducing()
+        super().finish()
+        if channel and not channel.persistent:
+            channel.abortTimeout = LINGER_SECONDS
+            channel.setTimeout(settings.SEND_SECONDS)
+
+    def connectionLost(self, reason: Any) -> None:
+        if self._flow:
+            self._flow.stopProducing()
+        super().connectionLost(reason)
 
     def _refuse(self) -> None:
         """Answer at once, and let what is still being sent go by."""
@@ -167,6 +205,13 @@ class Request(WebRequest):
         late = time.monotonic() - self._began > REQUEST_SECONDS
         if late and not self._complete and self.channel is not None:
             self.channel.forceAbortClient()
+        elif self._flow and self._flow.stalled() > settings.SEND_SECONDS and self.channel is not None:
+            logger.warning(
+                "A client took nothing of its answer to %s for %.0f s: its request has been ended.",
+                self.path.decode("ascii", "replace"),
+                settings.SEND_SECONDS,
+            )
+            self.channel.transport.abortConnection()
 
     def _error_response(self, error: InferenceError) -> HttpResponse:
         return error_response(unquote((self.path or b"/").decode("ascii", "replace")), error)

@@ -2,8 +2,8 @@
 
 The first SIGTERM or SIGINT drains: what is in flight may finish, for as long as the settings say,
 and is then ended with an error that its client can read. The second stops at once. The engine is
-stopped in between. Only this module and ``hugweb.request`` know Daphne and Twisted: importing them
-chooses the event loop of the process.
+stopped in between. Only this module, ``hugweb.request`` and ``hugweb.websocket`` know Daphne and Twisted:
+importing them chooses the event loop of the process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import daphne.server
-from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from daphne.ws_protocol import WebSocketFactory
 from django.conf import settings
 from twisted.internet import defer, reactor
 from twisted.logger import STDLibLogObserver, globalLogBeginner
@@ -25,6 +25,7 @@ from hugweb.asgi_types import Application
 from hugweb.drain import Drain
 from hugweb.request import Factory
 from hugweb.supervise import STOP_SECONDS, EngineSupervisor
+from hugweb.websocket import Socket
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Server(daphne.server.Server):
 
     def _websockets(self) -> WebSocketFactory:
         factory = WebSocketFactory(self, server=self.server_name)
+        factory.protocol = Socket
         factory.setProtocolOptions(
             autoPingTimeout=self.ping_timeout,
             allowNullOrigin=True,  # which origins may come is the guard's to say
@@ -83,6 +85,11 @@ class Server(daphne.server.Server):
             maxFramePayloadSize=self.websocket_max_frame_size,
         )
         return factory
+
+    async def handle_reply(self, protocol: Any, message: Any) -> None:
+        """As Daphne's, but returns when the client has room for more: nobody writes faster than it reads."""
+        await super().handle_reply(protocol, message)
+        await protocol.ready()
 
     def _told_to_stop(self) -> None:
         if self._stopping is None:
@@ -108,12 +115,12 @@ class Server(daphne.server.Server):
         finally:
             reactor.stop()
 
-    def _websockets_left(self) -> list[WebSocketProtocol]:
+    def _websockets_left(self) -> list[Socket]:
         """Those that are open, or wait for their client to agree to be closed."""
         return [
             protocol
             for protocol in self.connections
-            if isinstance(protocol, WebSocketProtocol)
+            if isinstance(protocol, Socket)
             and protocol.state in {protocol.STATE_OPEN, protocol.STATE_CLOSING}
         ]
 

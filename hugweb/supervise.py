@@ -57,6 +57,8 @@ def engine_config(log_level: str = "") -> dict[str, Any]:
         "keep_alive": env["OLLAMA_KEEP_ALIVE"],
         "context_length": env["OLLAMA_CONTEXT_LENGTH"],
         "load_timeout": env["MODEL_LOAD_TIMEOUT_MS"] / 1000,
+        # The web ends such a request itself, with a word in the log.
+        "write_timeout": settings.SEND_SECONDS + 30,
         "notebook": str(Path(settings.HOME, "run", "engine.json")),
         "warm_up": env["ENABLE_MODEL_WARMUP"],
         "log_level": log_level or env["HUGWEB_LOG_LEVEL"],

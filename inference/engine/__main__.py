@@ -50,7 +50,7 @@ async def serve(config: EngineConfig) -> None:
     _end_with_parent(loop, stopping)
     notebook = Notebook(config.notebook)
     engine = Engine(Residents(load_handler, config, Memory(config, notebook), notebook), config)
-    async with EngineServer(engine, config.address):
+    async with EngineServer(engine, config.address, config.write_timeout):
         logger.info("The engine listens.")
         threading.Thread(target=warm_up, args=(config,), name="warm-up", daemon=True).start()
         warming = asyncio.create_task(engine.warm()) if config.warm_up else None

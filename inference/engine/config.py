@@ -23,7 +23,8 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ``num_parallel``: requests of one model at a time (0: as many as memory allows, up to 8).
     ``max_queue``: requests that may wait, for a load and at each model.
     ``notebook``: the file for what is remembered from run to run, and with ``warm_up`` loaded at once.
-    ``keep_alive`` and ``load_timeout`` in seconds, ``context_length`` in tokens (0: the model's).
+    ``keep_alive``, ``load_timeout`` and ``write_timeout``, for which whoever asked may take nothing of its
+    answer, in seconds, ``context_length`` in tokens (0: the model's).
     ``placement`` is of the one model that is about to be loaded.
     """
 
@@ -39,6 +40,7 @@ class EngineConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     keep_alive: float = 300.0
     context_length: Annotated[int, Meta(ge=0)] = 0
     load_timeout: Annotated[float, Meta(gt=0)] = 300.0
+    write_timeout: Annotated[float, Meta(gt=0)] = 90.0
     notebook: str = ""
     warm_up: bool = False
     log_level: str = "info"

@@ -20,15 +20,18 @@ from inference.protocol import Event, Failed, Request, frame, read_request
 logger = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 30.0
-WRITE_SECONDS = 60.0
 BACKLOG = 512
 
 
 class EngineServer:
-    """Serves ``engine`` at ``address``, a socket that only its owner can open."""
+    """Serves ``engine`` at ``address``, a socket that only its owner can open.
 
-    def __init__(self, engine: Engine, address: str) -> None:
+    Whoever takes nothing of its answer for ``write_seconds`` has gone away.
+    """
+
+    def __init__(self, engine: Engine, address: str, write_seconds: float = 90.0) -> None:
         self._engine = engine
+        self._write_seconds = write_seconds
         self._address = Path(address)
         self._answers: set[asyncio.Task[None]] = set()
 
@@ -55,7 +58,8 @@ class EngineServer:
                 request = await read_request(reader)
             await self._answer_or_cancel(request, reader, writer)
         except InferenceError as error:
-            await self._send(writer, Failed.of(error))
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                await self._send(writer, Failed.of(error))
         except (ConnectionError, TimeoutError):
             logger.debug("A client went away.")
         finally:
@@ -88,9 +92,8 @@ class EngineServer:
             logger.exception("A request failed in a way that nobody foresaw.")
             raise InferenceError from error
 
-    @staticmethod
-    async def _send(writer: asyncio.StreamWriter, event: Event) -> None:
+    async def _send(self, writer: asyncio.StreamWriter, event: Event) -> None:
         writer.write(frame(event))
         # Not wait_for: in Python 3.11 it can swallow a cancel that comes as the wait ends.
-        async with asyncio.timeout(WRITE_SECONDS):
+        async with asyncio.timeout(self._write_seconds):
             await writer.drain()

@@ -30,6 +30,7 @@ from inference.protocol import (
     Options,
     Request,
     Text,
+    frame,
     read_event,
 )
 from tests.conftest import HOME
@@ -98,6 +99,25 @@ async def test_closing_the_connection_cancels(address: str) -> None:
         assert await anext(events) == Text(text="one")
         await events.aclose()
         await asyncio.wait_for(core.cancelled.wait(), 2)
+
+
+async def test_whoever_takes_nothing_of_its_answer_has_gone_away(address: str) -> None:
+    class Talker:
+        ended = asyncio.Event()
+
+        async def submit(self, request: Request) -> AsyncIterator[Event]:
+            try:
+                while True:
+                    yield Text(text="x" * 100_000)
+            finally:
+                self.ended.set()
+
+    async with EngineServer(Talker(), address, 0.2):  # type: ignore[arg-type]
+        _, writer = await asyncio.open_unix_connection(address)
+        writer.write(frame(Generate(model=MODEL)))
+        async with asyncio.timeout(10):
+            await Talker.ended.wait()
+        writer.close()
 
 
 async def test_an_error_arrives_as_itself(address: str) -> None:

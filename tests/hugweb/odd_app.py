@@ -27,6 +27,9 @@ async def app(scope, receive, send):
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
+        if scope["path"] == "/ws/talk":
+            await talk(receive, send)
+            return
         while (await receive())["type"] != "websocket.disconnect":
             pass
         return
@@ -63,6 +66,16 @@ async def app(scope, receive, send):
     seen = f"{scope['path']} {scope['root_path']} {size}"
     await send(START)
     await send({"type": "http.response.body", "body": seen.encode()})
+
+
+async def talk(receive, send):
+    """Say more than anybody reads, until the other side is gone."""
+    gone, said = asyncio.ensure_future(receive()), 0
+    while not gone.done():
+        await send({"type": "websocket.send", "bytes": b"x" * 2**20})
+        said += 1
+        await asyncio.sleep(0)
+    logging.info("gone after %d MB", said)
 
 
 def main() -> None:

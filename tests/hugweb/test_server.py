@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -243,6 +244,21 @@ def test_an_application_that_will_not_end_does_not_hold_the_exit(tmp_path):
         connection.sendall(head("/api/deaf", method="GET"))
         eventually(lambda: "deaf" in server.log.read_text(), server.log.read_text, 5)
         assert server.stop() == 0
+
+
+def test_a_websocket_that_takes_nothing_is_closed_and_little_is_kept_for_it(tmp_path):
+    upgrade = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    with OddServer(tmp_path, HUGWEB_SEND_TIMEOUT_MS="500") as server, server.connection() as connection:
+        process = psutil.Process(server.process.pid)
+        before = process.memory_info().rss
+        connection.sendall(head("/ws/talk", *upgrade, key, method="GET"))
+        eventually(lambda: "gone after" in server.log.read_text(), server.log.read_text)
+        assert process.memory_info().rss - before < 30 * MEGABYTE
+    said = re.search(
+        r"A websocket of /ws/talk took nothing.*gone after (\d+) MB", server.log.read_text(), re.S
+    )
+    assert int(said[1]) < 30
 
 
 async def test_websockets_are_told_that_the_server_goes_away(own):
