@@ -13,7 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.vary import vary_on_headers
 
 from hugweb.api.described import TEXT, Operation
-from hugweb.api.shape import dialect_of, error_response, wants_page
+from hugweb.api.shape import error_response, speaks_json, wants_page
 from inference.errors import Forbidden, InferenceError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge
 
 NOT_FOUND = NotFound("404 page not found")
@@ -41,7 +41,7 @@ async def unknown(request: HttpRequest) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not dialect_of(request.path):
+    if not speaks_json(request.path):
         return defaults.bad_request(request, exception)
     if isinstance(exception, RequestDataTooBig):
         return error_response(request.path, TooLarge("The request is too large."))
@@ -49,18 +49,18 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not dialect_of(request.path):
+    if not speaks_json(request.path):
         return defaults.permission_denied(request, exception)
     return error_response(request.path, Forbidden("You may not do that."))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not dialect_of(request.path):
+    if not speaks_json(request.path):
         return defaults.page_not_found(request, exception)
     return error_response(request.path, NOT_FOUND)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if not dialect_of(request.path):
+    if not speaks_json(request.path):
         return defaults.server_error(request)
     return error_response(request.path, InferenceError())

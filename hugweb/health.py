@@ -11,14 +11,12 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from aliases.selectors import loaded_visible
 from hugweb.api.admission import check_rate, key_used
 from hugweb.api.described import JSON, TEXT, Operation
-from hugweb.api.shape import error_response
+from hugweb.api.endpoint import endpoint
 from hugweb.drain import DRAIN
 from hugweb.metrics import exposition
 from inference.errors import Forbidden, InferenceError
@@ -65,18 +63,16 @@ class ModelsHealth(TypedDict):
 
 
 @Operation("Whether the process runs", methods=METHODS, gives={JSON: Liveness})
-@csrf_exempt
 @never_cache
-@require_safe
+@endpoint(*METHODS)
 async def live(request: HttpRequest) -> JsonResponse:
     """The process runs and its event loop turns."""
     return JsonResponse({"status": "ok"})
 
 
 @Operation("Whether a request would be answered", methods=METHODS, gives={JSON: Readiness}, statuses=STATUSES)
-@csrf_exempt
 @never_cache
-@require_safe
+@endpoint(*METHODS)
 async def ready(request: HttpRequest) -> JsonResponse:
     """A request would be answered now."""
     database = await sync_to_async(database_answers)()
@@ -94,9 +90,8 @@ async def ready(request: HttpRequest) -> JsonResponse:
 
 
 @Operation("The health of each provider", methods=METHODS, gives={JSON: ModelsHealth}, statuses=STATUSES)
-@csrf_exempt
 @never_cache
-@require_safe
+@endpoint(*METHODS)
 async def models(request: HttpRequest) -> JsonResponse:
     """Each provider's health, and the state of each model in its memory; 503 unless all are well.
 
@@ -164,15 +159,11 @@ def _model(model: LoadedModel) -> dict[str, Any]:
 
 
 @Operation("Figures for Prometheus", methods=METHODS, gives={TEXT: str})
-@csrf_exempt
 @never_cache
-@require_safe
+@endpoint(*METHODS)
 async def metrics(request: HttpRequest) -> HttpResponse:
     """Figures for Prometheus. On a network address for staff and for keys that may read: they name models."""
-    try:
-        await _check_may_measure(request)
-    except InferenceError as error:
-        return error_response(request.path, error)
+    await _check_may_measure(request)
     return HttpResponse(exposition(await _loaded("huggingface")), content_type=CONTENT_TYPE_LATEST)
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from hugweb.api.remarks import MODEL, NOTE
+from inference.request_id import ANTHROPIC_HEADER, HEADER
+
 Headers = list[tuple[bytes, bytes]]
 
 _DEFAULTS = (
@@ -43,6 +46,9 @@ _REQUEST_HEADERS = (
     "anthropic-dangerous-direct-browser-access",
 )
 
+# What of an answer its script may read, besides what any may.
+_TOLD = (HEADER, ANTHROPIC_HEADER, "Retry-After", MODEL, NOTE)
+
 
 class Origins:
     """Ollama's default origins and ``extra`` ones, in which ``*`` stands for anything."""
@@ -58,7 +64,11 @@ class Origins:
 
 def answer_headers(origin: str) -> Headers:
     """What lets a page of ``origin`` read an answer."""
-    return [(b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"Origin")]
+    return [
+        (b"access-control-allow-origin", origin.encode("latin-1")),
+        (b"access-control-expose-headers", ", ".join(_TOLD).encode()),
+        (b"vary", b"Origin"),
+    ]
 
 
 def preflight_headers() -> Headers:

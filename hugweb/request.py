@@ -15,15 +15,16 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import unquote
 
-from daphne.http_protocol import HTTPFactory, WebRequest
+from daphne.http_protocol import WebRequest
 from django.conf import settings
 from django.http import HttpResponse
 from twisted.internet import reactor
 
-from hugweb.api.shape import error_response
+from hugweb.api.shape import dialect_of, error_response
 from hugweb.flow import Flow
 from hugweb.streamed import is_upload as is_upload_of
 from inference.errors import InferenceError, InvalidRequest, TooLarge
+from inference.request_id import ANTHROPIC_HEADER, HEADER, id_for, identified
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +51,15 @@ class Request(WebRequest):
         self._is_upload = False
         self._paused = False
         self._flow: Flow | None = None
+        self.id = ""
 
     def gotLength(self, length: int | None) -> None:
         """The headers are here; ``length`` is the body's, None when it comes in chunks."""
         # Daphne lets any client say which part of the path is not Django's to see; the guard and
         # Django would then see two different paths.
         self.requestHeaders.removeHeader(b"Daphne-Root-Path")
+        brought = self.requestHeaders.getRawHeaders(HEADER.encode(), ())
+        self.id = id_for([id.decode("latin-1") for id in brought])
         command, path, version = self.channel._command, self.channel._path, self.channel._version
         is_upload = is_upload_of(command, path.split(b"?", 1)[0]) and not self.requestHeaders.hasHeader(
             "Upgrade"
@@ -124,19 +128,23 @@ class Request(WebRequest):
     def handle_reply(self, message: dict[str, Any]) -> None:
         """What the application answers. To an upload that is still coming, that ends the connection."""
         self._watch()
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *self._id_headers()]}
         if not self._is_upload or self._complete or self.channel is None:
             super().handle_reply(message)
         elif message["type"] == "http.response.start":
             self._refused = True
             self.channel.persistent = False
-            super().handle_reply(
-                {**message, "headers": [*message.get("headers", ()), (b"Connection", b"close")]}
-            )
+            super().handle_reply({**message, "headers": [*message["headers"], (b"Connection", b"close")]})
         else:
             last = not message.get("more_body", False)
             super().handle_reply({**message, "more_body": True})
             if last:
                 reactor.callLater(LINGER_SECONDS, self._hang_up)
+
+    def _id_headers(self) -> list[tuple[bytes, bytes]]:
+        names = (HEADER, ANTHROPIC_HEADER) if dialect_of(self._clean_path()) == "anthropic" else (HEADER,)
+        return [(name.encode(), self.id.encode()) for name in names]
 
     async def ready(self) -> None:
         """Returns when the client has room for more of its answer."""
@@ -202,34 +210,30 @@ class Request(WebRequest):
 
     def check_timeouts(self) -> None:
         """Called every two seconds."""
+        with identified(self.id):
+            self._check_times()
+
+    def _check_times(self) -> None:
         late = time.monotonic() - self._began > REQUEST_SECONDS
         if late and not self._complete and self.channel is not None:
             self.channel.forceAbortClient()
         elif self._flow and self._flow.stalled() > settings.SEND_SECONDS and self.channel is not None:
             logger.warning(
                 "A client took nothing of its answer to %s for %.0f s: its request has been ended.",
-                self.path.decode("ascii", "replace"),
+                self._clean_path(),
                 settings.SEND_SECONDS,
             )
             self.channel.transport.abortConnection()
 
     def _error_response(self, error: InferenceError) -> HttpResponse:
-        return error_response(unquote((self.path or b"/").decode("ascii", "replace")), error)
+        with identified(self.id):
+            return error_response(self._clean_path(), error)
+
+    def _clean_path(self) -> str:
+        return unquote((self.path or b"/").decode("ascii", "replace"))
 
     def _answer(self, response: HttpResponse, *, last: bool = True) -> None:
         headers = [(name.encode(), value.encode("latin-1")) for name, value in response.items()]
         headers.append((b"Content-Length", str(len(response.content)).encode()))
         self.handle_reply({"type": "http.response.start", "status": response.status_code, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": response.content, "more_body": not last})
-
-
-class Factory(HTTPFactory):
-    """Makes our requests, and leaves out Twisted's access log."""
-
-    def buildProtocol(self, addr: Any) -> Any:
-        protocol = super().buildProtocol(addr)
-        protocol.requestFactory = Request
-        return protocol
-
-    def log(self, request: Any) -> None:
-        """Nobody reads it, and writing it takes time."""

@@ -22,10 +22,11 @@ from twisted.internet import defer, reactor
 from twisted.logger import STDLibLogObserver, globalLogBeginner
 
 from hugweb.asgi_types import Application
+from hugweb.channel import Factory
 from hugweb.drain import Drain
-from hugweb.request import Factory
 from hugweb.supervise import STOP_SECONDS, EngineSupervisor
 from hugweb.websocket import Socket
+from inference.request_id import identified
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,11 @@ class Server(daphne.server.Server):
             maxFramePayloadSize=self.websocket_max_frame_size,
         )
         return factory
+
+    def create_application(self, protocol: Any, scope: Any) -> Any:
+        """As Daphne's; whatever the application does and logs is done for this request."""
+        with identified(protocol.id):
+            return super().create_application(protocol, scope)
 
     async def handle_reply(self, protocol: Any, message: Any) -> None:
         """As Daphne's, but returns when the client has room for more: nobody writes faster than it reads."""

@@ -224,8 +224,11 @@ UNFOLD = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} [{request_id}] {name}: {message}", "style": "{"}
+    },
+    "filters": {"ids": {"()": "inference.request_id.RequestIds"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["ids"]}},
     "root": {"handlers": ["stderr"], "level": ENV["HUGWEB_LOG_LEVEL"].upper()},
     "loggers": {
         "daphne": {"level": "WARNING"},

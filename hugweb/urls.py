@@ -30,7 +30,7 @@ urlpatterns = [
     path("health/ready", health.ready),
     path("health/models", health.models),
     path("metrics", health.metrics),
-    re_path(r"^(?:api|v1|rest)(?:/|$)", fallback.unknown),
+    re_path(r"^(?:api|v1|rest|graphql|stream-message|health)(?:/|$)", fallback.unknown),
 ]
 
 handler400 = fallback.bad_request

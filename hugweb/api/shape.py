@@ -7,13 +7,13 @@ response, and inside a stream that has begun. Knows nothing of what the dialects
 from __future__ import annotations
 
 import json
-import secrets
 from typing import Any, Literal
 
 from django.http import HttpResponse, JsonResponse
 
 from hugweb.asgi_types import Send
 from inference.errors import InferenceError
+from inference.request_id import id_for, request_id
 
 Dialect = Literal["ollama", "openai", "anthropic", "rest"]
 
@@ -49,9 +49,14 @@ def dialect_of(path: str) -> Dialect | None:
             return "ollama"
         case ["rest", "docs"]:
             return None
-        case ["rest", *_] | ["graphql"] | ["stream-message"]:
+        case ["rest", *_] | ["graphql", *_] | ["stream-message", *_]:
             return "rest"
     return None
+
+
+def speaks_json(path: str) -> bool:
+    """Whether programs ask ``path``: the APIs, and those who look after a server."""
+    return dialect_of(path) is not None or path.split("/")[1:2] == ["health"]
 
 
 def wants_page(accept: str) -> bool:
@@ -68,7 +73,7 @@ def error_body(path: str, error: InferenceError) -> dict[str, Any]:
             return {"error": {"message": error.message, "type": kind, "param": error.param, "code": code}}
         case "anthropic":
             detail = {"type": _type_of(error, _ANTHROPIC_TYPES), "message": error.message}
-            return {"type": "error", "error": detail, "request_id": f"req_{secrets.token_hex(12)}"}
+            return {"type": "error", "error": detail, "request_id": request_id() or id_for(())}
         case "rest":
             return {"error": {"code": error.code, "message": error.message, "param": error.param}}
     return {"error": error.message}
@@ -80,9 +85,9 @@ def _type_of(error: InferenceError, types: dict[int, str]) -> str:
 
 
 def error_response(path: str, error: InferenceError) -> HttpResponse:
-    """The response to a request for ``path`` that failed: JSON on API paths, else plain text."""
+    """The response to a request for ``path`` that failed: JSON where programs ask, else plain text."""
     response: HttpResponse
-    if dialect_of(path):
+    if speaks_json(path):
         response = JsonResponse(error_body(path, error), status=error.status)
     else:
         response = HttpResponse(error.message, status=error.status, content_type="text/plain; charset=utf-8")
