@@ -90,14 +90,14 @@ INSTALLED_APPS = [
 
 # Every one can run async: a sync-only middleware would keep a view's cancellation from arriving.
 MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
-    "csp.middleware.CSPMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "hugweb.middleware.Security",
+    "hugweb.middleware.ContentSecurityPolicy",
+    "hugweb.middleware.Sessions",
+    "hugweb.middleware.Common",
+    "hugweb.middleware.Csrf",
+    "hugweb.middleware.Authentication",
+    "hugweb.middleware.Messages",
+    "hugweb.middleware.FrameOptions",
 ]
 
 ROOT_URLCONF = "hugweb.urls"

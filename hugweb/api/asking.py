@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from asgiref.sync import sync_to_async
-
 from aliases.answering import events_of
-from aliases.selectors import alias_resolve
+from aliases.lookup import look_up
 from aliases.target import Target
 from hugweb.api.generation import Folded, begin, fold
 from inference.errors import InvalidRequest
@@ -16,7 +14,7 @@ async def resolve(model: str) -> Target:
     """The target of ``model``, which has to be given."""
     if not model:
         raise InvalidRequest("model is required", param="model")
-    return await sync_to_async(alias_resolve)(model)
+    return await look_up(model)
 
 
 async def ask(target: Target, request: Request) -> Folded:

@@ -11,9 +11,6 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from asgiref.sync import sync_to_async
-from django.db import close_old_connections
-
 from hugweb.api.remarks import MODEL, NOTE, remark
 from inference.errors import EngineDied
 from inference.protocol import (
@@ -50,12 +47,11 @@ async def begin(events: Events, *, progress: bool = False) -> Answer:
 
     Whatever can fail before that (no such model, no memory, no engine) is raised here, while the
     response can still carry a status. With ``progress``, what is being waited for is content too.
-    The request's database connection is given back first: an answer may take minutes, and
-    PostgreSQL usually has a hundred.
+    Whoever looked something up before has given the database connection back: an answer may take
+    minutes, and PostgreSQL usually has a hundred.
     """
     answer = _content(events, progress=progress)
     try:
-        await sync_to_async(close_old_connections)()
         first = await anext(answer)
     except StopAsyncIteration as error:
         raise EngineDied from error

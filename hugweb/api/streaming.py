@@ -18,7 +18,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponseBase
 from msgspec import Meta, Struct
 
-from aliases.selectors import alias_resolve
+from aliases.lookup import look_up
 from conversations.answer import ENDED, Phase
 from conversations.attachments import MOST_PICTURES
 from conversations.selectors import conversation_get, model_choices, model_preferred
@@ -105,7 +105,7 @@ class Ended(Started):
 async def stream_message(request: HttpRequest) -> HttpResponseBase:
     user, body = user_of(request), parse(request.body, MessageBody)
     model = body.model or await sync_to_async(_model_of)(user, body.conversation)
-    record = (await sync_to_async(alias_resolve)(model)).record
+    record = (await look_up(model)).record
     turn = await _started(user, body, model)
     return stream_response(request, _events(turn, record), _frame, EVENT_STREAM)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,6 +11,12 @@ from django.test import Client
 
 from hugweb import login
 from inference.keys.limits import RateLimits
+
+
+@pytest.fixture(autouse=True)
+def hashing(settings: Any) -> None:
+    """A hash that takes no time: passwords are tried here by the dozen."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(autouse=True)

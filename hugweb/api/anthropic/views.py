@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 from msgspec.structs import replace
 
 from aliases.answering import events_of
-from aliases.selectors import alias_resolve
+from aliases.lookup import look_up
 from aliases.target import Target
 from hugweb.api.anthropic.answers import AnsweredMessage, StreamEvent, TokenCount
 from hugweb.api.anthropic.frames import MessageFrames
@@ -59,7 +58,7 @@ async def _asked(body: MessagesBody) -> tuple[Target, Generate]:
     """What ``body`` asks, and of which model, which can do that. Nothing is loaded for it."""
     if not body.model:
         raise InvalidRequest("model is required")
-    target = await sync_to_async(alias_resolve)(body.model)
+    target = await look_up(body.model)
     _require(target, "completion", "messages")
     ours = messages_request(body, target)
     if ours.tools:

@@ -9,8 +9,8 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from msgspec import Struct, field
 
+from aliases.lookup import look_up
 from aliases.names import canonical_name
-from aliases.selectors import alias_resolve
 from aliases.services import Settings, alias_copy, alias_create
 from aliases.target import Target
 from aliases.templates import template_checked
@@ -124,7 +124,7 @@ async def _create(body: CreateBody) -> Statuses:
     if body.source:
         async for frame in _pulled(body.source):
             yield frame
-        target = await sync_to_async(alias_resolve)(body.source)
+        target = await look_up(body.source)
         await _alias(name, body, target, settings)
         yield {"status": f"using existing layer sha256:{target.record.digest}"}
     elif body.files:
@@ -141,7 +141,7 @@ async def _create(body: CreateBody) -> Statuses:
 async def _pulled(source: str) -> Statuses:
     """How far the pull of ``source`` is, where it is a model that is not here yet."""
     try:
-        await sync_to_async(alias_resolve)(source)
+        await look_up(source)
     except ModelNotFound:
         name = canonical_name(source)
         if "/" not in name:
@@ -163,7 +163,7 @@ async def _assembled(name: str, files: dict[str, str]) -> Target:
     model = name.replace(":", "-")
     model = model if "/" in model else f"{LOCAL}/{model}"
     taken = await sync_to_async(model_assemble)(name=model, files=files)
-    return await sync_to_async(alias_resolve)(taken.record.name)
+    return await look_up(taken.record.name)
 
 
 def settings_of(body: CreateBody) -> Settings:

@@ -6,11 +6,10 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from msgspec import Struct, ValidationError
 
-from aliases.selectors import alias_resolve
+from aliases.lookup import look_up
 from aliases.target import Target
 from hugweb.api.asking import ask
 from hugweb.api.described import JSON, Operation
@@ -108,7 +107,7 @@ def _texts(given: Any) -> tuple[str, ...]:
 async def _resolve(name: str) -> Target:
     """The target of ``name``, which embeds; the error's words are those of Ollama's embedding endpoints."""
     try:
-        target = await sync_to_async(alias_resolve)(name)
+        target = await look_up(name)
     except ModelNotFound as error:
         raise ModelNotFound(f'model "{name}" not found, try pulling it first') from error
     if "embedding" not in target.capabilities:

@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Iterator
 
 import msgspec
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from aliases.answering import events_of
-from aliases.selectors import alias_resolve
+from aliases.lookup import look_up
 from aliases.target import Target
 from hugweb.api.asking import ask
 from hugweb.api.described import JSON, LINES, Operation
@@ -51,9 +50,10 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, ChatBody)
     if not body.model:
         raise InvalidRequest("model is required")
-    target = await sync_to_async(alias_resolve)(body.model)
+    target = await look_up(body.model)
     check_chat(body, target)
-    body.template = await asyncio.to_thread(template_given, body.template, target)
+    if body.template:
+        body.template = await asyncio.to_thread(template_given, body.template, target)
     images = sum(len(message.images or ()) for message in body.messages)
     frames = ChatFrames(body.model, images=images)
     asked = chat_request(body, target)
@@ -73,11 +73,12 @@ async def generate(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, GenerateBody)
     if not body.model:
         raise ModelNotFound.named("")
-    target = await sync_to_async(alias_resolve)(body.model)
+    target = await look_up(body.model)
     if "image" in target.capabilities:
         return await _draw(request, body, target)
     check_generate(body, target)
-    body.template = await asyncio.to_thread(template_given, body.template, target)
+    if body.template:
+        body.template = await asyncio.to_thread(template_given, body.template, target)
     frames = GenerateFrames(body.model, images=len(body.images), raw=body.raw)
     asked = generate_request(body, target)
     if not body.prompt:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from msgspec import Struct
@@ -98,7 +97,7 @@ async def pull_statuses(name: str) -> Statuses:
     yield {"status": "pulling manifest"}
     frames = PullFrames()
     try:
-        order = await sync_to_async(pull_order)(name)
+        order = await database_sync_to_async(pull_order)(name)
         async with contextlib.aclosing(PULLS.follow(order)) as states:
             async for state in states:
                 for frame in frames.of(state):

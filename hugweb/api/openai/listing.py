@@ -8,7 +8,8 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 from msgspec import Struct
 
-from aliases.selectors import alias_models, alias_resolve, aliases_visible
+from aliases.lookup import look_up
+from aliases.selectors import alias_models, aliases_visible
 from hugweb.api.described import JSON, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.fields import ModelName
@@ -37,7 +38,7 @@ class ModelAddress(Struct):
 @endpoint("GET", "HEAD")
 async def model(request: HttpRequest, name: str) -> HttpResponseBase:
     """One of them. ``name`` may hold slashes, whether they come escaped or not."""
-    target = await sync_to_async(alias_resolve)(name)
+    target = await look_up(name)
     return json_response(_model(name, target.record.modified))
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -130,7 +131,7 @@ async def _history(body: ResponseBody) -> tuple[str, list[Frame]]:
     """The thread that ``body`` goes on, and what was said in it; nothing where it begins one."""
     if not body.previous_response_id:
         return "", []
-    return await sync_to_async(response_history)(owner=_owner(), previous=body.previous_response_id)
+    return await database_sync_to_async(response_history)(owner=_owner(), previous=body.previous_response_id)
 
 
 def _keeper(body: ResponseBody, thread: str, items: list[Frame]) -> Keep:
