@@ -163,7 +163,7 @@ def _may_be_cut(request: Generate) -> bool:
 
 
 def _shortened(request: Generate, context: int) -> Generate:
-    """``request`` without the middle of each content that would lose it in any case: it need not be tokenized."""
+    """``request`` without the middle of each content that would lose it anyway: it need not be tokenized."""
     most = context * MOST_CHARACTERS_PER_TOKEN
     messages = tuple(
         msgspec.structs.replace(message, content=message.content[:most] + message.content[-most:])
