@@ -17,6 +17,8 @@ from jinja2 import meta
 from inference.chat_jinja import LONGEST_TEMPLATE, reading
 
 TOOLS = "tools"
+# SmolLM3 has two places for tools: those that are called in JSON come here.
+JSON_TOOLS = "xml_tools"
 # Variables that switch thinking on and off, and the one that says how hard to think. Each name is
 # that of some family: Qwen 3 and most others, DeepSeek V3.1 and Granite, gpt-oss.
 SWITCHES = frozenset({"enable_thinking", "thinking"})
@@ -44,6 +46,15 @@ THOUGHTS = (
     Tags("[THINK]", "[/THINK]"),
     Tags("<seed:think>", "</seed:think>"),
     Tags("<|START_THINKING|>", "<|END_THINKING|>"),
+    # Gemma 4: a channel whose name comes first.
+    Tags("<|channel>thought", "<channel|>"),
+)
+# Marks around what is said after a thought: of Hunyuan A13B, which are text; of ERNIE 4.5 and Command R7B,
+# which are tokens of their own. Others write those of ERNIE around what tools say.
+WRAPPINGS = (
+    Tags("<answer>", "</answer>"),
+    Tags("<response>", "</response>"),
+    Tags("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
 )
 # gpt-oss writes channels instead of tags; thoughts are in one of them.
 CHANNEL = "<|channel|>"
@@ -59,7 +70,7 @@ INFILLS = (
 
 def takes_tools(source: str) -> bool:
     """Whether the template shows tools to the model."""
-    return TOOLS in variables(source)
+    return not variables(source).isdisjoint({TOOLS, JSON_TOOLS})
 
 
 def thinks(source: str) -> bool:
@@ -71,6 +82,15 @@ def thinks(source: str) -> bool:
 def thought_tags(source: str) -> Tags | None:
     """The marks of thoughts that the template knows; either alone tells."""
     return next((tags for tags in THOUGHTS if tags.opening in source or tags.closing in source), None)
+
+
+def wrapping_tags(source: str, tokens: Container[str]) -> Tags | None:
+    """The marks around what a thinking model says, by its template and the ``tokens`` that it has added."""
+    if thought_tags(source) is None:
+        return None
+    own = [tags for tags in WRAPPINGS if all(tag in tokens for tag in tags)]
+    textual = WRAPPINGS[0]
+    return next(iter(own), textual if all(tag in source for tag in textual) else None)
 
 
 def infill_tokens(vocabulary: Container[str]) -> Infill | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from inference.chat_templates import EFFORT, SWITCHES, takes_tools, variables
+from inference.chat_templates import EFFORT, JSON_TOOLS, SWITCHES, TOOLS, takes_tools, variables
 from inference.engine.call_ids import CallIds
 from inference.engine.template_worker import REFUSALS
 from inference.engine.templating import isolate_templates
@@ -57,7 +57,9 @@ class ChatTemplate:
         if tools and not takes_tools(source):
             raise Unsupported("This model does not support tools: its chat template has no place for them.")
         self._refuse_control_tokens(source, messages, tools)
-        options = {"tools": schemas(tools) or None, **thinking_variables(variables(source), think)}
+        known = variables(source)
+        place = JSON_TOOLS if JSON_TOOLS in known and TOOLS not in known else TOOLS
+        options = {place: schemas(tools) or None, **thinking_variables(known, think)}
         chat = as_dicts(messages, CallIds(source))
         try:
             return self._encoded(chat, options)

@@ -58,6 +58,13 @@ def test_tools_reach_the_template_in_openais_form() -> None:
     assert json.loads(text.partition("<|im_start|>")[0]) == [{"type": "function", "function": function}]
 
 
+def test_tools_have_another_place_in_some_templates() -> None:
+    """As in SmolLM3's, which has one more for tools that are called in Python."""
+    template = "{% if xml_tools %}{{ xml_tools[:] | tojson }}{% endif %}{% if python_tools %}no{% endif %}"
+    assert json.loads(rendered(template, HISTORY[:1], TOOL))[0]["function"]["name"] == "look"
+    assert rendered(template, HISTORY[:1]) == ""
+
+
 def test_a_template_without_a_place_for_tools_is_no_template_for_tools() -> None:
     with pytest.raises(Unsupported, match="does not support tools"):
         rendered(CHAT_TEMPLATE, HISTORY[:1], TOOL)

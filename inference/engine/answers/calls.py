@@ -47,6 +47,8 @@ class CallFormat(CallSyntax):
     """Marks, each of which begins calls."""
     strays: tuple[str, ...] = ()
     """Marks that say nothing by themselves, and are never text."""
+    stops: tuple[str, ...] = ()
+    """Marks at which the answer ends: what follows them is not the model's to say."""
     bare: str = ""
     """Characters with which calls begin without any mark, at the beginning of an answer."""
     ends: str = "}]>"
@@ -61,7 +63,7 @@ class CallFormat(CallSyntax):
 
     @property
     def marks(self) -> tuple[str, ...]:
-        return self.openings + self.strays
+        return self.openings + self.strays + self.stops
 
 
 class Calls:
@@ -140,6 +142,7 @@ class Calls:
         self._held = self._held[at + len(mark) :]
         if mark in self._form.openings:
             self._opening, self._gap = mark, ""
+        self.ended = mark in self._form.stops
         return True
 
     def _read(self, out: list[Text | Called], *, final: bool) -> bool:
@@ -187,13 +190,26 @@ def found_call(source: str) -> Found | str:
 
 
 def found_in(value: Any, source: str) -> Found | str:
-    """The call in a JSON value: its name, and its arguments under either of their names."""
+    """The call in a JSON value: its name and its arguments, each under either of their names."""
     if isinstance(value, dict) and isinstance(value.get("function"), dict):
         value = value["function"]
-    name = value.get("name") if isinstance(value, dict) else None
+    name = value.get("name", value.get("tool_name")) if isinstance(value, dict) else None
     if not isinstance(name, str):
         return source
     return found_arguments(name, value.get("arguments", value.get("parameters", {})), source)
+
+
+def found_list(source: str) -> tuple[Found | str, ...]:
+    """The calls of a JSON list, or the one that an object is."""
+    if not source.startswith("["):
+        return (found_call(source),)
+    try:
+        values = parsed(source)
+    except ValueError:
+        return (source,)
+    calls = tuple(found_in(value, json.dumps(value, ensure_ascii=False)) for value in values)
+    # A list without any call in it is what the model said, as it said it.
+    return calls if any(isinstance(call, Found) for call in calls) else (source,)
 
 
 def found_arguments(name: str, given: Any, source: str) -> Found | str:
@@ -206,17 +222,21 @@ def found_arguments(name: str, given: Any, source: str) -> Found | str:
 
 
 def parsed(text: str) -> Any:
-    """The value of a JSON text; ``ValueError`` for what is none, or cannot go over the wire.
+    """The value of a JSON text; ``ValueError`` for what is none, or cannot be sent.
 
     Line breaks within strings are let through: models write them.
     """
     try:
-        value = json.loads(text, strict=False, parse_constant=_refuse)
+        return sendable(json.loads(text, strict=False))
+    except RecursionError as error:
+        raise ValueError from error
+
+
+def sendable(value: Any) -> Any:
+    """``value``; ``ValueError`` for one that is no JSON, as infinity is not, or cannot go over the wire."""
+    try:
+        json.dumps(value, allow_nan=False)
         msgpack.encode(value)
-    except (RecursionError, OverflowError) as error:
+    except (TypeError, RecursionError, OverflowError) as error:
         raise ValueError from error
     return value
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")

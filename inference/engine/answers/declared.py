@@ -16,6 +16,7 @@ from transformers.utils.chat_parsing import ResponseParser
 from transformers.utils.chat_parsing.response_templates import load_response_template
 
 from inference.engine.answers.calls import Found, Tools, found_in
+from inference.engine.chat import schemas
 from inference.protocol import Called, Piece, Text, Thought, ToolCall
 
 logger = logging.getLogger(__name__)
@@ -43,8 +44,13 @@ class DeclaredReader:
     def __init__(self, template: dict[str, Any], prompt: str, tools: Tools, *, one: bool = False) -> None:
         self._tools = tools
         self._one = one
-        self._parser: Any = ResponseParser(_lenient(template, calls=bool(tools)), prefix=prompt)
+        # With their schemas, arguments that are written as text get their types.
+        self._parser: Any = ResponseParser(
+            _lenient(template, calls=bool(tools)), prefix=prompt, tools=schemas(tuple(tools.values()))
+        )
         self._pending = ""
+        self._begun: set[str] = set()
+        self._gap = ""
         self._ended = False
 
     @property
@@ -85,12 +91,23 @@ class DeclaredReader:
     def _piece(self, event: dict[str, Any]) -> list[Piece]:
         field, text = event["field"], event.get("text", "")
         if event["type"] == "region_close":
-            self._pending = ""
+            self._pending = self._gap = ""
             return self._calls(event["value"]) if field == CALLS_FIELD else []
         if not text or event.get("dirty"):
             return []
         self._pending = ""
-        return [Thought(text=text) if field in THOUGHT_FIELDS else Text(text=text)] if _shown(field) else []
+        return self._shown(field, text) if field in THOUGHT_FIELDS or field == TEXT_FIELD else []
+
+    def _shown(self, field: str, text: str) -> list[Piece]:
+        """``text`` of a field, without the white space on its sides, as transformers has it in the end."""
+        text = self._gap + text
+        text = text if field in self._begun else text.lstrip()
+        said = text.rstrip()
+        self._gap = text[len(said) :]
+        if not said:
+            return []
+        self._begun.add(field)
+        return [Thought(text=said) if field in THOUGHT_FIELDS else Text(text=said)]
 
     def _calls(self, value: Any) -> list[Piece]:
         values = value if isinstance(value, list) else [value]
@@ -108,10 +125,6 @@ def _source(call: Any) -> str:
     """A call as text; one that could not be read is the text that it was."""
     inner = call.get("function", call) if isinstance(call, dict) else call
     return inner if isinstance(inner, str) else json.dumps(inner, ensure_ascii=False)
-
-
-def _shown(field: str) -> bool:
-    return field in THOUGHT_FIELDS or field == TEXT_FIELD
 
 
 def _lenient(template: dict[str, Any], *, calls: bool) -> dict[str, Any]:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import re
 
-from inference.engine.answers.calls import CallFormat, Read, Tools, found_arguments
+from inference.engine.answers.calls import CallFormat, Read, Tools, found_arguments, found_list
 from inference.engine.answers.markers import json_end
-from inference.engine.answers.plain import found_list
 from inference.engine.answers.syntax import Json, Parts
 from inference.protocol import Tool
 

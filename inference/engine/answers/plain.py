@@ -1,25 +1,31 @@
 """Calls that are the whole answer: JSON objects with a name and arguments, and no mark but perhaps one.
 
-As Llama 3 writes them: ``{"name": "…", "parameters": {…}}``, several with ``;`` between them, after
-``<|python_tag|>`` in some cases. Also what is read of models whose own marks nobody here knows.
-Source: Meta's prompt formats of Llama 3.1 and 3.2.
+As Llama 3 and 4 write them: ``{"name": "…", "parameters": {…}}``, several with ``;`` between them, after
+``<|python_tag|>`` or between ``<|python_start|>`` and ``<|python_end|>`` in some cases; or a list of calls in
+Python.
+Also what is read of models whose own marks nobody here knows.
+Source: Meta's prompt formats of Llama 3.1, 3.2 and 4.
 """
 
 from __future__ import annotations
 
 import json
+import re
 
-from inference.engine.answers.calls import CallFormat, Found, Read, Tools, found_call, found_in, parsed
+from inference.engine.answers.calls import CallFormat, Read, Tools, found_list
 from inference.engine.answers.markers import json_end
+from inference.engine.answers.pythonic import closed, found_calls
 from inference.engine.answers.syntax import Json, Parts
 from inference.protocol import Tool
+
+PYTHON_LIST = re.compile(r"\[\s*[A-Za-z_][\w.\-]*\s*\(")
 
 
 class Plain(CallFormat):
     """JSON at the beginning of the answer."""
 
-    openings = ("<|python_tag|>",)
-    strays = ("<|eom_id|>",)
+    openings = ("<|python_tag|>", "<|python_start|>")
+    strays = ("<|eom_id|>", "<|python_end|>")
     bare = "{["
 
     def read(self, opening: str, body: str, tools: Tools, *, final: bool) -> Read | None:
@@ -27,23 +33,12 @@ class Plain(CallFormat):
         if body[start : start + 1] not in {"{", "[", ""}:
             # Code for a tool of Meta's own: nothing that could be called here, so it is text.
             return Read(0, ())
-        end = json_end(body, start)
+        is_python = PYTHON_LIST.match(body, start)
+        end = closed(body, start) if is_python else json_end(body, start)
         if end is None:
             return Read(len(body), (body,)) if final else None
-        return Read(end, found_list(body[start:end]))
+        source = body[start:end]
+        return Read(end, found_calls(source, tools) if is_python else found_list(source))
 
     def call(self, tool: Tool) -> Parts:
         return (f'{{"name": {json.dumps(tool.name)}, "parameters": ', Json(tool.parameters), "}")
-
-
-def found_list(source: str) -> tuple[Found | str, ...]:
-    """The calls of a JSON list, or the one that an object is."""
-    if not source.startswith("["):
-        return (found_call(source),)
-    try:
-        values = parsed(source)
-    except ValueError:
-        return (source,)
-    calls = tuple(found_in(value, json.dumps(value, ensure_ascii=False)) for value in values)
-    # A list without any call in it is what the model said, as it said it.
-    return calls if any(isinstance(call, Found) for call in calls) else (source,)

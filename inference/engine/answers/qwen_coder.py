@@ -1,8 +1,8 @@
 """Calls as Qwen 3 Coder and its like write them, in tags.
 
 ``<tool_call><function=NAME><parameter=KEY>VALUE</parameter>…</function></tool_call>``; values are
-text, and become what the tool's schema says. Small models leave the outer tag out.
-Source: the chat templates of Qwen 3 Coder and Qwen 3.5.
+text, and become what the tool's schema says. Small models leave the outer tag out; Seed-OSS has another one.
+Source: the chat templates of Qwen 3 Coder, Qwen 3.5, Nemotron 3 and Seed-OSS.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from inference.engine.answers.syntax import Parts
 from inference.engine.answers.values import parameters_written, properties, value_of
 from inference.protocol import Tool
 
-OUTER = "<tool_call>"
 FUNCTION = "<function="
 END = "</function>"
 NAME = re.compile(r"\s*(?:<function=)?([^>\n]{1,256})>")
@@ -23,24 +22,26 @@ PARAMETER = re.compile(r"<parameter=([^>\n]{1,256})>\n?(.*?)\n?</parameter>", re
 
 
 class QwenCoder(CallFormat):
-    """A function and its parameters in tags of their own."""
+    """A function and its parameters in tags of their own, all within ``outer``."""
 
-    openings = (OUTER, FUNCTION)
-    strays = ("</tool_call>",)
+    def __init__(self, outer: str = "tool_call") -> None:
+        self._outer, self._closing = f"<{outer}>", f"</{outer}>"
+        self.openings = (self._outer, FUNCTION)
+        self.strays = (self._closing,)
 
     def read(self, opening: str, body: str, tools: Tools, *, final: bool) -> Read | None:
         end = body.find(END)
-        outer = body.find("</tool_call>")
+        outer = body.find(self._closing)
         if outer >= 0 and (end < 0 or outer < end):
-            return Read(outer + len("</tool_call>"), (body[:outer].strip(),))
+            return Read(outer + len(self._closing), (body[:outer].strip(),))
         if end < 0:
             return Read(len(body), (body.strip(),)) if final else None
-        taken = past(body, end + len(END), "</tool_call>", final=final)
+        taken = past(body, end + len(END), self._closing, final=final)
         return None if taken is None else Read(taken, (_call(body[:end].strip(), tools),))
 
     def call(self, tool: Tool) -> Parts:
         parameters = parameters_written(tool, ("<parameter={}>\n",), ("\n</parameter>\n",))
-        return (OUTER, "\n", f"{FUNCTION}{tool.name}>\n", *parameters, f"{END}\n", "</tool_call>")
+        return (self._outer, "\n", f"{FUNCTION}{tool.name}>\n", *parameters, f"{END}\n", self._closing)
 
     def around(self) -> tuple[Parts, Parts | None, Parts]:
         return (), ("\n",), ()

@@ -14,22 +14,26 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from inference.chat_templates import CHANNEL, thought_tags
+from inference.chat_templates import CHANNEL, thought_tags, wrapping_tags
 from inference.engine.answers import AnswerReader
 from inference.engine.answers.calls import CallFormat, Calls
 from inference.engine.answers.declared import DeclaredReader, declared
 from inference.engine.answers.deepseek import DeepSeek, DeepSeekFenced
+from inference.engine.answers.gemma import FUNCTION_GEMMA, GEMMA_4
 from inference.engine.answers.glm import Glm
-from inference.engine.answers.granite import Granite
 from inference.engine.answers.harmony import MARKS, THOUGHT, HarmonyCalls, HarmonyReader
 from inference.engine.answers.hermes import Hermes
+from inference.engine.answers.invoked import Invoked
 from inference.engine.answers.kimi import Kimi
+from inference.engine.answers.lists import COMMAND, HUNYUAN, NEMOTRON, Granite
 from inference.engine.answers.mistral import MistralList, MistralNamed
 from inference.engine.answers.plain import Plain
+from inference.engine.answers.pythonic import LFM, OLMO
 from inference.engine.answers.qwen_coder import QwenCoder
 from inference.engine.answers.syntax import CallSyntax, ThoughtSyntax
 from inference.engine.answers.tagged import TaggedReader
 from inference.engine.answers.thoughts import Thoughts
+from inference.engine.answers.wrapped import Wrapping
 from inference.engine.prompts import shown_tools
 from inference.engine.shape import Shape
 from inference.errors import InvalidRequest
@@ -39,6 +43,7 @@ Decode = Callable[[Sequence[int]], str]
 
 # What a template holds, all of it, and how calls are written then. The first one counts.
 FORMATS: tuple[tuple[tuple[str, ...], CallFormat], ...] = (
+    (("<seed:tool_call>",), QwenCoder("seed:tool_call")),
     (("<function=", "<parameter="), QwenCoder()),
     (("<tool_call>", "<arg_key>"), Glm()),
     (("<tool_call>",), Hermes()),
@@ -48,6 +53,16 @@ FORMATS: tuple[tuple[tuple[str, ...], CallFormat], ...] = (
     (("<｜tool▁calls▁begin｜>",), DeepSeek()),
     (("<|tool_call_begin|>",), Kimi()),
     (("<|tool_call|>",), Granite()),
+    (("<|tool_call>",), GEMMA_4),
+    (("<start_function_call>",), FUNCTION_GEMMA),
+    (("<minimax:tool_call>",), Invoked()),
+    # LFM 2 and what came after it: the older templates show only how tools are told.
+    (("<|tool_call_start|>",), LFM),
+    (("<|tool_list_start|>",), LFM),
+    (("<function_calls>",), OLMO),
+    (("<TOOLCALL>",), NEMOTRON),
+    (("<tool_calls>",), HUNYUAN),
+    (("<|START_ACTION|>",), COMMAND),
 )
 # What Llama's templates say of several calls in one message: an answer with them could not be gone on from.
 ONE_CALL = "only supports single tool-calls"
@@ -76,6 +91,7 @@ class AnswerStyle:
         self._one = ONE_CALL in source
         self._declared = declared(tokenizer) if source else None
         added = tokenizer.added_tokens_decoder
+        self._wrapping = wrapping_tags(source, {token.content for token in added.values()})
         special = {index for index, token in added.items() if token.special} | set(tokenizer.all_special_ids)
         self._control = {index: added[index].content if index in added else "" for index in special}
 
@@ -97,12 +113,13 @@ class AnswerStyle:
             return Rules(shape, self._decoder(MARKS), partial(HarmonyReader, known, one=one))
         if self._tags is None and not tools:
             return Rules(shape, self._decoder(()), _nothing)
-        marks = (*(self._tags or ()), *(self._form.marks if tools else ()))
+        marks = (*(self._tags or ()), *(self._wrapping or ()), *(self._form.marks if tools else ()))
         return Rules(shape, self._decoder(marks), partial(self._tagged, known, opened, one))
 
     def _tagged(self, tools: dict[str, Tool], opened: bool, one: bool) -> AnswerReader:
         thoughts = Thoughts(self._tags, opened=opened) if self._tags else None
-        return TaggedReader(thoughts, Calls(self._form, tools, one=one) if tools else None)
+        wrapping = Wrapping(self._wrapping) if self._wrapping else None
+        return TaggedReader(thoughts, Calls(self._form, tools, one=one) if tools else None, wrapping)
 
     def _shape(self, request: Generate, tools: Sequence[Tool], end: str) -> Shape:
         """What the answer to a prompt with this ``end`` is to be: free, a format, calls, or one of both."""
@@ -134,7 +151,12 @@ class AnswerStyle:
         decode = partial(self._tokenizer.decode, clean_up_tokenization_spaces=False)
         if marks is None:
             return partial(decode, skip_special_tokens=False)
-        hidden = {index for index, text in self._control.items() if text not in marks}
+        # A mark may be a control token and some text.
+        hidden = {
+            index
+            for index, text in self._control.items()
+            if not text or not any(text in mark for mark in marks)
+        }
         if len(hidden) == len(self._control):
             return partial(decode, skip_special_tokens=True)
 

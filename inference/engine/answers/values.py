@@ -13,6 +13,8 @@ DEFINITIONS = frozenset({"$defs", "definitions"})
 # Models write Python's names, too.
 PYTHON = {"True": "true", "False": "false", "None": "null"}
 NULLS = frozenset({"null", "None"})
+# A schema of text with nothing else in it can be anything.
+FREE_TEXT = frozenset({"type", "description", "title", "default", "examples"})
 
 
 def properties(tool: Tool) -> dict[str, Any]:
@@ -62,6 +64,34 @@ def parameters_written(tool: Tool, head: tuple[str, ...], tail: tuple[str, ...])
         one: Parts = (*(part.format(name) for part in head), *_written(tool, schema, tail))
         parts += one if isinstance(required, list) and name in required else [Maybe(one)]
     return tuple(parts)
+
+
+def arguments_written(tool: Tool, head: str, separator: str, quote: str = "") -> Parts:
+    """All parameters of ``tool``, each after ``head`` with its name, with ``separator`` between them, texts
+    between ``quote`` where the model has such marks, everything else as JSON.
+
+    Those that need not be given come last; where all are such, each takes a separator along.
+    """
+    required = tool.parameters.get("required")
+    schemas = properties(tool)
+    needed = [name for name in schemas if isinstance(required, list) and name in required]
+    written = {name: (head.format(name), *_argument(tool, schema, quote)) for name, schema in schemas.items()}
+    parts: list[Any] = []
+    for name in needed:
+        parts += [separator, *written[name]] if parts else written[name]
+    for name in [name for name in schemas if name not in needed]:
+        parts.append(Maybe((separator, *written[name]) if needed else (*written[name], separator)))
+    return tuple(parts)
+
+
+def _argument(tool: Tool, schema: Any, quote: str) -> Parts:
+    choices = schema.get("enum") if isinstance(schema, dict) else None
+    if quote and choices and all(isinstance(choice, str) for choice in choices):
+        return (quote, Either(tuple(choices)), quote)
+    if quote and isinstance(schema, dict) and schema.keys() <= FREE_TEXT and schema.get("type") == "string":
+        return (quote, Until(quote))
+    root = {key: part for key, part in tool.parameters.items() if key in DEFINITIONS}
+    return (Json({**root, **schema} if isinstance(schema, dict) else {}),)
 
 
 def _written(tool: Tool, schema: Any, tail: tuple[str, ...]) -> Parts:

@@ -19,7 +19,7 @@ from inference.engine.rows import DEFAULTS
 from inference.engine.sampler import BatchSampler
 from inference.errors import InvalidRequest
 from inference.protocol import Called, Done, Event, Generate, Message, ModelRef, Options, Text, Thought, Tool
-from tests.engine.answers.readers import TOOLS, WEATHER
+from tests.engine.answers.readers import TOOLS, WEATHER, read
 from tests.tiny import tiny_tokenizer
 
 ASK = Tool(
@@ -57,6 +57,21 @@ FAMILIES: dict[str, tuple[str, list[str], list[str]]] = {
         ],
     ),
     "granite": ("<|tool_call|>", [], ["<|tool_call|>"]),
+    "seed": ("<seed:tool_call><function=<parameter=", ["<seed:tool_call>"], ["</seed:tool_call>"]),
+    "gemma 4": ("<|tool_call>", [], ["<|tool_call>", "<tool_call|>", '<|"|>', "<|tool_response>"]),
+    "gemma 4 in text": ("<|tool_call>", [], []),
+    "function gemma": (
+        "<start_function_call>",
+        ["<escape>"],
+        ["<start_function_call>", "<end_function_call>"],
+    ),
+    "minimax": ("<minimax:tool_call>", ["<minimax:tool_call>"], ["</minimax:tool_call>"]),
+    "lfm": ("<|tool_list_start|>", [], ["<|tool_call_start|>", "<|tool_call_end|>"]),
+    "lfm 2.5": ("<|tool_call_start|>", [], ["<|tool_call_start|>"]),
+    "olmo": ("<function_calls>", [], []),
+    "nemotron": ("<TOOLCALL>", ["<TOOLCALL>"], []),
+    "hunyuan": ("<tool_calls>", [], []),
+    "command": ("<|START_ACTION|>", [], ["<|START_ACTION|>", "<|END_ACTION|>"]),
     "harmony": (
         "<|channel|>",
         [],
@@ -64,9 +79,14 @@ FAMILIES: dict[str, tuple[str, list[str], list[str]]] = {
     ),
     "unknown": ("", [], []),
     "thinking": ("<tool_call><think>", ["<think>", "</think>", "<tool_call>"], []),
+    "thinking gemma": (
+        "<|tool_call><channel|>",
+        [],
+        ["<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", '<|"|>'],
+    ),
 }
 # Noise thinks for ever, once it has begun.
-FREE = [family for family in FAMILIES if family not in {"thinking", "harmony"}]
+FREE = [family for family in FAMILIES if family not in {"thinking", "thinking gemma", "harmony"}]
 REF = ModelRef(name="tiny/llama", path="")
 
 
@@ -199,13 +219,15 @@ def test_a_format_applies_after_the_thought(prompt: str, opened: bool) -> None:
 THOUGHTFUL = {
     "thinking": "<think>Hm.</think>\n\n<tool_call>\n"
     '{"name": "ask", "arguments": {"yes": true, "how": "loud"}}\n</tool_call>',
+    "thinking gemma": "<|channel>thought\nHm.\n<channel|><|tool_call>call:ask{yes:true,how:"
+    '<|"|>loud<|"|>}<tool_call|>',
     "harmony": "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant"
     "<|channel|>commentary to=functions.ask <|constrain|>json<|message|>"
     '{"yes": true, "how": "loud"}<|call|>',
 }
 
 
-@pytest.mark.parametrize("family", ["thinking", "harmony"])
+@pytest.mark.parametrize("family", THOUGHTFUL)
 def test_a_thought_may_come_before_a_call(family: str) -> None:
     tokenizer, style, grammars = model(family)
     rules = style.rules(ask(), tokenizer.encode("x"))
@@ -253,6 +275,23 @@ def test_a_tool_without_parameters_takes_none() -> None:
         assert (called.call.name, called.call.arguments) == ("now", {})
 
 
+MAYBE = Tool(
+    name="maybe",
+    parameters={
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "b": {"type": "integer", "minimum": 0, "maximum": 9}},
+        "additionalProperties": False,
+    },
+)
+
+
+@pytest.mark.parametrize("family", FREE)
+def test_arguments_need_not_be_given(family: str) -> None:
+    for seed in range(3):
+        for called in calls(noise(family, ask(tools=(MAYBE,), parallel_tool_calls=False), seed)):
+            validate(called.call.arguments, MAYBE.parameters)
+
+
 def test_without_tools_and_thoughts_all_is_text() -> None:
     tokenizer = tiny_tokenizer(marks=["<tool_call>"])
     rules = AnswerStyle(tokenizer, "<tool_call>").rules(ask(tools=(), tool_choice="auto"), [1])
@@ -295,8 +334,6 @@ DECLARED = {
 def declared(
     text: str, *, tools: dict[str, Tool] = TOOLS, prompt: str = "", one: bool = False
 ) -> list[tuple]:
-    from tests.engine.answers.readers import read
-
     whole = read(DeclaredReader(DECLARED, prompt, tools, one=one), [text])
     assert read(DeclaredReader(DECLARED, prompt, tools, one=one), list(text)) == whole
     return whole
@@ -311,6 +348,8 @@ ROME = ("call", ("get_weather", {"city": "Rome", "days": 1}))
     [
         (f"<ponder>Hm.</ponder>Yes.{CALL}{CALL}", [("thought", "Hm."), ("text", "Yes."), ROME, ROME]),
         ("Yes.", [("text", "Yes.")]),
+        ("<ponder>\nHm.\n</ponder>\n\nYes,\n no.\n", [("thought", "Hm."), ("text", "Yes,\n no.")]),
+        (f"Yes.\n{CALL}\n{CALL}", [("text", "Yes."), ROME, ROME]),
         ("<call>{broken</call>", [("text", "{broken")]),
         (
             CALL.replace("get_weather", "fly"),
@@ -320,6 +359,26 @@ ROME = ("call", ("get_weather", {"city": "Rome", "days": 1}))
 )
 def test_reading_as_declared(text: str, expected: list[tuple]) -> None:
     assert declared(text) == expected
+
+
+def test_declared_arguments_have_the_types_of_their_schema() -> None:
+    """As of models whose arguments are text between tags: transformers is told the tools."""
+    template = {
+        "start_anchor": "<|im_start|>assistant\n",
+        "fields": {
+            "tool_calls": {
+                "open_pattern": r"<call=(?P<name>\w+)>",
+                "close": "</call>",
+                "repeats": True,
+                "content": "xml-inline",
+                "content_args": {"tag_pattern": r"<(?P<key>\w+)>(?P<value>.*?)</\1>"},
+                "transform": {"type": "function", "function": {"name": "{name}", "arguments": "{content}"}},
+            },
+            "content": {"content": "text"},
+        },
+    }
+    text = "<call=get_weather><city>Rome</city><days>1</days></call>"
+    assert read(DeclaredReader(template, "", TOOLS), list(text)) == [ROME]
 
 
 def test_what_the_prompt_has_opened_is_known() -> None:
