@@ -46,9 +46,10 @@ THOUGHTS = (
     Tags("[THINK]", "[/THINK]"),
     Tags("<seed:think>", "</seed:think>"),
     Tags("<|START_THINKING|>", "<|END_THINKING|>"),
-    # Gemma 4: a channel whose name comes first.
-    Tags("<|channel>thought", "<channel|>"),
+    Tags("<|channel>", "<channel|>"),
 )
+# What follows an opening mark and is no part of the thought: Gemma 4's channel has a name.
+THOUGHT_NAMES = {"<|channel>": "thought\n"}
 # Marks around what is said after a thought: of Hunyuan A13B, which are text; of ERNIE 4.5 and Command R7B,
 # which are tokens of their own. Others write those of ERNIE around what tools say.
 WRAPPINGS = (

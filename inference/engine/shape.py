@@ -7,7 +7,6 @@ come from outside. Source: llguidance's ``docs/syntax.md``.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -85,19 +84,9 @@ class Lark:
                 return f"({self._row(parts)})?"
             case Either(texts):
                 return f"({' | '.join(map(_dumped, texts))})"
-        return self._text(part)
-
-    def _text(self, text: str) -> str:
-        """``text``, in which there may be control tokens."""
-        held = sorted((token for token in self._control if token in text), key=len, reverse=True)
-        if not held:
-            return _dumped(text)
-        pieces = re.split(f"({'|'.join(map(re.escape, held))})", text)
-        return " ".join(
-            f"<[{self._control[piece]}]>" if piece in self._control else _dumped(piece)
-            for piece in pieces
-            if piece
-        )
+            case str(text) if text in self._control:
+                return f"<[{self._control[text]}]>"
+        return _dumped(part)
 
     def _until(self, end: Part) -> str:
         """Any text up to and with ``end``."""

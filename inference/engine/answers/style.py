@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from inference.chat_templates import CHANNEL, thought_tags, wrapping_tags
+from inference.chat_templates import CHANNEL, THOUGHT_NAMES, thought_tags, wrapping_tags
 from inference.engine.answers import AnswerReader
 from inference.engine.answers.calls import CallFormat, Calls
 from inference.engine.answers.declared import DeclaredReader, declared
@@ -117,13 +117,16 @@ class AnswerStyle:
         return Rules(shape, self._decoder(marks), partial(self._tagged, known, opened, one))
 
     def _tagged(self, tools: dict[str, Tool], opened: bool, one: bool) -> AnswerReader:
-        thoughts = Thoughts(self._tags, opened=opened) if self._tags else None
+        tags = self._tags
+        control = tags is not None and set(tags) <= set(self._control.values())
+        thoughts = Thoughts(tags, opened=opened, control=control) if tags else None
         wrapping = Wrapping(self._wrapping) if self._wrapping else None
         return TaggedReader(thoughts, Calls(self._form, tools, one=one) if tools else None, wrapping)
 
     def _shape(self, request: Generate, tools: Sequence[Tool], end: str) -> Shape:
         """What the answer to a prompt with this ``end`` is to be: free, a format, calls, or one of both."""
-        opened = self._tags is not None and end.endswith(self._tags.opening)
+        name = THOUGHT_NAMES.get(self._tags.opening, "").strip() if self._tags else ""
+        opened = self._tags is not None and end.endswith((self._tags.opening, f"{self._tags.opening}{name}"))
         thought = self._thought(end)
         required = request.tool_choice == "required"
         if not required and not (tools and request.format):
@@ -144,19 +147,16 @@ class AnswerStyle:
             return THOUGHT
         if self._tags is None or end.endswith(self._tags.closing):
             return None
-        return ThoughtSyntax((self._tags.opening,), (self._tags.closing,))
+        name = THOUGHT_NAMES.get(self._tags.opening)
+        opening = (self._tags.opening, name) if name else (self._tags.opening,)
+        return ThoughtSyntax(opening, (self._tags.closing,))
 
     def _decoder(self, marks: Sequence[str] | None) -> Decode:
         """What makes text of tokens, of control tokens only for ``marks``; for all if that is ``None``."""
         decode = partial(self._tokenizer.decode, clean_up_tokenization_spaces=False)
         if marks is None:
             return partial(decode, skip_special_tokens=False)
-        # A mark may be a control token and some text.
-        hidden = {
-            index
-            for index, text in self._control.items()
-            if not text or not any(text in mark for mark in marks)
-        }
+        hidden = {index for index, text in self._control.items() if text not in marks}
         if len(hidden) == len(self._control):
             return partial(decode, skip_special_tokens=True)
 

@@ -2,15 +2,16 @@
 
 A thought stands before the answer, between two tags; the prompt may have opened it already. White
 space next to the tags belongs to neither. Further thoughts may follow the first one directly; once
-the model has begun to answer, a tag is text that somebody asked about.
+the model has begun to answer, a tag is text that somebody asked about, unless it is a control token,
+which nobody can ask about: then another thought begins.
 """
 
 from __future__ import annotations
 
 from enum import Enum, auto
 
-from inference.chat_templates import Tags
-from inference.engine.answers.markers import unfinished
+from inference.chat_templates import THOUGHT_NAMES, Tags
+from inference.engine.answers.markers import first_marker, unfinished
 from inference.protocol import Thought
 
 
@@ -23,10 +24,12 @@ class Stage(Enum):
 
 
 class Thoughts:
-    """Splits one answer into thoughts and the text that is left."""
+    """Splits one answer into thoughts and the text that is left. ``control``: the tags are control tokens."""
 
-    def __init__(self, tags: Tags, *, opened: bool) -> None:
+    def __init__(self, tags: Tags, *, opened: bool, control: bool = False) -> None:
         self._tags = tags
+        self._control = control
+        self._name = THOUGHT_NAMES.get(tags.opening, "")
         self._stage = Stage.THINKING if opened else Stage.BEFORE
         self._held = ""
         self._begun = False
@@ -44,7 +47,8 @@ class Thoughts:
         """What was held back, now that no more text comes."""
         held, self._held = self._held, ""
         if self._stage is Stage.THINKING:
-            return [Thought(text=held.rstrip())] if held.strip() else []
+            held = (held if self._begun else self._unnamed(held.lstrip())).rstrip()
+            return [Thought(text=held)] if held.strip() else []
         after_thought = self._thought and self._stage is Stage.BEFORE
         return [held] if held and not (after_thought and held.isspace()) else []
 
@@ -54,10 +58,19 @@ class Thoughts:
             return self._begin(out)
         if self._stage is Stage.THINKING:
             return self._think(out)
-        if self._held:
-            out.append(self._held)
-            self._held = ""
-        return False
+        return self._answer(out)
+
+    def _answer(self, out: list[Thought | str]) -> bool:
+        """Within the answer, up to a control token."""
+        tags = self._tags if self._control else ()
+        found = first_marker(self._held, tags)
+        end = found[0] if found else len(self._held) - unfinished(self._held, tags)
+        if end:
+            out.append(self._held[:end])
+        self._held = self._held[end:]
+        if found:
+            self._stage = Stage.BEFORE
+        return found is not None
 
     def _begin(self, out: list[Thought | str]) -> bool:
         """Before any text: a thought begins, or the answer does."""
@@ -81,13 +94,21 @@ class Thoughts:
         before, closing, after = self._held.partition(self._tags.closing)
         keep = 0 if closing else unfinished(before, (self._tags.closing,))
         body, beginning = before[: len(before) - keep], before[len(before) - keep :]
-        body = body if self._begun else body.lstrip()
+        if not self._begun:
+            body = body.lstrip()
+            if not closing and self._name.startswith(body):
+                return False
+            body = self._unnamed(body)
+            self._begun = bool(body)
         shown = body.rstrip()
         if shown:
-            self._begun = True
             out.append(Thought(text=shown))
         if closing:
             self._stage, self._held = Stage.BEFORE, after
             return True
         self._held = body[len(shown) :] + beginning
         return False
+
+    def _unnamed(self, body: str) -> str:
+        """The beginning of a thought without the name that stands before it."""
+        return "" if body.strip() == self._name.strip() else body.removeprefix(self._name).lstrip()

@@ -64,6 +64,50 @@ def test_thoughts_come_as_they_are_thought() -> None:
     ]
 
 
+GEMMA = Tags("<|channel>", "<channel|>")
+
+
+def channels(*, opened: bool = False) -> TaggedReader:
+    return TaggedReader(Thoughts(GEMMA, opened=opened, control=True), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<|channel>thought\nHm.\n<channel|>Yes.", [("thought", "Hm."), ("text", "Yes.")]),
+        ("<|channel>thought\n<channel|>Yes.", [("text", "Yes.")]),
+        ("<|channel>thoughtful<channel|>Yes.", [("thought", "thoughtful"), ("text", "Yes.")]),
+        ("<|channel>thought", []),
+        ("<|channel>thought<channel|>", []),
+        ("<|channel>Hm.", [("thought", "Hm.")]),
+        ("No.<channel|>", [("text", "No.")]),
+        (
+            "One.<|channel>thought\nHm.<channel|>\nTwo.",
+            [("text", "One."), ("thought", "Hm."), ("text", "Two.")],
+        ),
+    ],
+)
+def test_tags_that_are_control_tokens_are_never_text(text: str, expected: list) -> None:
+    assert read(channels(), [text]) == expected
+    assert read(channels(), list(text)) == expected
+
+
+pieces = st.lists(
+    st.sampled_from(["<|channel>", "<channel|>", "thought\n", "though", "<", "x", " ", "\n"]), max_size=12
+)
+
+
+@given(pieces, cuts, st.booleans())
+def test_nor_does_it_matter_how_they_are_cut(parts: list[str], places: list[int], opened: bool) -> None:
+    text = "".join(parts)
+    whole = read(channels(opened=opened), [text])
+    assert read(channels(opened=opened), split(text, places)) == whole
+    assert read(channels(opened=opened), list(text)) == whole
+    said = "".join(value for kind, value in whole if kind == "text")
+    assert not any(tag in said for tag in GEMMA)
+    assert "".join(value for _, value in whole).count("x") == text.count("x")
+
+
 fragments = st.lists(
     st.sampled_from(["<think>", "</think>", "<", "think>", "a", " ", "\n", "é"]), max_size=12
 )
