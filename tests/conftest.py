@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.inference.store.stub_hub import Repo, StubHub
 
 HOME = tempfile.mkdtemp(prefix="hugweb-test-")
 for name in [name for name in os.environ if name.startswith(("HUGWEB_", "OLLAMA_", "HUGGINGFACE_"))]:
@@ -41,3 +48,30 @@ def tiny_llama(models_root: Path) -> Path:
     from tests.tiny import make_tiny_llama
 
     return make_tiny_llama(models_root / "tiny" / "llama")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser for the tests of one file: beside a running one no other test could have an event loop."""
+    from tests.chromium import chromium
+
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[StubHub]:
+    """A Hub of a file's own, without any model yet."""
+    from tests.inference.store.stub_hub import StubHub
+
+    with StubHub() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    """A tiny model as the Hub has it, with weights of a megabyte."""
+    from tests.inference.store.builders import tiny_llama
+    from tests.inference.store.stub_hub import grown, repo_of
+
+    return grown(repo_of(tiny_llama(tmp_path_factory.mktemp("models") / "llama")), 2**20)

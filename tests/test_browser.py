@@ -6,12 +6,11 @@ import asyncio
 import base64
 import os
 import re
-import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect
 
 from hugweb import sample
 from inference.errors import LoadFailed
@@ -28,18 +27,12 @@ from inference.protocol import (
     Timings,
     Usage,
 )
+from tests.chromium import DESKTOP, PHONE, in_browser
 from tests.fakes import FakeEngine
 from tests.serving import PROJECT, Server, engine_thread, fill_home, run_python
 from tests.shapes import draw, saved
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --disable-background-networking"
-    " --disable-component-update --disable-sync"
-)
 RED, BLUE = (saved(draw(*name, "page")) for name in (("red", "square"), ("blue", "square")))
-DESKTOP = {"width": 1280, "height": 800}
-PHONE = {"width": 390, "height": 844}
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 EYES = "zoo/eyes"
 ADD_MODEL = f"""
@@ -54,10 +47,7 @@ ModelRecord.objects.create(
     name={EYES!r}, source="store", folder="y", architecture="llava", capabilities=["completion", "vision"])
 """
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
-]
+pytestmark = in_browser
 
 
 class Speaker:
@@ -116,14 +106,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, engine: FakeEngine) -> Iter
     run_python(ADD_MODEL, home)
     with Server(home, engine=engine) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

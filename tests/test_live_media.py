@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx
 import ollama
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.chromium import CHROMIUM, DESKTOP
 from tests.engine.test_shapes import FOLDER, QUESTION, picture
 from tests.serving import Server, eventually, status_of
 from tests.shapes import NAMES
-from tests.test_browser import ARGUMENTS, CHROMIUM, DESKTOP
 from tests.test_live import hugweb
 from tests.tiny import make_tiny_bert
 
@@ -89,14 +89,11 @@ def test_a_text_model_refuses_a_picture_before_it_is_loaded(client: ollama.Clien
 
 
 @pytest.fixture
-def page(server: Server) -> Iterator[Page]:
+def page(browser: Browser, server: Server) -> Page:
     """The chat page, for whoever opened the address that the server printed."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
-        page = browser.new_page(viewport=DESKTOP)
-        page.goto(server.login_address)
-        yield page
-        browser.close()
+    page = browser.new_page(viewport=DESKTOP)
+    page.goto(server.login_address)
+    return page
 
 
 def see_on(page: Page, server: Server, *pictures: bytes, question: str = QUESTION) -> str | None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
+from tests.chromium import PHONE, in_browser
 from tests.serving import MODEL, Server, engine_thread, fill_home, run_python
-from tests.test_browser import ARGUMENTS, CHROMIUM, PHONE
 
 FILL = f"""
 import django; django.setup()
@@ -31,10 +31,7 @@ PAGES = (
     *("conversations/conversation/", "auth/user/", "auth/user/add/", "auth/group/1/change/"),
 )
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
-]
+pytestmark = in_browser
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +44,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def page(server: Server) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
-        page = browser.new_page()
-        page.goto(server.login_address)
-        yield page
-        browser.close()
+def page(browser: Browser, server: Server) -> Page:
+    page = browser.new_page()
+    page.goto(server.login_address)
+    return page
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -6,13 +6,12 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from inference.protocol import LoadedModel
-from tests.inference.store.builders import tiny_llama
-from tests.inference.store.stub_hub import Repo, StubHub, grown, repo_of
+from tests.chromium import PHONE, in_browser
+from tests.inference.store.stub_hub import Repo, StubHub, grown
 from tests.serving import MODEL, Server, engine_thread, fill_home, run_python
-from tests.test_browser import ARGUMENTS, CHROMIUM, PHONE
 
 FILL = """
 import django; django.setup()
@@ -21,21 +20,7 @@ User.objects.create_superuser("owner")
 """
 ADMIN, CHAT = "/admin/inference/modelrecord/pull/", "/models/"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
-]
-
-
-@pytest.fixture(scope="module")
-def repo(tmp_path_factory: pytest.TempPathFactory) -> Repo:
-    return grown(repo_of(tiny_llama(tmp_path_factory.mktemp("models") / "llama")), 2**20)
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[StubHub]:
-    with StubHub() as hub:
-        yield hub
+pytestmark = in_browser
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +46,6 @@ def server(hub: StubHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             ),
         )
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

@@ -16,23 +16,12 @@ import ollama
 import pytest
 
 from tests.clients.test_ollama_go import CommandLine
-from tests.inference.store.builders import partial_size, rows, tiny_llama
-from tests.inference.store.stub_hub import Repo, StubHub, grown, repo_of, sha256
+from tests.inference.store.builders import partial_size, rows
+from tests.inference.store.stub_hub import Repo, StubHub, grown, sha256
 from tests.serving import MODEL, Server, engine_thread, eventually, manage
 
 WEIGHTS = "model.safetensors"
 UNKNOWN = "pull model manifest: file does not exist"
-
-
-@pytest.fixture(scope="module")
-def repo(tmp_path_factory: pytest.TempPathFactory) -> Repo:
-    return grown(repo_of(tiny_llama(tmp_path_factory.mktemp("models") / "llama")), 2**20)
-
-
-@pytest.fixture(scope="module")
-def hub() -> Iterator[StubHub]:
-    with StubHub() as hub:
-        yield hub
 
 
 @pytest.fixture(scope="module")
