@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -17,6 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from tests.fakes import FakeEngine
     from tests.inference.store.stub_hub import Repo, StubHub
 
 HOME = tempfile.mkdtemp(prefix="hugweb-test-")
@@ -75,3 +76,19 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     from tests.inference.store.stub_hub import grown, repo_of
 
     return grown(repo_of(tiny_llama(tmp_path_factory.mktemp("models") / "llama")), 2**20)
+
+
+@pytest.fixture
+async def engine(tmp_path: Path, settings: Any) -> AsyncIterator[FakeEngine]:
+    """A fake engine beside this process's own web application, whose turns end with the test."""
+    from conversations.turns import TURNS
+    from inference.providers.registry import get_provider
+    from tests.fakes import FakeEngine
+
+    settings.ENGINE_ADDRESS = f"unix:{tmp_path}/engine.sock"
+    get_provider.cache_clear()
+    async with FakeEngine(tmp_path / "engine.sock") as running:
+        yield running
+        await TURNS.close()
+    TURNS.draining = False
+    get_provider.cache_clear()

@@ -53,6 +53,13 @@ ModelRecord.objects.create(
 )
 models_refresh(print)
 """
+# What `manage.py pull` does, for several models in one process.
+PULLS = """
+import django; django.setup()
+from django.core.management import call_command
+for name, folder in {models!r}.items():
+    call_command("pull", folder, name=name)
+"""
 
 
 class Server:
@@ -193,6 +200,11 @@ def run_python(code: str, home: Path, env: Mapping[str, str] | None = None) -> s
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def pull_models(home: Path, models: Mapping[str, Path]) -> None:
+    """Take in ``models``, folders by name, as ``manage.py pull`` does."""
+    run_python(PULLS.format(models={name: str(folder) for name, folder in models.items()}), home)
 
 
 def eventually(check: Callable[[], T], explain: Callable[[], str], seconds: float = START_SECONDS) -> T:

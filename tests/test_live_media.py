@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.chromium import CHROMIUM, DESKTOP
 from tests.engine.test_shapes import FOLDER, QUESTION, picture
-from tests.serving import Server, eventually, status_of
+from tests.serving import Server, eventually, pull_models, status_of
 from tests.shapes import NAMES
 from tests.test_live import hugweb
 from tests.tiny import make_tiny_bert
@@ -33,9 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, models_root: Path, tiny_lla
         RERANKER: make_tiny_bert(models_root / "live" / "reranker", labels=1),
         "tiny/llama": tiny_llama,
     }
-    for name, folder in folders.items():
-        pulled = hugweb(home, "pull", str(folder), "--name", name)
-        assert pulled.returncode == 0, pulled.stderr
+    pull_models(home, folders)
     made = hugweb(home, "create", "--alias", SURE, "--model", SHAPES, "--temperature", "0")
     assert made.returncode == 0, made.stderr
     with Server(home) as server:

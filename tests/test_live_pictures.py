@@ -12,8 +12,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.serving import Server, eventually, status_of
-from tests.test_live import hugweb
+from tests.serving import Server, eventually, pull_models, status_of
 from tests.tiny_pipelines import SIDE, make_tiny_sd
 
 MODEL = "tiny/painter"
@@ -23,8 +22,7 @@ ASKED = {"model": MODEL, "prompt": "a red circle", "steps": 3}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     place = tmp_path_factory.mktemp("pictures")
-    pulled = hugweb(place / "home", "pull", str(make_tiny_sd(place / "sd")), "--name", MODEL)
-    assert pulled.returncode == 0, pulled.stderr
+    pull_models(place / "home", {MODEL: make_tiny_sd(place / "sd")})
     with Server(place / "home") as server:
         eventually(lambda: status_of(server.url + "/health/ready") == 200, server.output)
         yield server

@@ -26,13 +26,12 @@ from tests.conversations.conftest import (
     ann,
     bob,
     connect,
-    engine,
     model,
     session_of,
 )
 from tests.fakes import FakeEngine, gated
 
-__all__ = ["ann", "bob", "connect", "engine", "model", "session_of"]
+__all__ = ["ann", "bob", "connect", "model", "session_of"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LOGGED_OUT, NOT_FOUND, DONE = "logged out", "not found", "done"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +18,6 @@ from conversations.turns import TURNS
 from inference.errors import Unsupported
 from inference.models import ModelRecord
 from inference.protocol import Generate
-from inference.providers.registry import get_provider
 from tests.fakes import FakeEngine
 from tests.shapes import saved
 from tests.tiny_vision import noise
@@ -71,17 +68,6 @@ def bodies(text: str) -> dict[str, dict[str, Any]]:
             "max_tokens": 9,
         },
     }
-
-
-@pytest.fixture
-async def engine(tmp_path: Path, settings: Any) -> AsyncIterator[FakeEngine]:
-    settings.ENGINE_ADDRESS = f"unix:{tmp_path}/e.sock"
-    get_provider.cache_clear()
-    async with FakeEngine(tmp_path / "e.sock") as running:
-        yield running
-        await TURNS.close()
-    TURNS.draining = False
-    get_provider.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ from aliases.models import Alias
 from aliases.target import JSON_ONLY
 from inference.models import ModelRecord
 from inference.protocol import Generate
-from inference.providers.registry import get_provider
 from tests.fakes import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,15 +23,6 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/responses": {"input": "now"},
     "/v1/messages": {"messages": SAID, "max_tokens": 9},
 }
-
-
-@pytest.fixture
-async def engine(tmp_path: Path, settings: Any) -> AsyncIterator[FakeEngine]:
-    settings.ENGINE_ADDRESS = f"unix:{tmp_path}/e.sock"
-    get_provider.cache_clear()
-    async with FakeEngine(tmp_path / "e.sock") as running:
-        yield running
-    get_provider.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +12,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from aliases.models import Alias
-from conversations.turns import TURNS
 from hugweb.routing import websockets
 from inference.models import ModelRecord
-from inference.providers.registry import get_provider
 from tests.fakes import FakeEngine
 
 MODEL = "test/model"
@@ -39,17 +36,6 @@ def ann(db: None) -> User:
 @pytest.fixture
 def bob(db: None) -> User:
     return User.objects.create_user("bob")
-
-
-@pytest.fixture
-async def engine(tmp_path: Path, settings: Any) -> AsyncIterator[FakeEngine]:
-    settings.ENGINE_ADDRESS = f"unix:{tmp_path}/engine.sock"
-    get_provider.cache_clear()
-    async with FakeEngine(tmp_path / "engine.sock") as running:
-        yield running
-        await TURNS.close()
-    TURNS.draining = False
-    get_provider.cache_clear()
 
 
 class Socket(WebsocketCommunicator):

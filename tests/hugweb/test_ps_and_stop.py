@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from inference.protocol import FOREVER, LoadedModel, Unload
 from tests.fakes import FakeEngine
-from tests.serving import MODEL, engine_thread, fill_home, manage
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    fill_home(tmp_path / "home")
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[FakeEngine]:
-    with engine_thread(tmp_path / "e.sock") as engine:
-        yield engine
+from tests.serving import MODEL, manage
 
 
 def run(home: Path, engine: Path | str, *arguments: str) -> tuple[int, str]:

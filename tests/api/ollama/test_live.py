@@ -6,8 +6,6 @@ Case numbers are those of the list of what Ollama's clients need.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from jsonschema import validate
 
 from tests.clients.test_llm import llm
 from tests.engine.test_tools import tiny_caller
-from tests.serving import PROJECT, Server, environment
+from tests.serving import Server, pull_models
 
 __all__ = ["tiny_caller"]
 
@@ -38,17 +36,7 @@ WEATHER: Any = {"type": "function", "function": {"name": "weather", "parameters"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path, tiny_caller: Path) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("live") / "home"
-    for folder, name in ((tiny_llama, PLAIN), (tiny_caller, CALLER)):
-        pulled = subprocess.run(
-            [sys.executable, "manage.py", "pull", str(folder), "--name", name],
-            cwd=PROJECT,
-            env=environment(home),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-        assert pulled.returncode == 0, pulled.stderr
+    pull_models(home, {PLAIN: tiny_llama, CALLER: tiny_caller})
     with Server(home) as server:
         yield server
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import httpx
 import ollama
 import pytest
 
-from tests.serving import PROJECT, Server, environment
+from tests.serving import Server, pull_models
 from tests.shapes import draw, saved
 from tests.tiny import make_tiny_bert
 from tests.tiny_vision import make_tiny_vision
@@ -28,17 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         RANKER: make_tiny_bert(root / "ranker", labels=1),
         SEER: make_tiny_vision("llava", root / "seer"),
     }
-    for name, folder in folders.items():
-        pulled = subprocess.run(
-            [sys.executable, "manage.py", "pull", str(folder), "--name", name],
-            cwd=PROJECT,
-            env=environment(root / "home"),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-        assert pulled.returncode == 0, pulled.stderr
+    pull_models(root / "home", folders)
     with Server(root / "home") as server:
         yield server
 

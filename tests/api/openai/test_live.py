@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.serving import PROJECT, Server, environment
+from tests.serving import Server, pull_models
 from tests.tiny import make_tiny_llama, tiny_tokenizer
 
 MODEL, CALLER = "tiny/llama", "tiny/caller"
@@ -43,23 +41,9 @@ def client(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Iterat
     tokenizer = tiny_tokenizer(TEMPLATE, control=["<tool_call>", "</tool_call>"])
     caller = make_tiny_llama(folder / "caller", tokenizer=tokenizer)
     home = folder / "home"
-    for path, name in ((tiny_llama, MODEL), (caller, CALLER)):
-        pull(home, path, name)
+    pull_models(home, {MODEL: tiny_llama, CALLER: caller})
     with Server(home) as server:
         yield openai.OpenAI(base_url=f"{server.url}/v1", api_key="-", max_retries=0)
-
-
-def pull(home: Path, folder: Path, name: str) -> None:
-    pulled = subprocess.run(
-        [sys.executable, "manage.py", "pull", str(folder), "--name", name],
-        cwd=PROJECT,
-        env=environment(home),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert pulled.returncode == 0, pulled.stderr
 
 
 def test_streamed_and_whole_are_the_same(client: openai.OpenAI) -> None:

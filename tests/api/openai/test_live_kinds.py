@@ -14,7 +14,7 @@ import openai
 import pytest
 from PIL import Image
 
-from tests.serving import Server, run_python
+from tests.serving import Server, pull_models
 from tests.tiny import make_tiny_bert, tiny_tokenizer
 from tests.tiny_pipelines import SIDE, make_tiny_sd
 from tests.tiny_speech import WINDOW, make_tiny_whisper, tone
@@ -22,13 +22,6 @@ from tests.tiny_vision import make_tiny_vision
 
 SPEECH, HEARER, PAINTER, EMBEDDER = "tiny/whisper", "tiny/omni", "tiny/painter", "tiny/embedder"
 STEPS: Any = {"steps": 3, "seed": 7}
-# What `manage.py pull` does, for all of them in one process.
-PULLS = """
-import django; django.setup()
-from django.core.management import call_command
-for name, folder in {models!r}.items():
-    call_command("pull", folder, name=name)
-"""
 CLOCK = r"\d\d:\d\d:\d\d{point}\d\d\d --> \d\d:\d\d:\d\d{point}\d\d\d"
 
 
@@ -41,7 +34,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
         PAINTER: make_tiny_sd(root / "sd"),
         EMBEDDER: make_tiny_bert(root / "bert"),
     }
-    run_python(PULLS.format(models={name: str(folder) for name, folder in folders.items()}), root / "home")
+    pull_models(root / "home", folders)
     with Server(root / "home") as server:
         yield openai.OpenAI(base_url=f"{server.url}/v1", api_key="-", max_retries=0, timeout=60)
 

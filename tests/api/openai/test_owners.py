@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,19 +10,9 @@ from django.test import AsyncClient
 
 from inference.asker import Asker, asking
 from inference.models import ModelRecord
-from inference.providers.registry import get_provider
 from tests.fakes import FakeEngine
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-async def engine(tmp_path: Path, settings: Any) -> AsyncIterator[FakeEngine]:
-    settings.ENGINE_ADDRESS = f"unix:{tmp_path}/e.sock"
-    get_provider.cache_clear()
-    async with FakeEngine(tmp_path / "e.sock") as running:
-        yield running
-    get_provider.cache_clear()
 
 
 @pytest.mark.parametrize("stream", [False, True])

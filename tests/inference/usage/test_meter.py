@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,15 +39,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 MODEL = ModelRef(name="small", path="/m", id="org/model")
 ASK = Generate(model=MODEL, messages=(Message(role="user", content="one two three"),))
-
-
-@pytest.fixture
-async def engine(tmp_path: Path, settings: Any) -> AsyncIterator[FakeEngine]:
-    settings.ENGINE_ADDRESS = f"unix:{tmp_path}/engine.sock"
-    get_provider.cache_clear()
-    async with FakeEngine(tmp_path / "engine.sock") as running:
-        yield running
-    get_provider.cache_clear()
 
 
 async def answers(request: Request) -> AsyncIterator[Event]:
