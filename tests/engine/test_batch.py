@@ -10,8 +10,7 @@ from inference.engine.batch import Batch
 from inference.engine.row import Row
 from inference.engine.samples import Deliver
 from inference.protocol import Done
-from tests.engine.arithmetic import Arithmetic, scheduler_of
-from tests.engine.test_scheduler import GREEDY
+from tests.engine.arithmetic import GREEDY, Arithmetic, scheduler_of
 
 
 @dataclass
