@@ -29,15 +29,15 @@ class PlainForward:
     def __init__(self, model: Any, context: int) -> None:
         self.context = context
         self._model = model
-        self._state: dict[str, Any] = {}
+        self._begin(None)
 
     def read(
-        self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False, media: None = None
+        self, slot: int, start: int, tokens: Sequence[int], *, every: bool = False, media: Any = None
     ) -> Tensor:
         """Logits after the last of ``tokens``, which follow what was read: ``[1, vocabulary]``; after
         ``every`` one of them: ``[tokens, vocabulary]``."""
         if start == 0:
-            self._state = {}
+            self._begin(media)
         logits = self._run(tokens)
         return logits[0] if every else logits[:, -1]
 
@@ -51,6 +51,10 @@ class PlainForward:
     def prepare(self, *, idle: bool) -> bool:
         """Nothing: modules run as they are."""
         return False
+
+    def _begin(self, media: Any) -> None:
+        """Forget what was read; ``media`` is what the next prompt holds besides text."""
+        self._state: dict[str, Any] = {}
 
     @torch.inference_mode()
     def _run(self, tokens: Sequence[int]) -> Tensor:

@@ -18,8 +18,9 @@ from transformers import BatchFeature
 from inference.engine.choice import TOLERANCES, UNBATCHABLE, allocate
 from inference.engine.kernels.library import Kernels
 from inference.engine.media import Media, Merger
+from inference.engine.plain_vision import PlainMedia, PlainVisionForward
 from inference.engine.quantizer import left_to_swap
-from inference.engine.vision_forward import PlainMedia, PlainVisionForward, VisionForward
+from inference.engine.vision_forward import VisionForward
 from inference.engine.vision_prompts import Inputs, Processed
 from inference.errors import CannotLoad, OutOfMemory
 from inference.protocol import Quantization

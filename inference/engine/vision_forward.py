@@ -1,15 +1,13 @@
-"""Forward passes of models that see: batched over slots, or one request at a time.
+"""Forward passes of models that see, batched over slots.
 
-``VisionForward`` runs the language model inside such a model as ``ModuleForward`` runs any, but from
-embeddings where the prompt has pictures, and with positions of its own for each slot: after a
-picture, Qwen's tokens count on from the picture's longer side. ``PlainVisionForward`` takes the
-steps of transformers' ``generate``.
+The language model inside such a model is run as ``ModuleForward`` runs any, but from embeddings where the
+prompt has pictures, and with positions of its own for each slot: after a picture, Qwen's tokens count on
+from the picture's longer side.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -127,84 +125,3 @@ def _deep(media: Media | None, start: int, end: int) -> dict[str, Any]:
         "deepstack_visual_embeds": part,
         "visual_pos_masks": torch.ones(1, end - start, dtype=torch.bool, device=part[0].device),
     }
-
-
-class PlainMedia:
-    """A prompt that is read in one go: ``inputs`` as the processor made them."""
-
-    def __init__(self, inputs: Mapping[str, Any]) -> None:
-        self.inputs = inputs
-        self.keys: list[int] = inputs["input_ids"][0].tolist()
-
-    def cut_after(self, place: int) -> int:
-        """The end: nothing may be cut."""
-        return len(self.keys)
-
-    def cut_before(self, place: int) -> int:
-        """The beginning."""
-        return 0
-
-
-class PlainVisionForward:
-    """Runs ``model`` for one row of up to ``context`` tokens at a time."""
-
-    slots = 1
-    rewinds = False
-    bytes_per_token = 0
-    manner = "one request at a time, transformers' modules"
-
-    def __init__(self, model: Any, context: int) -> None:
-        self.context = context
-        self._model = model
-        self._state: dict[str, Any] = {}
-        self._seen = torch.zeros(1, 0, dtype=torch.long)
-
-    def read(
-        self,
-        slot: int,
-        start: int,
-        tokens: Sequence[int],
-        *,
-        every: bool = False,
-        media: PlainMedia | None = None,
-    ) -> Tensor:
-        """Logits after the last of ``tokens``, which follow what was read: ``[1, vocabulary]``; after
-        ``every`` one of them: ``[tokens, vocabulary]``."""
-        if start == 0:
-            inputs = media.inputs if media else {}
-            self._state = {
-                name: value for name, value in inputs.items() if name not in ("input_ids", "labels")
-            }
-            self._state["use_cache"] = True
-            self._seen = torch.zeros(1, 0, dtype=torch.long, device=self._model.device)
-        logits = self._run(tokens, first=start == 0)
-        return logits[0] if every else logits[:, -1]
-
-    def copy(self, source: int, target: int, count: int) -> None:
-        """Nothing: there is one slot."""
-
-    def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Tensor:
-        """Logits after the one token: ``[1, vocabulary]``."""
-        return self._run(tokens, first=False)[:, -1]
-
-    def prepare(self, *, idle: bool) -> bool:
-        """Nothing: modules run as they are."""
-        return False
-
-    @torch.inference_mode()
-    def _run(self, tokens: Sequence[int], *, first: bool) -> Tensor:
-        new = torch.tensor([tokens], device=self._model.device)
-        self._seen = torch.cat((self._seen, new), dim=1)
-        self._state["attention_mask"] = torch.ones_like(self._seen)
-        if first and "position_ids" in inspect.signature(self._model.forward).parameters:
-            self._state["position_ids"] = self._model._prepare_position_ids_for_generation(
-                self._seen, self._state
-            )
-        with in_our_words():
-            inputs = self._model.prepare_inputs_for_generation(
-                self._seen, is_first_iteration=first, next_sequence_length=new.shape[1], **self._state
-            )
-            output = self._model(**inputs)
-        self._state = self._model._update_model_kwargs_for_generation(output, self._state)
-        logits: Tensor = output.logits
-        return logits

@@ -14,9 +14,10 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from inference.engine.kernels.library import Kernels
 from inference.engine.media import Merger
+from inference.engine.plain_vision import PlainMedia, PlainVisionForward
 from inference.engine.processors import load_processor
 from inference.engine.vision_choice import choose_vision
-from inference.engine.vision_forward import PlainMedia, PlainVisionForward, VisionForward
+from inference.engine.vision_forward import VisionForward
 from inference.engine.vision_prompts import ChatProcessor, Processed
 from inference.protocol import Message, Quantization
 from tests.shapes import saved
