@@ -11,7 +11,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.http import HttpResponse
 
-from hugweb.api.admission import admit
+from hugweb.api.admission import admit, check_size
 from hugweb.api.shape import dialect_of, error_response, respond, wants_page
 from hugweb.asgi_types import Application, Message, Receive, Scope, Send
 from hugweb.hosts import Hosts
@@ -52,7 +52,7 @@ class Guard:
             await _refuse(scope, receive, send, error)
             return
         with asking(asker):
-            await self._app(scope, receive, send)
+            await self._app(scope, _within(receive, asker.most_bytes), send)
 
     def _host_of(self, scope: Scope) -> str:
         """The host that the request is for, when it is one of ours."""
@@ -108,6 +108,22 @@ def _scheme(scope: Scope) -> str:
 
 def _values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1").strip() for key, value in scope["headers"] if key == name]
+
+
+def _within(receive: Receive, most: int | None) -> Receive:
+    """``receive``, which raises ``TooLarge`` where a body that declared no length is longer than ``most``."""
+    if most is None:
+        return receive
+    size = 0
+
+    async def counted() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        check_size(most, size)
+        return message
+
+    return counted
 
 
 def _adding(send: Send, headers: Headers) -> Send:

@@ -41,6 +41,8 @@ _REQUEST_HEADERS = (
     "OpenAI-Beta",
     *(f"x-stainless-{name}" for name in _STAINLESS),
     "x-api-key",
+    "api-key",
+    HEADER,
     "anthropic-version",
     "anthropic-beta",
     "anthropic-dangerous-direct-browser-access",

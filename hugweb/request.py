@@ -9,6 +9,7 @@ nothing of what requests are for.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from io import BytesIO
@@ -20,6 +21,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from twisted.internet import reactor
 
+from hugweb.api.admission import KEY_HEADERS, most_bytes
 from hugweb.api.shape import dialect_of, error_response
 from hugweb.flow import Flow
 from hugweb.streamed import is_upload as is_upload_of
@@ -30,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 # Within this time a request has to be here as a whole: enough for the largest body on a slow line.
 REQUEST_SECONDS = 120.0
+# A body up to this size is taken before anybody asks how much its key may send; it comes in one piece.
+KEPT_UNASKED = 2**16
 # A client that is still sending reads the answer only if the connection stays open for a moment.
 LINGER_SECONDS = 1.0
 # Of an upload, pieces of up to 64 KiB wait here while those before them are written; then the client waits.
@@ -51,6 +55,7 @@ class Request(WebRequest):
         self._is_upload = False
         self._paused = False
         self._flow: Flow | None = None
+        self._too_large: TooLarge | None = None
         self.id = ""
 
     def gotLength(self, length: int | None) -> None:
@@ -71,6 +76,33 @@ class Request(WebRequest):
             self._refuse()
         elif is_upload:
             self._begin_upload(command, path, version)
+        elif length is None or length > KEPT_UNASKED:
+            self._ask_key(length)
+
+    def _ask_key(self, length: int | None) -> None:
+        """Take nothing more of a large body until it is known how much the key that came may send."""
+        given = self.requestHeaders.getAllRawHeaders()
+        headers = [(name.lower(), value) for name, values in given for value in values]
+        if KEY_HEADERS.isdisjoint(name for name, _ in headers):
+            return
+        self.channel._networkProducer.pauseProducing()
+        # Nor is anybody told to go on before that.
+        self.requestHeaders.removeHeader(b"Expect")
+        path = _decoded(self.channel._path.split(b"?", 1)[0])
+        self._asking = asyncio.ensure_future(self._limit(headers, path, length))
+
+    async def _limit(self, headers: list[tuple[bytes, bytes]], path: str, length: int | None) -> None:
+        most = await most_bytes(headers, path)
+        if self.channel is None or self._disconnected:
+            return
+        if not self._complete and most is not None and most < self._most:
+            self._most, self._too_large = most, TooLarge.of_key(most)
+            if max(length or 0, self._received) > most:
+                self._refuse()
+        if not self._complete and not self._refused and (b"expect", b"100-continue") in headers:
+            self.channel._send100Continue()
+        if not self.channel._waitingForTransport:
+            self.channel._networkProducer.resumeProducing()
 
     def _begin_upload(self, command: bytes, path: bytes, version: bytes) -> None:
         """Start the application now, and without the end that Daphne takes an empty body for."""
@@ -187,7 +219,8 @@ class Request(WebRequest):
         self.clientproto = self.channel._version
         self.path = self.uri.split(b"?", 1)[0]
         self.channel.persistent = False
-        response = self._error_response(TooLarge(f"At most {self._most} bytes are taken."))
+        error = self._too_large or TooLarge(f"At most {self._most} bytes are taken.")
+        response = self._error_response(error)
         response["Connection"] = "close"
         self._answer(response, last=False)
         reactor.callLater(LINGER_SECONDS, self._hang_up)
@@ -230,10 +263,14 @@ class Request(WebRequest):
             return error_response(self._clean_path(), error)
 
     def _clean_path(self) -> str:
-        return unquote((self.path or b"/").decode("ascii", "replace"))
+        return _decoded(self.path or b"/")
 
     def _answer(self, response: HttpResponse, *, last: bool = True) -> None:
         headers = [(name.encode(), value.encode("latin-1")) for name, value in response.items()]
         headers.append((b"Content-Length", str(len(response.content)).encode()))
         self.handle_reply({"type": "http.response.start", "status": response.status_code, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": response.content, "more_body": not last})
+
+
+def _decoded(path: bytes) -> str:
+    return unquote(path.decode("ascii", "replace"))

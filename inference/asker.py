@@ -19,13 +19,15 @@ Source = Literal["ollama", "openai", "anthropic", "page", "admin", "rest", "comm
 class Asker:
     """``user`` and ``key`` are primary keys, None where nobody had to say who they are.
 
-    ``models`` are the only names that may be asked for, in lower case; empty for any.
+    ``models`` are the only names that may be asked for, in lower case; empty for any. ``most_bytes``
+    is how long a body may be, where the key has a limit of its own.
     """
 
     source: Source = "command"
     user: int | None = None
     key: int | None = None
     models: tuple[str, ...] = ()
+    most_bytes: int | None = None
 
     @property
     def owner(self) -> str:

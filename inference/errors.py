@@ -116,6 +116,10 @@ class TooLarge(InferenceError):
     code = "too_large"
     status = 413
 
+    @classmethod
+    def of_key(cls, most: int) -> TooLarge:
+        return cls(f"This key may send at most {most} bytes in a request.")
+
 
 class RateLimited(InferenceError):
     """A key has asked more often than it may."""

@@ -38,6 +38,7 @@ class KeyForm(forms.ModelForm):
             "allowed_models",
             "requests_per_minute",
             "tokens_per_day",
+            "bytes_per_request",
             "expires",
         )
 

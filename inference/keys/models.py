@@ -10,6 +10,7 @@ from django.utils import timezone
 
 MAX_MODELS = 200
 MOST_TOKENS = 10**12
+MOST_BYTES = 2**44
 
 
 class Scope(models.TextChoices):
@@ -39,9 +40,9 @@ def _is_name(value: object) -> bool:
 class ApiKey(models.Model):
     """A key of one user. ``prefix`` finds it and may be shown; of its secret only a hash is kept.
 
-    ``allowed_models`` are the names it may ask for, all if empty; ``requests_per_minute`` and
-    ``tokens_per_day``, of prompts and answers, are unlimited where they are empty. ``last_used`` is at
-    most a minute behind.
+    ``allowed_models`` are the names it may ask for, all if empty; ``requests_per_minute``,
+    ``tokens_per_day``, of prompts and answers, and ``bytes_per_request``, of a body, are limited by the
+    settings alone where they are empty. ``last_used`` is at most a minute behind.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_keys")
@@ -60,6 +61,12 @@ class ApiKey(models.Model):
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(MOST_TOKENS)],
         help_text="Of prompts and answers; a day is one in UTC.",
+    )
+    bytes_per_request = models.PositiveBigIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_BYTES)],
+        help_text="The largest body that it may send, pictures and files included.",
     )
     created = models.DateTimeField(auto_now_add=True)
     expires = models.DateTimeField(null=True, blank=True)

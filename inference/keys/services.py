@@ -26,6 +26,7 @@ def key_create(
     allowed_models: Sequence[str] = (),
     requests_per_minute: int | None = None,
     tokens_per_day: int | None = None,
+    bytes_per_request: int | None = None,
     expires: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """A new key and its token, which is nowhere but in this answer."""
@@ -36,6 +37,7 @@ def key_create(
         allowed_models=list(allowed_models),
         requests_per_minute=requests_per_minute,
         tokens_per_day=tokens_per_day,
+        bytes_per_request=bytes_per_request,
         expires=expires,
     )
     token = key_seal(key)

@@ -106,9 +106,11 @@ async def test_everything_behind_knows_whose_key_it_was(network: Door, boss: Use
 
 
 async def test_each_dialects_own_header_works_on_its_paths_only(network: Door, boss: User) -> None:
-    token = await made(boss, "generate")
+    token = await made(boss, "generate", "read")
     assert (await network.ask("POST", "/v1/messages", x_api_key=token))[0] == 200
     assert (await network.ask("POST", "/v1/responses", api_key=token))[0] == 200
+    assert (await network.ask("GET", "/v1/models", x_api_key=token))[0] == 200
+    assert (await network.ask("POST", "/v1/messages", api_key=token))[0] == 200
     assert (await network.ask("POST", "/api/chat", x_api_key=token))[0] == 401
 
 

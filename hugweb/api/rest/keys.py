@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from hugweb.api.rest.access import user_of
 from inference.asker import asker
 from inference.errors import Forbidden
-from inference.keys.models import MAX_MODELS, MOST_TOKENS, ApiKey, Scope
+from inference.keys.models import MAX_MODELS, MOST_BYTES, MOST_TOKENS, ApiKey, Scope
 from inference.keys.selectors import key_list
 from inference.keys.services import DEFAULT_SCOPES, key_create, key_revoke
 
@@ -28,7 +28,8 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
     class Meta:
         model = ApiKey
         fields: tuple[str, ...] = (
-            *("id", "name", "prefix", "scopes", "allowed_models", "requests_per_minute", "tokens_per_day"),
+            *("id", "name", "prefix", "scopes", "allowed_models"),
+            *("requests_per_minute", "tokens_per_day", "bytes_per_request"),
             *("state", "created", "expires", "revoked", "last_used"),
         )
         read_only_fields = fields
@@ -49,6 +50,9 @@ class NewKeySerializer(serializers.Serializer[Any]):
     )
     tokens_per_day = serializers.IntegerField(
         min_value=1, max_value=MOST_TOKENS, default=None, allow_null=True
+    )
+    bytes_per_request = serializers.IntegerField(
+        min_value=1, max_value=MOST_BYTES, default=None, allow_null=True
     )
     expires = serializers.DateTimeField(default=None, allow_null=True)
 

@@ -41,6 +41,7 @@ class Command(BaseCommand):
         create.add_argument("--model", action="append", default=[], help="a model it may ask (repeatable)")
         create.add_argument("--per-minute", type=int, help="most requests a minute")
         create.add_argument("--tokens-per-day", type=int, help="most tokens a day, of prompts and answers")
+        create.add_argument("--bytes-per-request", type=int, help="largest body of a request, in bytes")
         listing = actions.add_parser("list", help="list keys")
         listing.add_argument("--user", help="only this user's")
         revoke = actions.add_parser("revoke", help="let a key open nothing any more")
@@ -63,6 +64,7 @@ class Command(BaseCommand):
             allowed_models=given["model"],
             requests_per_minute=given["per_minute"],
             tokens_per_day=given["tokens_per_day"],
+            bytes_per_request=given["bytes_per_request"],
             expires=_expiry(given["days"]),
         )
         if given["json"]:
@@ -122,6 +124,7 @@ def _described(key: ApiKey) -> dict[str, Any]:
         "models": key.allowed_models,
         "requests_per_minute": key.requests_per_minute,
         "tokens_per_day": key.tokens_per_day,
+        "bytes_per_request": key.bytes_per_request,
         "state": key.state,
         "created": key.created.isoformat(),
         "expires": key.expires.isoformat() if key.expires else None,

@@ -187,7 +187,7 @@ def test_keys_are_made_by_people_and_shown_once(people: People) -> None:
     assert made["token"].startswith(f"hw_{made['prefix']}_")
     shown = people.ask("ann", "GET", f"/rest/keys/{made['id']}/")[1]
     assert "token" not in shown
-    limits = {"name": "third", "requests_per_minute": 5, "tokens_per_day": 1000}
+    limits = {"name": "third", "requests_per_minute": 5, "tokens_per_day": 1000, "bytes_per_request": 9000}
     status, limited = people.ask("cookie", "POST", "/rest/keys/", limits)
     assert (status, {**limited, **limits}) == (201, limited)
     assert people.ask("cookie", "DELETE", f"/rest/keys/{limited['id']}/")[0] == 204

@@ -84,6 +84,8 @@ def test_a_key_ends_by_being_revoked_by_its_date_and_with_its_owner(ann: User) -
         {"requests_per_minute": 0},
         {"tokens_per_day": 0},
         {"tokens_per_day": 10**13},
+        {"bytes_per_request": 0},
+        {"bytes_per_request": 2**45},
         {"allowed_models": [""]},
         {"scopes": ["manage"]},
     ],
@@ -165,12 +167,13 @@ def test_the_command_makes_lists_and_revokes(ann: User) -> None:
     made = json.loads(
         command(
             *("create", "laptop", "--days", "7", "--model", "smollm2", "--per-minute", "9", "--json"),
-            *("--tokens-per-day", "99"),
+            *("--tokens-per-day", "99", "--bytes-per-request", "1000"),
         )
     )
     key = key_authenticate(made["key"])
     assert (key.user, key.allowed_models, key.requests_per_minute) == (ann, ["smollm2"], 9)
     assert key.tokens_per_day == made["tokens_per_day"] == 99
+    assert key.bytes_per_request == made["bytes_per_request"] == 1000
     token = command("create", "other", "--user", "ann", "--scope", "read")
     assert key_authenticate(token).scopes == ["read"]
     listed = json.loads(command("list", "--json"))
