@@ -49,7 +49,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
             ("Model", usage_by(rows, "model", most=TOP)),
             ("Alias", usage_by(rows, "alias", most=TOP)),
             ("User", usage_by(rows, "user__username", most=TOP)),
-            ("Key", usage_by(rows, "key__name", most=TOP)),
+            ("Key", usage_by(rows, "key", most=TOP)),
             ("Through", usage_by(rows, "source", most=TOP)),
         ],
     }

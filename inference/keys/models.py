@@ -37,6 +37,11 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= 200
 
 
+def key_label(name: str, prefix: str) -> str:
+    """A key as it is shown: two of one name, of two people or one of them revoked, are told apart."""
+    return f"{name} (hw_{prefix}…)"
+
+
 class ApiKey(models.Model):
     """A key of one user. ``prefix`` finds it and may be shown; of its secret only a hash is kept.
 
@@ -86,7 +91,7 @@ class ApiKey(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.name} (hw_{self.prefix}…)"
+        return key_label(self.name, self.prefix)
 
     @property
     def state(self) -> str:

@@ -12,8 +12,12 @@ from django.db.models import QuerySet
 from inference.usage.models import UsageDay
 from inference.usage.selectors import SUMMED
 
-COLUMNS = ("day", "provider", "model", "alias", "user__username", "key__name", "source", *SUMMED)
-HEADINGS = tuple(column.partition("__")[0] for column in COLUMNS)
+COLUMNS = (
+    *("day", "provider", "model", "alias", "user__username", "key__name", "key__prefix", "source"),
+    *SUMMED,
+)
+_CALLED = {"user__username": "user", "key__name": "key", "key__prefix": "key_prefix"}
+HEADINGS = tuple(_CALLED.get(column, column) for column in COLUMNS)
 # What a spreadsheet would take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

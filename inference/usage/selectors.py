@@ -11,9 +11,10 @@ from django.contrib.auth.models import User
 from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 
+from inference.keys.models import key_label
 from inference.usage.models import UsageDay
 
-By = Literal["day", "model", "alias", "user__username", "key__name", "source", "provider"]
+By = Literal["day", "model", "alias", "user__username", "key", "source", "provider"]
 SUMMED = (
     *("requests", "cancelled", "failed", "prompt_tokens", "cached_tokens", "completion_tokens"),
     *("duration_ns", "first_tokens", "first_token_ns"),
@@ -65,8 +66,14 @@ def tokens_today(*, key: int) -> int:
 
 def usage_by(rows: QuerySet[UsageDay], by: By, *, most: int = 50) -> list[Sums]:
     """The sums of ``rows`` by one of their fields, the busiest first."""
-    grouped = rows.values(by).annotate(**{f"sum_{name}": Sum(name) for name in SUMMED})
-    return [_sums(row[by], row) for row in grouped.order_by("-sum_requests", by)[:most]]
+    fields = ("key__name", "key__prefix") if by == "key" else (by,)
+    grouped = rows.values(*fields).annotate(**{f"sum_{name}": Sum(name) for name in SUMMED})
+    found = grouped.order_by("-sum_requests", *fields)[:most]
+    return [_sums(_key(row) if by == "key" else row[by], row) for row in found]
+
+
+def _key(row: dict[str, Any]) -> str | None:
+    return key_label(row["key__name"], row["key__prefix"]) if row["key__prefix"] else None
 
 
 def usage_by_day(rows: QuerySet[UsageDay], *, days: int) -> list[Sums]:

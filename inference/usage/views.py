@@ -35,7 +35,7 @@ def my_usage(request: HttpRequest) -> HttpResponse:
         ],
         "tables": [
             ("Model", usage_by(rows, "model")),
-            ("Key", usage_by(rows, "key__name")),
+            ("Key", usage_by(rows, "key")),
             ("Through", usage_by(rows, "source")),
         ],
     }

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from inference.errors import InferenceError
-from tests.api.rest.conftest import People, known, people
+from tests.api.rest.conftest import NOTE, People, known, people
 from tests.serving import MODEL
 
 __all__ = ["known", "people"]
@@ -69,9 +69,10 @@ def test_models_are_searched_and_described(people: People) -> None:
 def test_conversations_are_one_s_own(people: People) -> None:
     data, _ = ask(people, "{ conversations { id title modelProvider } }", "cookie")
     assert [talk["title"] for talk in data["conversations"]] == ["of ann"]
-    one = "query ($id: UUID!) { conversation(id: $id) { title messages { role content } } }"
+    one = "query ($id: UUID!) { conversation(id: $id) { title messages { role content thinking note } } }"
     data, _ = ask(people, one, "ann", id=people.known["ann talk"])
-    assert [message["content"] for message in data["conversation"]["messages"]] == ["ann asks", "yes"]
+    said = data["conversation"]["messages"]
+    assert [(message["content"], message["note"]) for message in said] == [("ann asks", ""), ("yes", NOTE)]
     for who, code in (("bob", "not_found"), ("boss", "not_found"), ("", "unauthorized")):
         assert ask(people, one, who, id=people.known["ann talk"])[1][0]["extensions"] == {"code": code}
     assert ask(people, "{ conversations(limit: 1000) { id } }", "ann")[1]

@@ -75,9 +75,13 @@ class Provider:
 
 @strawberry.type
 class Message:
+    """``note`` is what was done other than asked."""
+
     id: UUID
     role: str
     content: str
+    thinking: str
+    note: str
     status: str
     model: str
     model_provider: str

@@ -25,6 +25,7 @@ from aliases.services import (
 from aliases.templates import template_checked
 from hugweb.api.body import struct_of
 from hugweb.api.options import options_schema
+from hugweb.api.rest.filters import Ordering
 from inference.asker import asker
 from inference.errors import InvalidRequest
 from inference.protocol import LONGEST_GIVEN_TEMPLATE, MAX_MESSAGES
@@ -124,6 +125,7 @@ class AliasFilters(serializers.Serializer[Any]):
     name = serializers.CharField(required=False, max_length=242, source="name__icontains")
     model = serializers.CharField(required=False, max_length=200, source="model__iexact")
     enabled = serializers.BooleanField(required=False)
+    ordering = Ordering("name", "model", "created", "modified")
 
 
 @extend_schema_view(

@@ -20,6 +20,7 @@ from conversations.models import Attachment
 from conversations.pictures import TYPES
 from conversations.uploads import picture_in, picture_response
 from hugweb.api.rest.access import user_of
+from hugweb.api.rest.filters import Ordering
 from inference.errors import InvalidRequest
 
 
@@ -39,6 +40,7 @@ class UploadSerializer(serializers.Serializer[Any]):
 class AttachmentFilters(serializers.Serializer[Any]):
     message = serializers.UUIDField(required=False, source="message_id")
     unsent = serializers.BooleanField(required=False, source="message__isnull")
+    ordering = Ordering("created", "size")
 
 
 class Anything(BaseContentNegotiation):

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from conversations.models import Conversation, Message
 from conversations.services import conversation_delete, conversation_rename
 from hugweb.api.rest.access import user_of
+from hugweb.api.rest.filters import Ordering
 from hugweb.api.rest.texts import Text
 
 
@@ -32,7 +33,8 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
 
 class MessageSerializer(serializers.ModelSerializer[Message]):
     """A message. One that is being written is as old as its last checkpoint; times in nanoseconds.
-    ``attachments`` are the ids of its pictures, ``thinking`` is what the model thought before it wrote."""
+    ``attachments`` are the ids of its pictures, ``thinking`` is what the model thought before it wrote,
+    ``note`` what was done other than asked."""
 
     attachments = serializers.PrimaryKeyRelatedField[Any](many=True, read_only=True)
 
@@ -47,6 +49,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
                 "content",
                 "thinking",
                 "attachments",
+                "note",
                 "status",
                 "error",
                 "created",
@@ -61,6 +64,7 @@ class ConversationFilters(serializers.Serializer[Any]):
     title = serializers.CharField(required=False, max_length=120, source="title__icontains")
     model = serializers.CharField(required=False, max_length=200, source="model__iexact")
     updated_after = serializers.DateTimeField(required=False, source="updated__gt")
+    ordering = Ordering("updated", "created", "title")
 
 
 class MessageFilters(serializers.Serializer[Any]):
@@ -68,6 +72,7 @@ class MessageFilters(serializers.Serializer[Any]):
     role = serializers.ChoiceField(Message.Role.choices, required=False)
     status = serializers.ChoiceField(Message.Status.choices, required=False)
     content = serializers.CharField(required=False, max_length=200, source="content__icontains")
+    ordering = Ordering("created")
 
 
 @extend_schema_view(

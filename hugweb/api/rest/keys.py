@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hugweb.api.rest.access import user_of
+from hugweb.api.rest.filters import Ordering
 from inference.asker import asker
 from inference.errors import Forbidden
 from inference.keys.models import MAX_MODELS, MOST_BYTES, MOST_TOKENS, ApiKey, Scope
@@ -69,6 +70,7 @@ class MadeKeySerializer(KeySerializer):
 class KeyFilters(serializers.Serializer[Any]):
     name = serializers.CharField(required=False, max_length=80, source="name__icontains")
     revoked = serializers.BooleanField(required=False, source="revoked__isnull")
+    ordering = Ordering("created", "name", "last_used")
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         return {name: not value if name == "revoked__isnull" else value for name, value in given.items()}

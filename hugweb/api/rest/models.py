@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from aliases.selectors import names_of
+from hugweb.api.rest.filters import Ordering
 from hugweb.jobs import PULL_JOBS, load_begin
 from hugweb.pull_orders import pull_order
 from inference.engines import engine_unload
@@ -46,6 +47,7 @@ class ModelFilters(serializers.Serializer[Any]):
     provider = serializers.CharField(required=False, max_length=32)
     kind = serializers.CharField(required=False, max_length=32, source="kind__iexact")
     architecture = serializers.CharField(required=False, max_length=64, source="architecture__iexact")
+    ordering = Ordering("name", "size", "created", "modified", "last_used")
 
 
 class WantedSerializer(serializers.Serializer[Any]):

@@ -18,7 +18,7 @@ _BY: dict[str, By] = {
     "model": "model",
     "alias": "alias",
     "user": "user__username",
-    "key": "key__name",
+    "key": "key",
     "source": "source",
     "provider": "provider",
 }
@@ -35,7 +35,8 @@ class UsageQuery(serializers.Serializer[Any]):
 
 
 class UsageSerializer(serializers.Serializer[Any]):
-    """The sums of one group: tokens, times in nanoseconds; ``name`` is empty where there is none."""
+    """The sums of one group: tokens, times in nanoseconds; ``name`` is empty where there is none, and of
+    a key what it is for and how it begins."""
 
     name = serializers.SerializerMethodField()
     requests = serializers.IntegerField()

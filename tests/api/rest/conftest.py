@@ -12,7 +12,8 @@ import pytest
 from tests.api.stage import Stage
 from tests.serving import run_python
 
-_PEOPLE = """
+NOTE = "The pictures were left out."
+_PEOPLE = f"""
 import django, json; django.setup()
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -22,26 +23,28 @@ from inference.keys.services import key_create
 from inference.usage.services import usage_write
 from tests.inference.usage.conftest import measured
 from inference.asker import Asker
-people = {
+people = {{
     "boss": User.objects.create_superuser("boss"),
     "ann": User.objects.create_user("ann"),
     "bob": User.objects.create_user("bob"),
-}
-told = {}
+}}
+told = {{}}
 for name, user in people.items():
     scopes = ["generate", "read", "manage"] if user.is_staff else ["generate", "read"]
     told[name] = key_create(user=user, name="first", scopes=scopes)[1]
     talk = Conversation.objects.create(
-        user=user, title=f"of {name}", model="test/model", model_provider="huggingface"
+        user=user, title=f"of {{name}}", model="test/model", model_provider="huggingface"
     )
-    first = Message.objects.create(conversation=talk, role="user", content=f"{name} asks")
+    first = Message.objects.create(conversation=talk, role="user", content=f"{{name}} asks")
     answer = Message.objects.create(conversation=talk, parent=first, role="assistant", content="yes")
+    answer.note = "{NOTE}"
+    answer.save()
     talk.active_leaf = answer
     talk.save()
     told[name + " talk"] = str(talk.pk)
 client = Client()
 client.force_login(people["ann"])
-told["cookie"] = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
+told["cookie"] = f"{{settings.SESSION_COOKIE_NAME}}={{client.cookies[settings.SESSION_COOKIE_NAME].value}}"
 usage_write([measured(who=Asker(source="rest", user=people[name].pk)) for name in ("ann", "ann", "bob")])
 print(json.dumps(told))
 """

@@ -6,12 +6,14 @@ import asyncio
 import http.client
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from inference.protocol import Done, Event, Load, Loading, Request, Unload
-from tests.api.rest.conftest import People
+from tests.api.rest.conftest import NOTE, People
+from tests.conversations.test_attachments import png
 from tests.serving import MODEL, eventually
 
 OWNED = ("conversations", "messages", "attachments", "usage", "keys")
@@ -65,6 +67,77 @@ def test_lists_have_pages_and_filters(people: People) -> None:
     for query in ("page_size=0", "page_size=x", "page_size=201"):
         assert people.ask("", "GET", f"/rest/models/?{query}")[0] == 400
     assert people.ask("", "GET", "/rest/models/?page=99")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "orderings"),
+    [
+        ("aliases", ("name", "model", "created", "modified")),
+        ("conversations", ("created", "updated", "title")),
+        ("messages", ("created",)),
+        ("attachments", ("created", "size")),
+        ("models", ("name", "size", "created", "modified", "last_used")),
+        ("keys", ("created", "name", "last_used")),
+    ],
+)
+def test_lists_are_ordered_as_asked(people: People, name: str, orderings: tuple[str, ...]) -> None:
+    for field in orderings:
+        for sign in ("", "-"):
+            status, page = people.ask("ann", "GET", f"/rest/{name}/?ordering={sign}{field}")
+            values = [row[field] for row in page["results"] if row[field] is not None]
+            assert (status, values) == (200, sorted(values, reverse=bool(sign)))
+    for wrong in ("password", "-", "created,name", "--name", "user__password"):
+        assert people.ask("ann", "GET", f"/rest/{name}/?ordering={wrong}")[0] == 400
+
+
+def test_pages_hold_each_once_also_where_all_are_equal(people: People) -> None:
+    """Their order is that of their keys then, so that no page repeats what another had."""
+    pages = [people.ask("", "GET", f"/rest/models/?page_size=3&page={n}&ordering=size")[1] for n in (1, 2, 3)]
+    names = [model["name"] for page in pages for model in page["results"]]
+    assert (len(names), len(set(names))) == (8, 8)
+
+
+def test_a_message_says_what_was_done_other_than_asked(people: People) -> None:
+    said = people.ask("ann", "GET", "/rest/messages/?ordering=created")[1]["results"]
+    assert [message["note"] for message in said] == ["", NOTE]
+
+
+def test_nobody_writes_to_what_is_anothers(people: People) -> None:
+    """As if it were not there, also for who manages the server; and it is as it was."""
+    talk = people.known["ann talk"]
+    form = {
+        "Authorization": f"Bearer {people.known['ann']}",
+        "Content-Type": "multipart/form-data; boundary=x",
+    }
+    file = (
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+        + png()
+        + b"\r\n--x--\r\n"
+    )
+    picture = json.loads(people.stage.request("POST", "/rest/attachments/", file, form)[2])["id"]
+    key = people.ask("ann", "GET", "/rest/keys/")[1]["results"][0]["id"]
+    message = people.ask("ann", "GET", "/rest/messages/")[1]["results"][0]["id"]
+    tried: list[tuple[str, str, Any]] = [
+        ("PATCH", f"/rest/conversations/{talk}/", {"title": "mine"}),
+        ("DELETE", f"/rest/conversations/{talk}/", None),
+        ("GET", f"/rest/messages/{message}/", None),
+        ("GET", f"/rest/attachments/{picture}/", None),
+        ("GET", f"/rest/attachments/{picture}/file/", None),
+        ("DELETE", f"/rest/attachments/{picture}/", None),
+        ("GET", f"/rest/keys/{key}/", None),
+        ("POST", "/stream-message", {"message": "x", "model": MODEL, "conversation": talk}),
+        ("POST", "/stream-message", {"message": "x", "model": "test/vision", "attachments": [picture]}),
+    ]
+    for who in ("bob", "boss"):
+        assert [people.ask(who, *each)[0] for each in tried] == [404] * len(tried)
+        assert people.ask(who, "DELETE", f"/rest/keys/{key}/")[0] in {403, 404}
+        query = {"query": f'{{ conversation(id: "{talk}") {{ title }} }}'}
+        assert people.ask(who, "POST", "/graphql", query)[1]["errors"][0]["extensions"]["code"] == "not_found"
+        headers = {"Cookie": people.known["cookie"], "Origin": "http://evil.test"}
+        assert people.stage.request("DELETE", f"/rest/conversations/{talk}/", None, headers)[0] == 403
+    assert people.ask("ann", "GET", f"/rest/conversations/{talk}/")[1]["title"] == "of ann"
+    assert people.ask("ann", "GET", f"/rest/keys/{key}/")[1]["state"] == "active"
+    assert people.ask("ann", "DELETE", f"/rest/attachments/{picture}/")[0] == 204
 
 
 def test_an_alias_is_made_changed_asked_and_deleted(people: People) -> None:

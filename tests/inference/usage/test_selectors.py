@@ -53,6 +53,23 @@ def test_sums_can_be_taken_by_anything(ann: User) -> None:
     assert usage_total(rows).first_token_seconds == 2.0
 
 
+def test_keys_of_one_name_are_told_apart(client: Client, ann: User) -> None:
+    bob = User.objects.create_superuser("bob")
+    keys = [key_create(user=user, name="laptop")[0] for user in (ann, bob)]
+    for key, requests in zip(keys, (2, 1), strict=True):
+        usage_write([measured(Asker("openai", key.user_id, key.pk))] * requests)
+    usage_write([measured()])
+    shown = {str(key): requests for key, requests in zip(keys, (2, 1), strict=True)}
+    assert {sums.name: sums.requests for sums in usage_by(usage_days(days=7), "key")} == {**shown, None: 1}
+    client.force_login(bob)
+    assert all(name in client.get("/admin/").content.decode() for name in shown)
+    rows = list(csv.DictReader(io.StringIO(client.get("/admin/usage.csv").content.decode())))
+    assert {(row["key"], row["key_prefix"]) for row in rows} == {
+        *(("laptop", key.prefix) for key in keys),
+        ("", ""),
+    }
+
+
 def test_every_day_is_there_and_none_from_before(db: None) -> None:
     usage_write([measured(), measured(back=6), measured(back=7)])
     days = usage_by_day(usage_days(days=7), days=7)
