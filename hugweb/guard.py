@@ -44,7 +44,8 @@ class Guard:
             send = _adding(send, answer_headers(foreign))
             scope = _without_cookies(scope)
             if scope["method"] == "OPTIONS":
-                await respond(_adding(send, preflight_headers()), HttpResponse(status=204))
+                private = "true" in _values(scope, b"access-control-request-private-network")
+                await respond(_adding(send, preflight_headers(private=private)), HttpResponse(status=204))
                 return
         try:
             asker = await self._admit(scope)

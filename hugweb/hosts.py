@@ -13,6 +13,9 @@ from collections.abc import Iterable
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?", re.ASCII)
 
+# Names that the public DNS gives to nobody, as Ollama takes them: containers call their host by such ones.
+_NEAR = (".localhost", ".local", ".internal")
+
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -28,7 +31,7 @@ class Hosts:
         name = _name(host)
         if name is None:
             return False
-        if name in self._names or name == "localhost" or name.endswith(".localhost"):
+        if name in self._names or name == "localhost" or name.endswith(_NEAR):
             return True
         address = _address(name)
         return address is not None and (address.is_loopback or not self._on_loopback)

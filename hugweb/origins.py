@@ -73,9 +73,10 @@ def answer_headers(origin: str) -> Headers:
     ]
 
 
-def preflight_headers() -> Headers:
-    """What a preflight is told, besides ``answer_headers``."""
+def preflight_headers(*, private: bool = False) -> Headers:
+    """What a preflight is told, besides ``answer_headers``; ``private``: it asks for our network, too."""
     return [
+        *([(b"access-control-allow-private-network", b"true")] if private else ()),
         (b"access-control-allow-methods", _METHODS.encode()),
         (b"access-control-allow-headers", ", ".join(_REQUEST_HEADERS).encode()),
         (b"access-control-max-age", b"43200"),

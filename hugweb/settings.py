@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import environ
 
@@ -139,7 +139,7 @@ def database(url: str) -> dict[str, Any]:
     return config
 
 
-DATABASES = {"default": database(ENV["DATABASE_URL"] or f"sqlite:///{HOME / 'db.sqlite3'}")}
+DATABASES = {"default": database(ENV["DATABASE_URL"] or f"sqlite:///{quote(str(HOME / 'db.sqlite3'))}")}
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]

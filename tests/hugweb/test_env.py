@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hugweb.env import SettingError, read
+from tests.serving import run_python
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,3 +63,9 @@ def test_a_home_that_cannot_be_is_one_line_too() -> None:
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "HUGWEB_HOME is '/dev/null/x'" in done.stderr
+
+
+def test_a_home_may_have_any_name(tmp_path: Path) -> None:
+    home = tmp_path / "a+b c%20é"
+    shown = run_python("from hugweb.settings import DATABASES; print(DATABASES['default']['NAME'])", home)
+    assert shown.strip() == str(home / "db.sqlite3")

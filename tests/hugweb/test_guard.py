@@ -82,6 +82,14 @@ async def test_the_names_of_loopback_are_ours_with_any_port(make, path, host):
     assert (await ask(make(), path, host=host)).passed
 
 
+@pytest.mark.parametrize("host", ["host.docker.internal:11434", "box.local", "BOX.LOCAL.", "a.b.internal:1"])
+async def test_names_that_nobody_on_the_net_can_have_are_ours(make, host):
+    """Containers call their host so; a page that would rebind a name cannot have one of these."""
+    assert (await ask(make(), "/api/tags", host=host)).passed
+    for evil in (f"{host.split(':')[0].rstrip('.')}.evil.test", "local", "internal", "evillocal"):
+        assert (await ask(make(), "/api/tags", host=evil)).status == 403
+
+
 async def test_the_machines_own_name_and_further_names_are_ours(make):
     guard = make(hosts=("Chat.example.com",))
     assert (await ask(guard, host=f"{socket.gethostname()}:11434")).passed
@@ -253,6 +261,16 @@ async def test_a_preflight_is_answered_by_the_gate(make):
         "x-stainless-runtime-version",
     } <= set(allowed)
     assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_a_preflight_that_asks_for_a_private_network_is_told_so_if_it_may(make):
+    wanted = {"access_control_request_private_network": "true"}
+    name = "access-control-allow-private-network"
+    allowed = await ask(make(), "/api/chat", "OPTIONS", origin="http://localhost:3000", **wanted)
+    assert (allowed.status, allowed.headers[name]) == (204, "true")
+    refused = await ask(make(), "/api/chat", "OPTIONS", origin="http://evil.test", **wanted)
+    assert (refused.status, name in refused.headers) == (403, False)
+    assert name not in (await ask(make(), "/api/chat", "OPTIONS", origin="http://localhost:3000")).headers
 
 
 async def test_only_an_answer_to_an_allowed_page_has_cors_headers(make):
