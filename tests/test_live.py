@@ -8,14 +8,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import ollama
@@ -193,6 +197,57 @@ def test_a_client_that_leaves_frees_the_engine(client: ollama.Client) -> None:
     assert len(client.ps().models) == 1
     stream.close()
     eventually(lambda: client.ps().models == [], lambda: "still loaded", seconds=2)
+
+
+LONG_CHAT = {"model": MODEL, "messages": HELLO, "max_tokens": 4000, "temperature": 0, "options": ENDLESS}
+LONG_TEXT = {"model": MODEL, "prompt": "Hello!", "max_tokens": 4000, "temperature": 0, "options": ENDLESS}
+LONG: dict[str, dict[str, Any]] = {
+    "/api/chat": LONG_CHAT,
+    "/api/generate": LONG_TEXT,
+    "/v1/chat/completions": LONG_CHAT,
+    "/v1/completions": LONG_TEXT,
+    "/v1/messages": LONG_CHAT,
+    "/v1/responses": {"model": MODEL, "input": "Hello!", "max_output_tokens": 4000, "options": ENDLESS},
+    "/stream-message": {"model": MODEL, "message": "Hello!", "options": ENDLESS},
+}
+
+
+@pytest.fixture(scope="module")
+def owner(server: Server) -> Iterator[httpx.Client]:
+    """Who owns the server, logged in."""
+    with httpx.Client(base_url=server.url, headers={"Origin": server.url}) as client:
+        client.get(server.login_address)
+        yield client
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("path", LONG)
+def test_a_client_that_leaves_frees_its_slot_in_every_dialect(
+    server: Server, owner: httpx.Client, path: str, stream: bool
+) -> None:
+    """It is cancelled, which one that was answered to its end would not be."""
+    before, address = cancelled(owner), urlsplit(server.url)
+    data = json.dumps({**LONG[path], "stream": stream}).encode()
+    cookies = "; ".join(f"{name}={value}" for name, value in owner.cookies.items())
+    lines = (f"POST {path} HTTP/1.1", f"Host: {address.netloc}", f"Cookie: {cookies}")
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall("\r\n".join([*lines, f"Content-Length: {len(data)}", "", ""]).encode() + data)
+        eventually(lambda: active(owner) == 1, server.output)
+    eventually(lambda: active(owner) == 0, server.output)
+    eventually(lambda: cancelled(owner) == before + 1, server.output)
+
+
+def active(owner: httpx.Client) -> int:
+    """Requests that the engine works for."""
+    loaded = owner.get("/rest/providers/huggingface/").json()["loaded"]
+    return sum(model["active"] for model in loaded)
+
+
+def cancelled(owner: httpx.Client) -> int:
+    """Answers that nobody waited for to their end."""
+    figures = owner.get("/metrics").text
+    found = re.findall(r'^hugweb_answers_total\{.*outcome="cancelled"\} ([0-9.]+)$', figures, re.MULTILINE)
+    return round(sum(map(float, found)))
 
 
 def test_a_killed_engine_is_one_clear_error_and_the_next_request_works(

@@ -92,6 +92,21 @@ def test_of_several_prompts_none_goes_on(stage: Stage, stream: bool) -> None:
     leave(stage, "/v1/completions", body, Text(text="one "), requests=3)
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/generate", {"model": MODEL}),
+        ("/api/chat", {"model": MODEL, "messages": []}),
+        ("/api/chat", {**CHAT, "_debug_render_only": True}),
+        ("/v1/chat/completions", {**CHAT, "n": 2}),
+        ("/v1/completions", {**PROMPT, "best_of": 2}),
+        ("/v1/embeddings", {"model": "test/embedder", "input": ["x", "y"]}),
+    ],
+)
+def test_requests_of_other_kinds(stage: Stage, path: str, body: dict[str, Any]) -> None:
+    leave(stage, path, body, Loading(seconds=1))
+
+
 @pytest.mark.parametrize("path", FORMS)
 def test_forms_with_a_file(stage: Stage, path: str) -> None:
     fields, name, file = FORMS[path]
