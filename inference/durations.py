@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 FOREVER = -1.0
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)")
 
 
@@ -27,4 +27,4 @@ def _sum_of_units(value: str) -> float:
         raise ValueError
     if digits != value:
         return FOREVER
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return sum(float(number) * UNITS[unit] for number, unit in parts)

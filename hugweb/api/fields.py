@@ -18,7 +18,7 @@ def told(**schema: Any) -> Meta:
     return Meta(extra_json_schema=schema)
 
 
-_DURATION = r"^(?:[+-]*0|-?(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h))+)?$"
+_DURATION = r"^(?:[+-]?0|[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)?$"
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
 _NAME = rf"^(?:{_PART}/)?{_PART}(?::{_PART})?$"
 # Base64, and how the files that are taken begin in it, each to a whole number of its groups of four.
@@ -27,7 +27,9 @@ _END = f"(?:{_B}{{4}})*(?:{_B}{{2}}==|{_B}{{3}}=)?"
 _IMAGE = f"iVBORw0KGg[o-r]{_B}|/9j/|R0lGOD[dl]h|Qk[0-3]{_B}|UklGR{_B}{{6}}XRUJQ"
 _SOUND = f"SUQz|//[I-Ps-v]{_B}|(?:ZkxhQ|T2dnU)[w-z0-9+/]{_B}{{2}}|UklGR{_B}{{6}}XQVZF"
 
-KeepAlive = float | Annotated[str, told(pattern=_DURATION)] | None
+KeepAlive = Annotated[
+    Any, told(anyOf=[{"type": "number"}, {"type": "string", "pattern": _DURATION}, {"type": "null"}])
+]
 GivenOptions = Annotated[dict[str, Any], told(**OPTIONS_SCHEMA)]
 GivenSchema = Annotated[dict[str, Any], told(description="A JSON Schema.")]
 ModelName = Annotated[str, told(pattern=_NAME)]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from aliases.names import full_name
 from aliases.target import Target
-from hugweb.api.ollama.requests import THINK_LEVELS, ChatBody, GenerateBody, GenerationBody
+from hugweb.api.ollama.requests import ChatBody, GenerateBody, GenerationBody
 from inference.errors import InvalidRequest, Unsupported
-from inference.protocol import MAX_TOP_LOGPROBS
 
 
 def check_chat(body: ChatBody, target: Target) -> None:
@@ -39,14 +38,8 @@ def check_draw(body: GenerateBody, target: Target) -> None:
 
 
 def _check(body: GenerationBody, target: Target, task: str) -> None:
-    if not 0 <= body.top_logprobs <= MAX_TOP_LOGPROBS:
-        raise InvalidRequest(f"top_logprobs must be between 0 and {MAX_TOP_LOGPROBS}")
     if "completion" not in target.capabilities:
         raise Unsupported(f'"{target.model.name}" does not support {task}')
-    if isinstance(body.think, str) and body.think not in THINK_LEVELS:
-        raise InvalidRequest(
-            f'invalid think value: "{body.think}" (must be "high", "medium", "low", "max", true, or false)'
-        )
     if body.think and "thinking" not in target.capabilities:
         raise Unsupported(f'"{target.model.name}" does not support thinking')
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from msgspec import Struct, ValidationError
+from msgspec import ValidationError
 
 from aliases.lookup import look_up
 from aliases.target import Target
@@ -15,10 +15,10 @@ from hugweb.api.asking import ask
 from hugweb.api.described import JSON, Operation
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.endpoint import endpoint
-from hugweb.api.fields import GivenOptions, KeepAlive, told
+from hugweb.api.fields import told
 from hugweb.api.generation import Folded
 from hugweb.api.ollama.answers import Embedding, Embeddings
-from hugweb.api.ollama.requests import parse
+from hugweb.api.ollama.requests import KeptBody, parse
 from hugweb.api.options import parse_options
 from hugweb.api.responses import json_response
 from hugweb.api.vectors import vectors_read
@@ -30,24 +30,18 @@ Texts = Annotated[
 ]
 
 
-class EmbedBody(Struct, kw_only=True):
+class EmbedBody(KeptBody, kw_only=True):
     """``POST /api/embed``."""
 
-    model: str = ""
     input: Texts = None
     truncate: bool = True
     dimensions: Annotated[int, told(minimum=0, maximum=LARGEST)] = 0
-    keep_alive: KeepAlive = None
-    options: GivenOptions = {}
 
 
-class EmbeddingsBody(Struct, kw_only=True):
+class EmbeddingsBody(KeptBody, kw_only=True):
     """``POST /api/embeddings``."""
 
-    model: str = ""
     prompt: str = ""
-    keep_alive: KeepAlive = None
-    options: GivenOptions = {}
 
 
 @Operation("The vectors of texts", takes={JSON: EmbedBody}, needs=("model",), gives={JSON: Embeddings})

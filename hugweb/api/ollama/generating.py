@@ -31,7 +31,7 @@ from hugweb.api.ollama.requests import (
 from hugweb.api.ollama.templates import template_given
 from hugweb.api.responses import NDJSON, Writer, json_response, stream_response
 from inference.errors import ContextOverflow, InvalidRequest, ModelNotFound
-from inference.protocol import Draw, Generate, Load, Request, Unload
+from inference.protocol import Draw, Generate, Load, Unload
 
 TOO_LONG = (
     "the prompt is longer than the context length currently available to the model; shorten the prompt, "
@@ -51,14 +51,16 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
     if not body.model:
         raise InvalidRequest("model is required")
     target = await look_up(body.model)
+    images = sum(len(message.images or ()) for message in body.messages)
+    frames = ChatFrames(body.model, images=images)
+    if not body.messages and _unloads(body):
+        return await _unload(target, frames)
     check_chat(body, target)
     if body.template:
         body.template = await asyncio.to_thread(template_given, body.template, target)
-    images = sum(len(message.images or ()) for message in body.messages)
-    frames = ChatFrames(body.model, images=images)
     asked = chat_request(body, target)
     if not body.messages:
-        return await _load_or_unload(body, target, frames)
+        return await _load(body, target, frames)
     return await _respond(request, body, target, asked, frames)
 
 
@@ -74,15 +76,17 @@ async def generate(request: HttpRequest) -> HttpResponseBase:
     if not body.model:
         raise ModelNotFound.named("")
     target = await look_up(body.model)
+    frames = GenerateFrames(body.model, images=len(body.images), raw=body.raw)
+    if not body.prompt and _unloads(body):
+        return await _unload(target, frames)
     if "image" in target.capabilities:
         return await _draw(request, body, target)
     check_generate(body, target)
     if body.template:
         body.template = await asyncio.to_thread(template_given, body.template, target)
-    frames = GenerateFrames(body.model, images=len(body.images), raw=body.raw)
     asked = generate_request(body, target)
     if not body.prompt:
-        return await _load_or_unload(body, target, frames)
+        return await _load(body, target, frames)
     return await _respond(request, body, target, asked, frames)
 
 
@@ -90,18 +94,24 @@ async def _draw(request: HttpRequest, body: GenerateBody, target: Target) -> Htt
     check_draw(body, target)
     frames, asked = DrawFrames(body.model), draw_request(body, target)
     if not body.prompt:
-        return await _load_or_unload(body, target, frames)
+        return await _load(body, target, frames)
     return await _respond(request, body, target, asked, frames)
 
 
-async def _load_or_unload(body: GenerationBody, target: Target, frames: Frames) -> HttpResponse:
-    """A request without a prompt loads its model, or with keep_alive 0 unloads it: one object."""
+def _unloads(body: GenerationBody) -> bool:
+    """Whether a request without a prompt is one to unload its model, of whatever kind that is."""
+    return keep_alive_seconds(body.keep_alive) == 0
+
+
+async def _unload(target: Target, frames: Frames) -> HttpResponse:
+    return json_response(frames.whole(await ask(target, Unload(model=target.model))))
+
+
+async def _load(body: GenerationBody, target: Target, frames: Frames) -> HttpResponse:
+    """A request without a prompt loads its model: one object."""
     given = keep_alive_seconds(body.keep_alive)
     keep_alive = target.keep_alive if given is None else given
-    request: Request = (
-        Unload(model=target.model) if given == 0 else Load(model=target.model, keep_alive=keep_alive)
-    )
-    return json_response(frames.whole(await ask(target, request)))
+    return json_response(frames.whole(await ask(target, Load(model=target.model, keep_alive=keep_alive))))
 
 
 async def _respond(

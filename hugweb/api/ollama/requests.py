@@ -32,6 +32,7 @@ from inference.protocol import (
     MAX_MESSAGES,
     MAX_STEPS,
     MAX_TOOLS,
+    MAX_TOP_LOGPROBS,
     Draw,
     Generate,
     Message,
@@ -46,13 +47,22 @@ Format = Annotated[Any, told(anyOf=[{"const": JSON}, {"const": ""}, {"type": "ob
 Pixels = Annotated[int, Meta(ge=0), told(maximum=LARGEST_PICTURE)]
 
 
-class GenerationBody(Struct, kw_only=True):
-    """What chat and generate share. ``progress`` is ours: a stream then tells what is being waited for."""
+class KeptBody(Struct, kw_only=True):
+    """What every request says that a model is loaded for. As in Go, what no type tells is checked here
+    before anything else is: ``InvalidRequest``."""
 
     model: str = ""
-    stream: bool = True
-    options: GivenOptions = {}
     keep_alive: KeepAlive = None
+    options: GivenOptions = {}
+
+    def __post_init__(self) -> None:
+        keep_alive_seconds(self.keep_alive)
+
+
+class GenerationBody(KeptBody, kw_only=True):
+    """What chat and generate share. ``progress`` is ours: a stream then tells what is being waited for."""
+
+    stream: bool = True
     format: Format = None
     think: bool | Annotated[str, told(enum=THINK_LEVELS)] | None = None
     template: str = ""
@@ -62,6 +72,15 @@ class GenerationBody(Struct, kw_only=True):
     shift: bool = True
     progress: bool = False
     debug: bool = field(name="_debug_render_only", default=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.think, str) and self.think not in THINK_LEVELS:
+            raise InvalidRequest(
+                f'invalid think value: "{self.think}" (must be "high", "medium", "low", "max", true, or false)'
+            )
+        if not 0 <= self.top_logprobs <= MAX_TOP_LOGPROBS:
+            raise InvalidRequest(f"top_logprobs must be between 0 and {MAX_TOP_LOGPROBS}")
 
 
 class ChatBody(GenerationBody, kw_only=True):

@@ -105,6 +105,16 @@ def test_no_prompt_loads_and_keep_alive_zero_unloads(stage: Stage, stream: bool)
             assert isinstance(stage.engine.requests[-1], kind)
 
 
+@pytest.mark.parametrize("path", ["/api/generate", "/api/chat"])
+@pytest.mark.parametrize("model", ["test/embedder", "test/reranker", "test/image"])
+@pytest.mark.parametrize("keep_alive", [0, 0.0, "0s", "-0"])
+def test_any_model_is_unloaded(stage: Stage, path: str, model: str, keep_alive: Any) -> None:
+    """As ``ollama stop`` asks for it."""
+    status, _, text = stage.post(path, {"model": model, "keep_alive": keep_alive})
+    assert (status, json.loads(text)["done_reason"]) == (200, "unload")
+    assert isinstance(stage.engine.requests[-1], Unload)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "error"),
     [
@@ -115,6 +125,14 @@ def test_no_prompt_loads_and_keep_alive_zero_unloads(stage: Stage, stream: bool)
         ("/api/chat", {"model": "../x"}, 400, "invalid model name"),
         ("/api/chat", b"", 400, "missing request body"),
         ("/api/chat", {"model": MODEL, "keep_alive": "10"}, 400, 'time: missing unit in duration "10"'),
+        ("/api/embed", {"model": "nope", "keep_alive": True}, 400, "Unsupported type: 'bool'"),
+        ("/api/generate", {"top_logprobs": 21}, 400, "top_logprobs must be between 0 and 20"),
+        (
+            "/api/chat",
+            {"model": "nope", "think": "x"},
+            400,
+            'invalid think value: "x" (must be "high", "medium", "low", "max", true, or false)',
+        ),
         (
             "/api/generate",
             {"model": MODEL, "prompt": "x", "raw": True, "system": "y"},

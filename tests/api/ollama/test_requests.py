@@ -328,6 +328,12 @@ def test_wrong_options_are_named(options: dict[str, object], text: str) -> None:
         ("-1m", -1.0),
         ("0", 0.0),
         ("-0", 0.0),
+        ("-0s", 0.0),
+        ("0h0m0s", 0.0),
+        ("+5m", 300.0),
+        (".5s", 0.5),
+        ("5.s", 5.0),
+        (1e300, 1e300),
     ],
 )
 def test_keep_alive_in_all_its_forms(given_value: float | str | None, seconds: float | None) -> None:
@@ -335,16 +341,32 @@ def test_keep_alive_in_all_its_forms(given_value: float | str | None, seconds: f
 
 
 @pytest.mark.parametrize(
-    "value", ["10", "-1", "1.5", "m", "5 minutes", "1h1", "1e9s", "9" * 400 + "h", float("nan")]
+    "value",
+    ["10", "-1", "1.5", "m", "5 minutes", "1h1", "1e9s", "9" * 400 + "h", float("nan"), float("inf"), 10**400],
 )
 def test_what_is_no_duration_is_refused(value: float | str) -> None:
     with pytest.raises(InvalidRequest):
         keep_alive_seconds(value)
 
 
-def test_a_missing_unit_is_said_in_gos_words() -> None:
-    with pytest.raises(InvalidRequest, match='^time: missing unit in duration "10"$'):
-        keep_alive_seconds("10")
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("10", 'time: missing unit in duration "10"'),
+        ("1h5", 'time: missing unit in duration "1h5"'),
+        ("1d", 'time: unknown unit "d" in duration "1d"'),
+        ("5 m", 'time: unknown unit " m" in duration "5 m"'),
+        ("--5m", 'time: invalid duration "--5m"'),
+        (".s", 'time: invalid duration ".s"'),
+        (True, "Unsupported type: 'bool'"),
+        ([1], "Unsupported type: '[]interface {}'"),
+        ({"a": 1}, "Unsupported type: 'map[string]interface {}'"),
+    ],
+)
+def test_what_is_no_duration_is_said_in_gos_words(value: Any, text: str) -> None:
+    with pytest.raises(InvalidRequest) as error:
+        keep_alive_seconds(value)
+    assert error.value.message == text
 
 
 def nested(levels: int) -> dict[str, object]:
