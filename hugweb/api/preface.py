@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from aliases.target import Target
 from inference.protocol import Message
 
@@ -9,10 +11,11 @@ from inference.protocol import Message
 def prefaced(messages: tuple[Message, ...], target: Target, system: str = "") -> tuple[Message, ...]:
     """``messages`` after ``target``'s own, all after one system prompt.
 
-    That is the one with which ``messages`` begin, else ``system``, else the alias's, if any.
+    That is ``system`` and the one with which ``messages`` begin, else the alias's, if any.
     """
     if messages and messages[0].role == "system":
-        return (messages[0], *target.messages, *messages[1:])
+        both = "\n\n".join(filter(None, (system, messages[0].content)))
+        return (replace(messages[0], content=both), *target.messages, *messages[1:])
     system = system or target.system
     first = (Message(role="system", content=system),) if system else ()
     return (*first, *target.messages, *messages)

@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Struct
 
@@ -23,8 +23,18 @@ _DATA_URL = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+)?(?:;[\w-]+=[\w.-]+)*;b
 
 PARTS = ["text", "input_text", "output_text", "refusal", "image_url", "input_image", "input_audio"]
 IMAGE_URL = {"type": "string", "pattern": f"^data:image/png;base64,{IMAGE_PATTERN}$"}
-IMAGE_OBJECT = {"type": "object", "properties": {"url": IMAGE_URL}, "required": ["url"]}
-SOUND = {"type": "string", "pattern": f"^{SOUND_PATTERN}$"}
+
+
+class ImageAddress(Struct, kw_only=True):
+    """An image in an object, as chat completions have it; how well to look (``detail``) is ignored."""
+
+    url: Annotated[str, told(**IMAGE_URL)]
+
+
+class Sound(Struct, kw_only=True):
+    """A sound; its format is seen from the file."""
+
+    data: Annotated[str, told(pattern=f"^{SOUND_PATTERN}$")]
 
 
 class Part(Struct, kw_only=True):
@@ -33,8 +43,8 @@ class Part(Struct, kw_only=True):
     type: Annotated[str, told(enum=PARTS)]
     text: str = ""
     refusal: str = ""
-    image_url: Annotated[Any, told(anyOf=[IMAGE_URL, IMAGE_OBJECT])] = None
-    input_audio: Annotated[Any, told(type="object", properties={"data": SOUND}, required=["data"])] = None
+    image_url: Annotated[str, told(**IMAGE_URL)] | ImageAddress | None = None
+    input_audio: Sound | None = None
 
 
 Content = str | list[Part] | None
@@ -107,22 +117,20 @@ def base64_bytes(text: str, param: str) -> bytes:
     return data
 
 
-def _image(given: Any, place: str) -> bytes:
-    """An image is a URL, or an object that holds one."""
+def _image(given: str | ImageAddress | None, place: str) -> bytes:
     place = f"{place}.image_url"
-    if isinstance(given, dict):
-        given, place = given.get("url"), f"{place}.url"
-    if not isinstance(given, str):
+    if given is None:
         raise InvalidRequest("An image needs a URL.", param=place)
+    if isinstance(given, ImageAddress):
+        return image_of(given.url, f"{place}.url")
     return image_of(given, place)
 
 
-def _audio(given: Any, place: str) -> bytes:
+def _audio(given: Sound | None, place: str) -> bytes:
     place = f"{place}.input_audio.data"
-    data = given.get("data") if isinstance(given, dict) else None
-    if not isinstance(data, str):
+    if given is None:
         raise InvalidRequest("Audio needs data, as base64.", param=place)
-    sound = base64_bytes(data, place)
+    sound = base64_bytes(given.data, place)
     if not is_sound(sound):
         raise InvalidRequest("Sounds must be WAV, MP3, FLAC or Ogg files.", param=place)
     return sound

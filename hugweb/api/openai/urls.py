@@ -26,5 +26,6 @@ urlpatterns = [
     path("responses/input_tokens", responses.input_tokens),
     path("responses/<str:id>", responses.response),
     path("responses/<str:id>/input_items", responses.input_items),
+    path("responses/<str:id>/cancel", responses.cancel),
     path("moderations", moderations.moderations),
 ]

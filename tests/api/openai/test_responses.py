@@ -8,6 +8,7 @@ from typing import Any
 
 import openai
 import pytest
+from openai.types.responses.response_item_list import ResponseItemList
 
 from inference.errors import Busy, InferenceError
 from inference.protocol import (
@@ -273,7 +274,7 @@ def test_a_response_can_be_read_and_forgotten(stage: Stage) -> None:
     read = stage.client.responses.retrieve(answer.id)
     assert read.to_dict() == answer.to_dict()
     items: Any = stage.client.responses.input_items.list(answer.id)
-    assert [(item.role, item.content) for item in items] == [("user", "one\x00two")]
+    assert [(item.role, item.content[0].text) for item in items] == [("user", "one\x00two")]
     stage.client.responses.delete(answer.id)
     for again in (stage.client.responses.retrieve, stage.client.responses.delete):
         with pytest.raises(openai.NotFoundError):
@@ -287,13 +288,68 @@ def test_what_nobody_reads_of_an_item_is_not_kept(stage: Stage) -> None:
     assert items.data[0].to_dict().keys() == {"type", "id", "role", "content", "status"}
 
 
+def test_items_are_listed_as_the_client_knows_them(stage: Stage) -> None:
+    call = {"call_id": "call_1", "name": "weather", "arguments": "{}"}
+    said: Any = [
+        "Hi",
+        [
+            {"role": "user", "content": "Hi", "id": None},
+            {"role": "assistant", "content": "Ho"},
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm"}], "content": None},
+            {"type": "function_call", "id": "fc_mine", **call},
+            {"type": "function_call_output", "call_id": "call_1", "output": "Rain."},
+        ],
+    ]
+    for given in said:
+        answer = stage.client.responses.create(model=ABLE, input=given)
+        _, _, text = stage.request("GET", f"/v1/responses/{answer.id}/input_items?order=asc")
+        listed = ResponseItemList.model_validate_json(text, strict=True)
+        assert listed.data[0].content[0].text == "Hi"  # type: ignore[union-attr]
+    kinds = [(item.type, item.id.partition("_")[0]) for item in listed.data]
+    assert kinds == [
+        ("message", "msg"),
+        ("message", "msg"),
+        ("reasoning", "rs"),
+        ("function_call", "fc"),
+        ("function_call_output", "fco"),
+    ]
+    assert listed.data[3].id == "fc_mine"
+
+
+def test_nothing_is_made_in_the_background(stage: Stage) -> None:
+    answer = stage.client.responses.create(model=MODEL, input="one")
+    with pytest.raises(openai.BadRequestError, match="in the background") as error:
+        stage.client.responses.cancel(answer.id)
+    assert error.value.code == "unsupported_value"
+    with pytest.raises(openai.NotFoundError):
+        stage.client.responses.cancel("resp_nope")
+    with pytest.raises(openai.BadRequestError) as error:
+        stage.client.responses.retrieve(answer.id, stream=True)
+    assert error.value.param == "stream"
+
+
+def test_what_a_tool_saw_and_heard_reaches_the_engine(stage: Stage) -> None:
+    wav = b"RIFF\x00\x00\x00\x00WAVE"
+    output = [
+        {"type": "input_image", "image_url": PNG_URL, "detail": "auto"},
+        {"type": "input_audio", "input_audio": {"data": base64.b64encode(wav).decode(), "format": "wav"}},
+    ]
+    said: Any = [
+        {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": output},
+    ]
+    stage.client.responses.create(model=ABLE, input=said)
+    result = stage.asked(Generate).messages[-1]
+    assert (result.role, result.images, result.audios) == ("tool", (PNG,), (wav,))
+
+
 def test_items_are_listed_in_pages(stage: Stage) -> None:
     said: Any = [{"role": "user", "content": str(number)} for number in range(5)]
     answer = stage.client.responses.create(model=MODEL, input=said)
     items: Any = stage.client.responses.input_items.list(answer.id, limit=2, order="asc")
-    assert [item.content for item in items] == ["0", "1", "2", "3", "4"]
+    assert [item.content[0].text for item in items] == ["0", "1", "2", "3", "4"]
     newest: Any = stage.client.responses.input_items.list(answer.id, limit=2)
-    assert [item.content for item in newest.data] == ["4", "3"]
+    assert [item.content[0].text for item in newest.data] == ["4", "3"]
     with pytest.raises(openai.BadRequestError):
         stage.client.responses.input_items.list(answer.id, limit=0)
     with pytest.raises(openai.BadRequestError):
@@ -333,6 +389,25 @@ def test_an_alias_speaks_first(stage: Stage) -> None:
         ({"input": [{"role": "wizard", "content": "x"}]}, "input[0].role"),
         ({"input": [{"content": "x"}]}, "input[0].role"),
         ({"input": [{"type": "web_search_call"}]}, "input[0].type"),
+        ({"input": [{"type": ["message"]}]}, "input[0].type"),
+        ({"input": [{"role": "user", "content": "x", "id": 5}]}, "input[0].id"),
+        ({"input": [{"role": "user", "content": "x", "status": "odd"}]}, "input[0].status"),
+        (
+            {
+                "input": [
+                    {"role": "user", "content": "x", "output": [{"type": "input_audio", "input_audio": {}}]}
+                ]
+            },
+            "input[0].output[0].input_audio.data",
+        ),
+        (
+            {"input": [{"role": "assistant", "content": [{"type": "input_image", "image_url": PNG_URL}]}]},
+            "input[0].content",
+        ),
+        (
+            {"input": [{"type": "reasoning", "summary": [{"type": "summary_text"}]}]},
+            "input[0].summary[0].text",
+        ),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0].type"),
         ({"input": [{"type": "function_call", "name": "a", "arguments": "x"}]}, "input[0].arguments"),
         ({"input": [{"type": "function_call", "arguments": "{}"}]}, "input[0].name"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 from msgspec import Struct
 
@@ -29,13 +29,22 @@ _ROLES: dict[str, Role] = {
 ITEMS = ["message", "reasoning", "function_call", "function_call_output"]
 
 
+class Thought(Struct, kw_only=True):
+    """A part of what a model thought."""
+
+    text: str
+    type: str = "summary_text"
+
+
 class Item(Struct, kw_only=True):
     """An item; which fields count is said by ``type``."""
 
     type: Annotated[str, told(enum=ITEMS)] = "message"
+    id: str = ""
+    status: Literal["in_progress", "completed", "incomplete"] = "completed"
     role: Annotated[str, told(enum=list(_ROLES))] = ""
     content: Content = None
-    summary: list[Part] = []
+    summary: list[Thought] = []
     call_id: str = ""
     name: str = ""
     arguments: str = ""
@@ -75,7 +84,7 @@ class _Reader:
             case "function_call_output":
                 self._result(item, param)
             case "message" if item.role == "assistant":
-                self._current().texts.append(read_content(item.content, f"{param}.content").text)
+                self._current().texts.append(_said(item, param))
             case "message":
                 self._message(item, param)
             case _:
@@ -108,6 +117,7 @@ class _Reader:
                 role="tool",
                 content=contents.text,
                 images=tuple(contents.images),
+                audios=tuple(contents.audios),
                 tool_call_id=item.call_id,
             )
         )
@@ -142,6 +152,15 @@ def read_items(history: Sequence[Item], new: Sequence[Item]) -> tuple[Message, .
     return results_paired(reader.messages)
 
 
+def _said(item: Item, param: str) -> str:
+    """What a model said; files it has not made."""
+    contents = read_content(item.content, f"{param}.content")
+    if contents.images or contents.audios:
+        raise InvalidRequest("What an assistant said is text.", param=f"{param}.content")
+    return contents.text
+
+
 def _thought(item: Item) -> str:
-    parts: list[Any] = item.content if isinstance(item.content, list) and item.content else item.summary
-    return "\n".join(part.text for part in parts)
+    """What a model thought: all of it where it is told, else its summary."""
+    parts: Sequence[Part | Thought] = item.content if isinstance(item.content, list) else ()
+    return "\n".join(part.text for part in parts or item.summary)

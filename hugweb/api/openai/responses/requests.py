@@ -16,8 +16,9 @@ from hugweb.api.body import struct_of
 from hugweb.api.fields import GivenChoice, told
 from hugweb.api.openai.capabilities import check_files, require
 from hugweb.api.openai.formats import ResponseFormat, read_format
-from hugweb.api.openai.frames import Frame, new_id
+from hugweb.api.openai.frames import Frame
 from hugweb.api.openai.responses.items import Item, read_items
+from hugweb.api.openai.responses.kept import kept
 from hugweb.api.openai.sampling import GenerationBody
 from hugweb.api.openai.tools import ToolSpec, read_tools
 from hugweb.api.preface import prefaced
@@ -25,8 +26,6 @@ from inference.errors import Unsupported
 from inference.protocol import MAX_MESSAGES, MAX_TOOLS, MAX_TOP_LOGPROBS, Generate, Message
 
 LOGPROBS = "message.output_text.logprobs"
-# What an item may say that is kept with it.
-KEPT = {"id", "status", *Item.__struct_fields__}
 
 
 class TextFormat(Struct, frozen=True, kw_only=True):
@@ -67,7 +66,7 @@ class ResponseBody(GenerationBody, kw_only=True):
         if self.input == "":
             return []
         given = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
-        return [{"type": "message", "id": new_id("msg_")} | _known(item) for item in given]
+        return [kept(item) for item in given]
 
     def request(self, target: Target, items: list[Frame], history: Sequence[Frame]) -> Generate:
         """This body as a request to ``target`` that goes on from ``history``."""
@@ -97,9 +96,6 @@ class ResponseBody(GenerationBody, kw_only=True):
     def _messages(self, target: Target, items: list[Frame], history: Sequence[Frame]) -> tuple[Message, ...]:
         new = struct_of({"input": items}, Items).input
         messages = read_items(msgspec.convert(history, list[Item]), new)
-        if self.instructions and messages[0].role == "system":
-            both = f"{self.instructions}\n\n{messages[0].content}"
-            messages = (Message(role="system", content=both), *messages[1:])
         return prefaced(messages, target, self.instructions or "")
 
     def _logprobs(self) -> int | None:
@@ -111,11 +107,6 @@ class ResponseBody(GenerationBody, kw_only=True):
         for name in ("conversation", "prompt"):
             if getattr(self, name) is not None:
                 raise Unsupported(f"{name} is not supported here.", param=name)
-
-
-def _known(item: dict[str, Any]) -> dict[str, Any]:
-    """``item`` without what nobody will read: all that is here is kept."""
-    return {name: value for name, value in item.items() if name in KEPT}
 
 
 DescribedInput = (

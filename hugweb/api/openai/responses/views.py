@@ -18,6 +18,7 @@ from hugweb.api.asking import ask
 from hugweb.api.body import parse, struct_of
 from hugweb.api.described import EVENTS, JSON, Operation
 from hugweb.api.endpoint import endpoint
+from hugweb.api.fields import told
 from hugweb.api.generation import Answer, begin
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.frames import Frame
@@ -29,7 +30,7 @@ from hugweb.api.openai.stored.selectors import response_get, response_history
 from hugweb.api.openai.stored.services import response_delete, response_store
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
 from inference.asker import asker
-from inference.errors import EngineDied
+from inference.errors import EngineDied, Unsupported
 from inference.protocol import Done, Rendered
 
 MAX_LISTED = 100
@@ -41,6 +42,12 @@ class ItemsQuery(Struct, kw_only=True):
     order: Literal["asc", "desc"] = "desc"
     after: str = ""
     limit: Annotated[int, Meta(ge=1, le=MAX_LISTED)] = 20
+
+
+class ResponseQuery(Struct, kw_only=True):
+    """How a response is read."""
+
+    stream: Annotated[bool, told(enum=[False])] = False
 
 
 Keep = Callable[[Frame], Awaitable[None]]
@@ -90,15 +97,32 @@ async def input_tokens(request: HttpRequest) -> HttpResponseBase:
     return json_response({"object": "response.input_tokens", "input_tokens": rendered.tokens})
 
 
-@Operation("A response that was kept", methods=("GET", "HEAD"), gives={JSON: answers.Response})
+@Operation(
+    "A response that was kept",
+    methods=("GET", "HEAD"),
+    parameters=ResponseQuery,
+    gives={JSON: answers.Response},
+)
 @Operation("Forget a response", methods=("DELETE",), gives={JSON: answers.DeletedResponse})
 @endpoint("GET", "HEAD", "DELETE")
 async def response(request: HttpRequest, id: str) -> HttpResponseBase:
     if request.method == "DELETE":
         await sync_to_async(response_delete)(owner=_owner(), id=id)
         return json_response({"id": id, "object": "response", "deleted": True})
+    if struct_of(request.GET.dict(), ResponseQuery, strict=False).stream:
+        raise Unsupported("A response that was kept is whole: it cannot be streamed.", param="stream")
     stored = await sync_to_async(response_get)(owner=_owner(), id=id)
     return json_response(msgspec.Raw(stored.response.encode()))
+
+
+@Operation("Refused: no response is made in the background", statuses=())
+@endpoint("POST")
+async def cancel(request: HttpRequest, id: str) -> HttpResponseBase:
+    await sync_to_async(response_get)(owner=_owner(), id=id)
+    raise Unsupported(
+        "Only a response in the background could be cancelled. To end one that is being made, close the"
+        " connection."
+    )
 
 
 @Operation("What a response was asked with", parameters=ItemsQuery, gives={JSON: answers.InputItems})
