@@ -38,30 +38,39 @@ def config_require(listing: Listing) -> None:
 def config_read(listing: Listing) -> dict[str, Any]:
     """The main configuration, after all of them were checked."""
     config_require(listing)
-    configs = {name: object_read(listing.path(name), name) for name in listing.files if _is_config(name)}
+    configs = {name: _json_read(listing.path(name), name) for name in listing.files if _is_config(name)}
     for name, config in configs.items():
         _refuse_forbidden(config, name)
-    return configs[PIPELINE if PIPELINE in configs else MAIN]
+    main = PIPELINE if PIPELINE in configs else MAIN
+    return _object(configs[main], main)
 
 
 def object_read(path: Path, name: str, largest: int = LARGEST) -> dict[str, Any]:
     """The JSON object in a file; people know the file as ``name``."""
+    return _object(_json_read(path, name, largest), name)
+
+
+def _json_read(path: Path, name: str, largest: int = LARGEST) -> Any:
     try:
         if path.stat().st_size > largest:
             raise ModelRefused(
                 f"{name} is larger than {largest // 2**20} MiB. Check that it is the right one."
             )
-        content = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except OSError as error:
         raise ModelRefused(f"{name} cannot be read: {error.strerror}. Check its permissions.") from error
     except (ValueError, RecursionError) as error:
         raise ModelRefused(f"{name} is not valid JSON. Copy or download it again.") from error
+
+
+def _object(content: Any, name: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelRefused(f"{name} holds no JSON object. Copy or download it again.")
     return content
 
 
 def _is_config(name: str) -> bool:
+    """Also what only ends like one: sentence-transformers' data_config.json lists what was trained on."""
     return PurePosixPath(name).name == PIPELINE or name.endswith(MAIN)
 
 

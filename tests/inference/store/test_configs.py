@@ -65,6 +65,17 @@ def test_a_key_that_has_run_code_is_refused_wherever_it_is(tmp_path: Path, key: 
         )
 
 
+def test_a_list_beside_the_main_one_is_checked_and_left_alone(tmp_path: Path) -> None:
+    """As all-MiniLM-L6-v2 has one of what it was trained on."""
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    notes = tmp_path / "data_config.json"
+    notes.write_text('[{"name": "pairs.jsonl.gz", "lines": 9}]')
+    assert config_read(folder_list(tmp_path)) == {"model_type": "bert"}
+    notes.write_text('[{"trust_remote_code": true}]')
+    with pytest.raises(ModelRefused, match="data_config.json sets trust_remote_code"):
+        config_read(folder_list(tmp_path))
+
+
 def test_of_an_image_pipeline_the_index_is_read(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
     assert config_read(folder_list(tmp_path)) == {"_class_name": "FluxPipeline"}
