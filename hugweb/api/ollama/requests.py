@@ -77,7 +77,8 @@ class GenerationBody(KeptBody, kw_only=True):
         super().__post_init__()
         if isinstance(self.think, str) and self.think not in THINK_LEVELS:
             raise InvalidRequest(
-                f'invalid think value: "{self.think}" (must be "high", "medium", "low", "max", true, or false)'
+                f'invalid think value: "{self.think}"'
+                ' (must be "high", "medium", "low", "max", true, or false)'
             )
         if not 0 <= self.top_logprobs <= MAX_TOP_LOGPROBS:
             raise InvalidRequest(f"top_logprobs must be between 0 and {MAX_TOP_LOGPROBS}")
