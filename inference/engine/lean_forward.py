@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from inference.engine.kernels.library import Kernels
 from inference.engine.kernels.making import KernelsInTheMaking
 from inference.engine.lean_layers import Layer, lean_weights
 from inference.engine.lean_step import KernelStep
+from inference.engine.linear import linear_on
 from inference.protocol import Quantization
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class LeanForward:
         self._takes_kernels = model.device.type == "cpu" and model.dtype is torch.bfloat16
         self._kernels = kernels if self._takes_kernels else None
         self._promise: Promise | None = None
+        self._taking: Iterator[bool] = iter(())
         self._weights = lean_weights(model, quantization, self._kernels)
         self._step: KernelStep | None = None
         self._recorder = recorder or recorder_for(model.device)
@@ -135,20 +137,30 @@ class LeanForward:
     def prepare(self, *, idle: bool) -> bool:
         """Between two steps, make the next ones faster: True if there was something to do."""
         if self._promise and not self._promise.making.pending:
-            promise, self._promise = self._promise, None
-            self._take(promise)
-            return True
-        return bool(self._graphs and self._graphs.prepare(idle=idle))
+            self._taking, self._promise = self._take(self._promise), None
+        return next(self._taking, False) or bool(self._graphs and self._graphs.prepare(idle=idle))
 
-    def _take(self, promise: Promise) -> None:
-        """Run on the kernels of ``promise`` from here, if a twin of this with slots of its own does right."""
-        if kernels := promise.making.made:
-            twin = copy.copy(self)
-            twin._kernels = kernels
-            if promise.fits(twin):
-                self._kernels, self._step = kernels, self._kernel_step(kernels)
-            else:
-                logger.warning("The kernels do not fit this model: it goes on without them.")
+    def _take(self, promise: Promise) -> Iterator[bool]:
+        """Run on the kernels of ``promise`` from here, if a twin of this with slots of its own does right.
+
+        True after each thing done: what is being answered waits for one at a time, and at no time are there
+        all weights twice.
+        """
+        kernels = promise.making.made
+        if kernels is None:
+            return
+        twin = copy.copy(self)
+        twin._kernels = kernels
+        twin._weights = replace(self._weights, head=linear_on(kernels, self._weights.head, wide=True))
+        if not promise.fits(twin):
+            logger.warning("The kernels do not fit this model: it goes on without them.")
+            return
+        self._kernels, self._weights = kernels, twin._weights
+        self._step = self._kernel_step(kernels)
+        yield True
+        for index, layer in enumerate(self._weights.layers):
+            self._weights.layers[index] = layer.on(kernels)
+            yield True
 
     def _kernel_step(self, kernels: Kernels) -> KernelStep:
         return KernelStep(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from inference.engine.kernels.library import Kernels
-from inference.engine.linear import Linear, fused_linear
+from inference.engine.linear import Linear, fused_linear, head_linear, linear_on
 from inference.protocol import Quantization
 
 
@@ -32,13 +32,23 @@ class Layer:
     norm_key: Tensor | None
     window: int | None
 
+    def on(self, kernels: Kernels) -> Layer:
+        """The same, its weights laid out for ``kernels`` where those are faster."""
+        return replace(
+            self,
+            qkv=linear_on(kernels, self.qkv),
+            out=linear_on(kernels, self.out),
+            gate_up=linear_on(kernels, self.gate_up),
+            down=linear_on(kernels, self.down),
+        )
+
 
 @dataclass(frozen=True)
 class LeanWeights:
     """All weights of a model."""
 
     embedding: Tensor
-    layers: tuple[Layer, ...]
+    layers: list[Layer]
     norm: Tensor
     head: Linear
 
@@ -51,6 +61,11 @@ def lean_weights(model: Any, quantization: Quantization, kernels: Kernels | None
             return _side_by_side(modules)
         weights, biases = [module.weight for module in modules], [module.bias for module in modules]
         return fused_linear(weights, biases, quantization, kernels)
+
+    def head(module: Any) -> Linear:
+        if type(module) is not nn.Linear:
+            return _side_by_side((module,))
+        return head_linear(module.weight, module.bias, quantization, kernels)
 
     def layer(module: Any, window: int | None) -> Layer:
         attention, feed_forward = module.self_attn, module.mlp
@@ -71,9 +86,9 @@ def lean_weights(model: Any, quantization: Quantization, kernels: Kernels | None
     return LeanWeights(
         # See _norm; elsewhere the last layer may use the same.
         embedding=words.clone() if words.device.type == "cpu" else words,
-        layers=tuple(map(layer, body.layers, _windows(model.config))),
+        layers=list(map(layer, body.layers, _windows(model.config))),
         norm=_norm(body.norm),
-        head=fused(model.lm_head),
+        head=head(model.lm_head),
     )
 
 

@@ -1,8 +1,9 @@
 """Linear layers in the layout and precision that the processor computes fastest.
 
-On CPUs with bfloat16 arithmetic, oneDNN multiplies by weights that were packed for it once up to
-twice as fast, at the batch sizes of decoding, as by weights in torch's own layout, which it packs
-anew each time. In 8 and 4 bits the compiled kernels multiply, where they can; else in 8 bits, weights
+In bfloat16 the compiled kernels multiply on CPUs with a dot product for it; on others with bfloat16
+arithmetic oneDNN, by weights that were packed for it once up to twice as fast, at the batch sizes of
+decoding, as by weights in torch's own layout, which it packs anew each time. In 8 and 4 bits the
+compiled kernels multiply, where they can; else in 8 bits, weights
 have a scale per output and inputs one per row, and oneDNN's integer units do the work, and in 4 bits,
 weights have a scale and an offset per 32 inputs, and inputs stay as they are. Elsewhere a layer is
 torch's own.
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.engine.kernels.library import Kernels
-from inference.engine.kernels.linear import can_quantize, kernel_linear
+from inference.engine.kernels.linear import can_quantize, dense_linear, quantized_linear, takes_dense
 from inference.protocol import Quantization
 
 Linear = Callable[[Tensor], Tensor]
@@ -30,6 +31,7 @@ ROWS = 8
 GROUP, BLOCK = 32, 16
 TINY = 1e-8
 BITS = {"int8": 8, "int4": 4}
+_multiply = torch.ops.mkldnn._linear_pointwise.default
 
 
 def fused_linear(
@@ -46,12 +48,36 @@ def fused_linear(
     bias = torch.cat(known).detach() if known else None
     if quantization != "none":
         if kernels and can_quantize(weight, kernels):
-            return kernel_linear(kernels, weight, bias, BITS[quantization])
+            return quantized_linear(kernels, weight, bias, BITS[quantization])
         return _eight_bit(weight, bias) if quantization == "int8" else _four_bit(weight, bias)
+    if kernels and kernels.dense_is_fastest and takes_dense(weight):
+        return dense_linear(kernels, weight, bias)
     if can_pack(weight):
-        return _packed(weight, bias)
+        return PackedLinear(weight, bias)
     _share(weight, weights)
-    return lambda inputs: functional.linear(inputs, weight, bias)
+    return PlainLinear(weight, bias)
+
+
+def head_linear(
+    weight: Tensor, bias: Tensor | None, quantization: Quantization, kernels: Kernels | None
+) -> Linear:
+    """The last layer. By ``kernels`` its results, the logits, are float32: in bfloat16, where large ones come
+    in steps of an eighth, often several tokens are likeliest at once."""
+    weight = weight.detach()
+    if kernels and quantization != "none" and can_quantize(weight, kernels):
+        return quantized_linear(kernels, weight, bias, BITS[quantization], wide=True)
+    if kernels and quantization == "none" and takes_dense(weight):
+        return dense_linear(kernels, weight, bias, wide=True)
+    return fused_linear([weight], [bias], quantization, kernels)
+
+
+def linear_on(kernels: Kernels, linear: Linear, *, wide: bool = False) -> Linear:
+    """``linear``, made without ``kernels``, as it is made with them; ``wide`` for the last layer."""
+    if not isinstance(linear, PackedLinear | PlainLinear) or not takes_dense(weight := linear.weight):
+        return linear
+    if not wide and not kernels.dense_is_fastest:
+        return linear
+    return dense_linear(kernels, weight, linear.bias, wide=wide)
 
 
 def can_fuse(weight: Tensor, quantization: Quantization, kernels: Kernels | None) -> bool:
@@ -79,19 +105,34 @@ def can_pack(weight: Tensor) -> bool:
     )
 
 
-def _packed(weight: Tensor, bias: Tensor | None) -> Linear:
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
+class PlainLinear:
+    """A layer as torch has it."""
 
-    multiply = torch.ops.mkldnn._linear_pointwise.default
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.weight, self.bias = weight, bias
 
-    def apply(inputs: Tensor) -> Tensor:
+    def __call__(self, inputs: Tensor) -> Tensor:
+        return functional.linear(inputs, self.weight, self.bias)
+
+
+class PackedLinear:
+    """A layer of which oneDNN has packed the weights."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), ROWS)
+        self.bias = bias
+
+    @property
+    def weight(self) -> Tensor:
+        """The weights as they were, a copy."""
+        return self._packed.to_dense()
+
+    def __call__(self, inputs: Tensor) -> Tensor:
         # oneDNN sums a single row in another order than several: such a row gets company.
         alone = inputs.shape[:-1].numel() == 1
         rows = torch.cat((inputs, inputs)) if alone else inputs
-        result: Tensor = multiply(rows, packed, bias, "none", [], "")
+        result: Tensor = _multiply(rows, self._packed, self.bias, "none", [], "")
         return result[:1] if alone else result
-
-    return apply
 
 
 def _eight_bit(weight: Tensor, bias: Tensor | None) -> Linear:

@@ -36,7 +36,8 @@ class ModuleForward:
         self, model: Any, quantization: Quantization = "none", kernels: Kernels | None = None
     ) -> None:
         self._model = model
-        self._linears = SwappedLinears(self._run_by(model), quantization, kernels)
+        head = model.get_output_embeddings()
+        self._linears = SwappedLinears(self._run_by(model), head, quantization, kernels)
         if quantization != "none" and not self._linears:
             raise CannotLoad(f"This model has no layers that can be loaded in {quantization}.")
         self._cache = SlotCache(0, 0)

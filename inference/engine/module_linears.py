@@ -6,14 +6,20 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from inference.engine.kernels.library import Kernels
-from inference.engine.linear import can_fuse, fused_linear
+from inference.engine.linear import can_fuse, fused_linear, head_linear
 from inference.protocol import Quantization
 
 
 class SwappedLinears:
-    """The linear layers of ``part``, swapped; the old ones stay until ``settle``, for ``undo``."""
+    """The linear layers of ``part``, swapped; the old ones stay until ``settle``, for ``undo``.
 
-    def __init__(self, part: nn.Module, quantization: Quantization, kernels: Kernels | None) -> None:
+    ``head`` is the one among them whose results are logits.
+    """
+
+    def __init__(
+        self, part: nn.Module, head: nn.Module | None, quantization: Quantization, kernels: Kernels | None
+    ) -> None:
+        self._head = head
         self._old: list[tuple[nn.Linear, Tensor]] = []
         try:
             for module in part.modules():
@@ -29,7 +35,10 @@ class SwappedLinears:
         return len(self._old)
 
     def _swap(self, module: nn.Linear, quantization: Quantization, kernels: Kernels | None) -> None:
-        linear = fused_linear([module.weight], [module.bias], quantization, kernels)
+        if module is self._head:
+            linear = head_linear(module.weight, module.bias, quantization, kernels)
+        else:
+            linear = fused_linear([module.weight], [module.bias], quantization, kernels)
         self._old.append((module, module.weight))
         # Shadows the method of the class; what is left of the weight tells its number format and device.
         module.forward = linear  # type: ignore[method-assign, assignment]

@@ -73,7 +73,7 @@ def load(folder: Path, quantization: Quantization, config: EngineConfig) -> Text
         wanted=config.num_parallel,
         longest=longest_text(model, config),
         quantization=quantization,
-        kernels=KERNELS.made if quantization == "none" else KERNELS.get(),
+        kernels=KERNELS.for_load(quantization),
         making=KERNELS,
     )
     rows = RowBuilder(

@@ -31,13 +31,20 @@ class Quantized(ctypes.Structure):
     )
 
 
-_MULTIPLY = (POINTER(Quantized), c_void_p, c_int64, c_void_p, c_int64)
+class Dense(ctypes.Structure):
+    """A linear layer as ``dense.c`` knows it: pointers, which keep no tensor alive."""
+
+    _fields_ = (*((name, c_void_p) for name in ("blocks", "bias")), ("outputs", c_int64), ("inputs", c_int64))
+
+
+_MULTIPLY = (c_void_p, c_int64, c_void_p, c_void_p, c_int64)
 
 
 class Kernels:
     """The operations of the library at ``path``.
 
-    Tensors are contiguous and on the CPU; what linear layers read and write is bfloat16, ``[rows, size]``.
+    Tensors are contiguous and on the CPU; what linear layers read and write is bfloat16, ``[rows, size]``,
+    but for the last one's results, which are float32.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +58,13 @@ class Kernels:
         self._attend_chunk = _function(
             free, "attend_chunk", POINTER(Attention), *[c_void_p] * 3, *[c_int64] * 3, c_void_p, c_int64
         )
-        self._multiply = _function(free, "multiply", *_MULTIPLY) if free.can_multiply() else None
+        self._multiply_dense = _function(free, "multiply_dense", POINTER(Dense), *_MULTIPLY)
+        # Outputs of a block of ``Dense``, and whether nothing else multiplies by one faster.
+        self.dense_width: int = free.dense_width()
+        self.dense_is_fastest = bool(free.dense_is_fastest())
+        self._multiply = (
+            _function(free, "multiply", POINTER(Quantized), *_MULTIPLY) if free.can_multiply() else None
+        )
 
     @property
     def can_multiply(self) -> bool:
@@ -99,11 +112,13 @@ class Kernels:
         self._attend_chunk(byref(layer), *inputs, slot, start, len(qkv), out.data_ptr(), threads)
         return out
 
-    def multiply(self, layer: Quantized, inputs: Tensor) -> Tensor:
-        """``inputs`` times the layer's weights, plus its bias."""
-        assert self._multiply is not None, "can_multiply says so"
-        out = torch.empty(len(inputs), layer.outputs, dtype=torch.bfloat16)
-        self._multiply(byref(layer), inputs.data_ptr(), len(inputs), out.data_ptr(), torch.get_num_threads())
+    def multiply(self, layer: Quantized | Dense, inputs: Tensor, *, wide: bool = False) -> Tensor:
+        """``inputs`` times the layer's weights, plus its bias; ``wide`` in float32."""
+        function = self._multiply_dense if isinstance(layer, Dense) else self._multiply
+        assert function is not None, "can_multiply says so"
+        out = torch.empty(len(inputs), layer.outputs, dtype=torch.float32 if wide else torch.bfloat16)
+        places = (None, out.data_ptr()) if wide else (out.data_ptr(), None)
+        function(byref(layer), inputs.data_ptr(), len(inputs), *places, torch.get_num_threads())
         return out
 
 

@@ -1,15 +1,15 @@
-"""Linear layers in 8 and 4 bits by the compiled kernels: their weights in the form ``quantized.c`` reads."""
+"""Linear layers by the compiled kernels: weights in the forms that ``dense.c`` and ``quantized.c`` read."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inference.engine.kernels.library import Kernels, Quantized
+from inference.engine.kernels.library import Dense, Kernels, Quantized
 
+# As in dense.c: inputs that are multiplied at once.
+PAIR = 2
 # As in quantized.c: inputs that share a scale and an offset, outputs of a block, inputs taken at once.
 GROUP = 32
 LANES = 16
@@ -17,16 +17,56 @@ QUAD = 4
 TINY = 1e-20
 
 
+class KernelLinear:
+    """A layer of ``[…, inputs]`` in any number format; results are in the same, or ``wide`` in float32."""
+
+    def __init__(self, kernels: Kernels, layer: Dense | Quantized, kept: object, *, wide: bool) -> None:
+        self._kernels = kernels
+        self._layer = layer
+        # What the layer's pointers lead to.
+        self._kept = kept
+        self._wide = wide
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        layer = self._layer
+        flat = rows.reshape(-1, layer.inputs).to(torch.bfloat16).contiguous()
+        result = self._kernels.multiply(layer, flat, wide=self._wide)
+        return (result if self._wide else result.to(rows.dtype)).view(*rows.shape[:-1], layer.outputs)
+
+
+def takes_dense(weight: Tensor) -> bool:
+    """Whether the kernels take ``weight`` ``[outputs, inputs]`` as it is."""
+    return weight.device.type == "cpu" and weight.dtype is torch.bfloat16 and weight.shape[1] % PAIR == 0
+
+
+def dense_linear(
+    kernels: Kernels, weight: Tensor, bias: Tensor | None, *, wide: bool = False
+) -> KernelLinear:
+    """The layer with ``weight``, which is copied."""
+    outputs, inputs = weight.shape
+    missing = -outputs % kernels.dense_width
+    padded = functional.pad(weight, (0, 0, 0, missing))
+    blocks = padded.view(-1, kernels.dense_width, inputs // PAIR, PAIR).transpose(1, 2).contiguous()
+    added = None if bias is None else functional.pad(bias.float(), (0, missing))
+    layer = Dense(
+        blocks=blocks.data_ptr(),
+        bias=None if added is None else added.data_ptr(),
+        outputs=outputs,
+        inputs=inputs,
+    )
+    return KernelLinear(kernels, layer, (blocks, added), wide=wide)
+
+
 def can_quantize(weight: Tensor, kernels: Kernels) -> bool:
-    """Whether the kernels take ``weight`` ``[outputs, inputs]``."""
+    """Whether the kernels take ``weight`` ``[outputs, inputs]`` in fewer bits."""
     fits = weight.device.type == "cpu" and weight.dtype is torch.bfloat16 and weight.shape[1] % GROUP == 0
     return fits and kernels.can_multiply
 
 
-def kernel_linear(
-    kernels: Kernels, weight: Tensor, bias: Tensor | None, bits: int
-) -> Callable[[Tensor], Tensor]:
-    """The layer with ``weight`` in so many bits, of ``[…, inputs]`` in any number format."""
+def quantized_linear(
+    kernels: Kernels, weight: Tensor, bias: Tensor | None, bits: int, *, wide: bool = False
+) -> KernelLinear:
+    """The layer with ``weight`` in so many bits."""
     outputs, inputs = weight.shape
     blocks = pack(weight, bits)
     added = None if bias is None else bias.float().contiguous()
@@ -37,13 +77,7 @@ def kernel_linear(
         inputs=inputs,
         bits=bits,
     )
-    kept = (blocks, added)
-
-    def apply(rows: Tensor, _kept: object = kept) -> Tensor:
-        result = kernels.multiply(layer, rows.reshape(-1, inputs).to(torch.bfloat16).contiguous())
-        return result.to(rows.dtype).view(*rows.shape[:-1], outputs)
-
-    return apply
+    return KernelLinear(kernels, layer, (blocks, added), wide=wide)
 
 
 def pack(weight: Tensor, bits: int) -> Tensor:

@@ -18,6 +18,7 @@ from inference.engine.kernels.build import COMPILE_SECONDS, kernels_build
 
 if TYPE_CHECKING:
     from inference.engine.kernels.library import Kernels
+    from inference.protocol import Quantization
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,10 @@ class KernelsInTheMaking:
     def pending(self) -> bool:
         """Whether they are being made."""
         return not self._done.is_set()
+
+    def for_load(self, quantization: Quantization) -> Kernels | None:
+        """The kernels, waited for only by weights that are laid out for them."""
+        return self.made if quantization == "none" else self.get()
 
     @property
     def made(self) -> Kernels | None:

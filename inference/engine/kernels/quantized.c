@@ -114,7 +114,7 @@ static inline __attribute__((always_inline)) void multiply_tile(
 
 static inline __attribute__((always_inline)) void multiply_block(
     const Quantized *layer, const int64_t bits, int64_t index, const int8_t *numbers, const float *scales,
-    const float *sums, int64_t rows, bf16 *out) {
+    const float *sums, int64_t rows, bf16 *out, float *wide) {
     const int64_t groups = layer->inputs / GROUP, first = index * LANES;
     const int64_t lanes = layer->outputs - first < LANES ? layer->outputs - first : LANES;
     const uint8_t *block = layer->blocks + index * groups * block_bytes(bits);
@@ -136,15 +136,21 @@ static inline __attribute__((always_inline)) void multiply_block(
         for (int64_t r = 0; r < tile; r++) {
             float lane[LANES];
             _mm512_storeu_ps(lane, results[r]);
-            for (int64_t i = 0; i < lanes; i++)
-                out[(row + r) * layer->outputs + first + i] =
-                    narrow(lane[i] + (layer->bias ? layer->bias[first + i] : 0.0f));
+            const int64_t at = (row + r) * layer->outputs + first;
+            for (int64_t i = 0; i < lanes; i++) {
+                const float sum = lane[i] + (layer->bias ? layer->bias[first + i] : 0.0f);
+                if (wide)
+                    wide[at + i] = sum;
+                else
+                    out[at + i] = narrow(sum);
+            }
         }
     }
 }
 
-/* out[rows, outputs] = inputs[rows, inputs] * weights + bias. */
-void multiply(const Quantized *layer, const bf16 *inputs, int64_t rows, bf16 *out, int64_t threads) {
+/* out[rows, outputs] = inputs[rows, inputs] * weights + bias; in float32 where there is a `wide` instead. */
+void multiply(const Quantized *layer, const bf16 *inputs, int64_t rows, bf16 *out, float *wide,
+              int64_t threads) {
     const int64_t groups = layer->inputs / GROUP, blocks = (layer->outputs + LANES - 1) / LANES;
     float *scales = malloc((size_t)(rows * (8 * groups + layer->inputs)));
     float *sums = scales + rows * groups;
@@ -156,9 +162,9 @@ void multiply(const Quantized *layer, const bf16 *inputs, int64_t rows, bf16 *ou
 #pragma omp parallel for num_threads(threads) if (work > PARALLEL_FROM)
     for (int64_t index = 0; index < blocks; index++)
         if (layer->bits == 8)
-            multiply_block(layer, 8, index, numbers, scales, sums, rows, out);
+            multiply_block(layer, 8, index, numbers, scales, sums, rows, out, wide);
         else
-            multiply_block(layer, 4, index, numbers, scales, sums, rows, out);
+            multiply_block(layer, 4, index, numbers, scales, sums, rows, out, wide);
     free(scales);
 }
 #endif

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from inference.engine.kernels.library import Kernels
-from inference.engine.kernels.linear import GROUP, LANES, can_quantize, kernel_linear
+from inference.engine.kernels.linear import GROUP, LANES, can_quantize, quantized_linear
 
 # Relative to the largest result; measured 0.005 and 0.06.
 ERRORS = {8: 0.01, 4: 0.12}
@@ -38,7 +38,7 @@ def test_a_layer_computes_what_it_should(
     torch.manual_seed(0)
     weight, inputs = weights(outputs, 96), torch.randn(rows, 96).to(torch.bfloat16)
     bias = torch.randn(outputs).to(torch.bfloat16) if biased else None
-    result = kernel_linear(multiplying, weight, bias, bits)(inputs)
+    result = quantized_linear(multiplying, weight, bias, bits)(inputs)
     expected = inputs.float() @ weight.float().T + (0 if bias is None else bias.float())
     assert result.shape == (rows, outputs)
     assert (result.float() - expected).abs().max() <= ERRORS[bits] * expected.abs().max()
@@ -49,7 +49,7 @@ def test_numbers_that_the_bits_can_tell_apart_are_exact(multiplying: Kernels, bi
     """A layer that picks single inputs gives them back: nothing is swapped within a block."""
     picked = torch.eye(2 * GROUP, dtype=torch.bfloat16)
     inputs = torch.arange(-GROUP, GROUP).to(torch.bfloat16)[None]
-    result = kernel_linear(multiplying, picked, None, bits)(inputs).float()
+    result = quantized_linear(multiplying, picked, None, bits)(inputs).float()
     assert (result - inputs.float()).abs().max() < GROUP / 127
     assert all(first <= second for first, second in pairwise(result[0].tolist()))
 
@@ -59,7 +59,7 @@ def test_numbers_that_the_bits_can_tell_apart_are_exact(multiplying: Kernels, bi
 @settings(max_examples=20, deadline=None)
 def test_a_row_is_the_same_in_any_batch(multiplying: Kernels, bits: int, seed: int, rows: int) -> None:
     torch.manual_seed(seed)
-    layer = kernel_linear(multiplying, weights(40, 64), None, bits)
+    layer = quantized_linear(multiplying, weights(40, 64), None, bits)
     inputs = (torch.randn(rows, 64) * torch.logspace(-2, 2, rows)[:, None]).to(torch.bfloat16)
     together = layer(inputs)
     alone = torch.cat([layer(inputs[row : row + 1]) for row in range(rows)])
@@ -68,9 +68,9 @@ def test_a_row_is_the_same_in_any_batch(multiplying: Kernels, bits: int, seed: i
 
 @pytest.mark.parametrize("bits", ERRORS)
 def test_zeros_stay_zero(multiplying: Kernels, bits: int) -> None:
-    assert not kernel_linear(multiplying, weights(32, 64), None, bits)(torch.zeros(1, 64).bfloat16()).any()
+    assert not quantized_linear(multiplying, weights(32, 64), None, bits)(torch.zeros(1, 64).bfloat16()).any()
     flat = torch.zeros(32, 64, dtype=torch.bfloat16)
-    assert not kernel_linear(multiplying, flat, None, bits)(torch.ones(1, 64).bfloat16()).any()
+    assert not quantized_linear(multiplying, flat, None, bits)(torch.ones(1, 64).bfloat16()).any()
 
 
 def test_what_the_kernels_do_not_take_is_told(kernels: Kernels) -> None:

@@ -71,7 +71,8 @@ def test_they_are_swapped_in_between_two_steps_of_an_answer(
     assert isinstance(making.get(), Kernels)
     assert forward.prepare(idle=False)
     assert "compiled kernels" in forward.manner
-    assert not forward.prepare(idle=False), "once is enough"
+    while forward.prepare(idle=True):
+        pass
     # What was read before is still there, and what is read now goes on from it.
     assert distance(forward.decode([0], [11], [8]), beside.decode([0], [11], [8])) < 0.05
     assert distance(forward.read(0, 12, PROMPT), beside.read(0, 12, PROMPT)) < 0.05
@@ -83,7 +84,7 @@ def test_those_that_give_other_logits_are_left_alone(compiler: Slow, making: Ker
     forward.expect(Promise(making, lambda twin: tried.append(twin) or False))
     compiler.begin()
     making.get()
-    assert forward.prepare(idle=True)
+    assert not forward.prepare(idle=True)
     assert len(tried) == 1 and "compiled kernels" in tried[0].manner
     assert "compiled kernels" not in forward.manner
     assert forward.read(0, 0, PROMPT).isfinite().all()
