@@ -18,7 +18,7 @@ TINY = 1e-20
 
 
 class KernelLinear:
-    """A layer of ``[…, inputs]`` in any number format; results are in the same, or ``wide`` in float32."""
+    """A layer of ``[…, rows, inputs]`` in any number format; results in the same, or ``wide`` in float32."""
 
     def __init__(self, kernels: Kernels, layer: Dense | Quantized, kept: object, *, wide: bool) -> None:
         self._kernels = kernels
@@ -28,10 +28,10 @@ class KernelLinear:
         self._wide = wide
 
     def __call__(self, rows: Tensor) -> Tensor:
-        layer = self._layer
-        flat = rows.reshape(-1, layer.inputs).to(torch.bfloat16).contiguous()
-        result = self._kernels.multiply(layer, flat, wide=self._wide)
-        return (result if self._wide else result.to(rows.dtype)).view(*rows.shape[:-1], layer.outputs)
+        if rows.dim() != 2:
+            return self(rows.flatten(0, -2)).unflatten(0, rows.shape[:-1])
+        result = self._kernels.multiply(self._layer, rows.to(torch.bfloat16).contiguous(), wide=self._wide)
+        return result if self._wide else result.to(rows.dtype)
 
 
 def takes_dense(weight: Tensor) -> bool:
