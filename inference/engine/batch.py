@@ -8,30 +8,46 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from inference.engine.row import Row
+from inference.engine.samples import Deliver
 from inference.engine.scheduler import Scheduler
 from inference.errors import Busy, InferenceError
-from inference.protocol import Done, Event, Events, Failed
+from inference.protocol import Done, Event, Events, Failed, Queued
 
 logger = logging.getLogger(__name__)
 
 Mailbox = asyncio.Queue[list[Event]]
 
+# Who waits in line hears its place so often, so that nobody takes a busy engine for one that is stuck.
+REPEAT_SECONDS = 5.0
+
+
+@dataclass(eq=False)
+class Place:
+    """The place in line of a request with so many ``rows``."""
+
+    rows: int
+
 
 class Batch:
     """Runs rows through a scheduler in a thread of its own. Made and used on the event loop."""
 
-    def __init__(self, scheduler: Scheduler[Any], *, places: int, max_queue: int) -> None:
+    def __init__(
+        self, scheduler: Scheduler[Any], *, places: int, max_queue: int, repeat: float = REPEAT_SECONDS
+    ) -> None:
         self._scheduler = scheduler
         self._places = places
         self._max_queue = max_queue
-        self._rows = 0
+        self._repeat = repeat
+        self._line: list[Place] = []
         self._arrivals: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         self._outbox: list[tuple[Mailbox, list[Event]]] = []
         self._thread = threading.Thread(target=self._work, name="batch", daemon=True)
@@ -42,23 +58,28 @@ class Batch:
         return self._scheduler.steps
 
     @contextlib.contextmanager
-    def admitted(self, rows: int = 1) -> Iterator[int]:
-        """Count a request of so many ``rows`` in while the block runs: the place of its first in line, above
-        0 if it has to wait.
+    def admitted(self, rows: int = 1) -> Iterator[Place]:
+        """Count a request of so many ``rows`` in while the block runs: its place in line.
 
         ``Busy`` when as many wait as may.
         """
-        if self._rows >= self._places + self._max_queue:
+        if sum(place.rows for place in self._line) >= self._places + self._max_queue:
             raise Busy
-        place = self._rows + 1 - self._places
-        self._rows += rows
+        place = Place(rows)
+        self._line.append(place)
         try:
             yield place
         finally:
-            self._rows -= rows
+            self._line.remove(place)
 
-    async def run(self, make_rows: Callable[[Callable[[list[Event]], None]], list[Row]]) -> Events:
-        """The events of rows, made by ``make_rows`` with the function that takes them.
+    def position(self, place: Place) -> int:
+        """Which of those that wait ``place`` is, above 0 if it has to."""
+        ahead = itertools.takewhile(lambda other: other is not place, self._line)
+        return sum(other.rows for other in ahead) + 1 - self._places
+
+    async def run(self, place: Place, make_rows: Callable[[Deliver], list[Row]]) -> Events:
+        """The events of rows, made by ``make_rows`` with the function that takes them. While they wait in
+        line, ``place`` is told every few seconds.
 
         Closing the iterator takes the rows out of the batch with the next step.
         """
@@ -68,12 +89,32 @@ class Batch:
         for row in rows:
             self._arrivals.put(row)
         try:
-            async with contextlib.aclosing(_opened(mailbox)) as events:
+            async with contextlib.aclosing(self._opened(mailbox, place)) as events:
                 async for event in events:
                     yield event
         finally:
             for row in rows:
                 row.cancelled = True
+
+    async def _opened(self, mailbox: Mailbox, place: Place) -> Events:
+        """The events that arrive in ``mailbox``, up to the last; a failure is raised. Before them, where
+        ``place`` is in line, again and again."""
+        begun = False
+        while True:
+            try:
+                async with asyncio.timeout(None if begun else self._repeat):
+                    arrived = await mailbox.get()
+            except TimeoutError:
+                if (position := self.position(place)) > 0:
+                    yield Queued(position=position)
+                continue
+            begun = True
+            for event in arrived:
+                if isinstance(event, Failed):
+                    raise event.error()
+                yield event
+                if isinstance(event, Done):
+                    return
 
     def close(self) -> None:
         """End the thread; blocks until it has ended."""
@@ -122,14 +163,3 @@ class Batch:
 def _deliver(outbox: list[tuple[Mailbox, list[Event]]]) -> None:
     for mailbox, events in outbox:
         mailbox.put_nowait(events)
-
-
-async def _opened(mailbox: Mailbox) -> Events:
-    """The events that arrive in ``mailbox``, up to the last; a failure is raised."""
-    while True:
-        for event in await mailbox.get():
-            if isinstance(event, Failed):
-                raise event.error()
-            yield event
-            if isinstance(event, Done):
-                return

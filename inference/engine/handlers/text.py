@@ -136,13 +136,13 @@ class TextHandler(ModelHandler):
     async def _generate(self, request: Generate) -> Events:
         """Wait in line, and answer."""
         with self._batch.admitted(request.samples) as place:
-            if place > 0:
-                yield Queued(position=place)
+            if (position := self._batch.position(place)) > 0:
+                yield Queued(position=position)
             plan = await self._threaded(self._rows.plan, request)
             if not plan.limit and not request.echo:
                 yield plan.unanswered()
                 return
-            async with contextlib.aclosing(self._batch.run(plan.rows)) as events:
+            async with contextlib.aclosing(self._batch.run(place, plan.rows)) as events:
                 async for event in events:
                     yield event
 
