@@ -173,19 +173,27 @@ def environment(home: Path, env: Mapping[str, str] | None = None) -> dict[str, s
     return {**kept, **ours, **(env or {})}
 
 
-def fill_home(home: Path) -> None:
-    """A database that is up to date, with a record of ``MODEL``, unless the home has one."""
-    if not (home / "db.sqlite3").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        for name in ("db.sqlite3", "described"):
-            shutil.copy(_filled_home() / name, home)
+def fill_home(home: Path, *codes: str) -> str:
+    """A database that is up to date, with a record of ``MODEL`` and what ``codes`` add one after the other,
+    unless the home has one. What the last of them printed."""
+    if (home / "db.sqlite3").exists():
+        return ""
+    home.mkdir(parents=True, exist_ok=True)
+    filled, printed = _filled_home(codes)
+    # Keys and log-ins that codes made are good with their home's secret only.
+    for name in ("db.sqlite3", "described", *(["secret_key"] if codes else [])):
+        shutil.copy(filled / name, home)
+    return printed
 
 
 @functools.cache
-def _filled_home() -> Path:
+def _filled_home(codes: tuple[str, ...]) -> tuple[Path, str]:
+    """Such a home, made once, and what the last of ``codes`` printed."""
     home = Path(tempfile.mkdtemp(prefix="hugweb-home-"))
-    run_python(FILL_HOME, home)
-    return home
+    if not codes:
+        return home, run_python(FILL_HOME, home)
+    fill_home(home, *codes[:-1])
+    return home, run_python(codes[-1], home)
 
 
 def run_python(code: str, home: Path, env: Mapping[str, str] | None = None) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from inference.protocol import Event, Request
 from tests.fakes import FakeEngine, Script
-from tests.serving import Server, engine_thread, fill_home, run_python
+from tests.serving import Server, engine_thread, fill_home
 
 HELLO = [{"role": "user", "content": "one two three"}]
 # What each of these models can do; MODEL itself only completes.
@@ -37,10 +37,10 @@ for name, capabilities in {KINDS!r}.items():
 
 
 class Stage:
-    """A server with a fake engine whose script a test may change."""
+    """A server with a fake engine whose script a test may change; ``told`` when its home was filled."""
 
-    def __init__(self, server: Server, engine: FakeEngine) -> None:
-        self.server, self.engine = server, engine
+    def __init__(self, server: Server, engine: FakeEngine, told: str = "") -> None:
+        self.server, self.engine, self.told = server, engine, told
 
     def plays(self, *events: Event) -> None:
         """From now on the engine answers everything with ``events``."""
@@ -77,10 +77,8 @@ def says(*events: Event) -> Script:
 
 
 @contextlib.contextmanager
-def open_stage(folder: Path) -> Iterator[Stage]:
-    """A stage in ``folder``."""
-    home = folder / "home"
-    fill_home(home)
-    run_python(_RECORDS, home)
-    with engine_thread(folder / "e.sock") as engine, Server(home, engine=engine) as server:
-        yield Stage(server, engine)
+def open_stage(folder: Path, *codes: str) -> Iterator[Stage]:
+    """A stage in ``folder``, in whose home is what ``codes`` add."""
+    told = fill_home(folder / "home", _RECORDS, *codes)
+    with engine_thread(folder / "e.sock") as engine, Server(folder / "home", engine=engine) as server:
+        yield Stage(server, engine, told)

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from inference.errors import InferenceError
-from tests.api.rest.conftest import NOTE, People, known, people
+from tests.api.rest.conftest import NOTE, People, people, running
 from tests.serving import MODEL
 
-__all__ = ["known", "people"]
+__all__ = ["people", "running"]
 INFO = """
 name provider displayName description
 capabilities { supportsVision supportsStreaming maxContextLength supportedLanguages }

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.rest.conftest import People, known, people
+from tests.api.rest.conftest import People, people, running
 from tests.serving import MODEL, run_python
 
-__all__ = ["known", "people"]
+__all__ = ["people", "running"]
 SAID = [{"role": "user", "content": "now"}]
 ASKED: dict[str, dict[str, Any]] = {
     "/api/chat": {"messages": SAID, "stream": False},

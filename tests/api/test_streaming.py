@@ -14,11 +14,11 @@ import pytest
 
 from inference.errors import OutOfMemory
 from inference.protocol import Done, Event, Failed, Generate, Loading, Request, Text, Timings, Usage
-from tests.api.rest.conftest import People, known, people
+from tests.api.rest.conftest import People, people, running
 from tests.api.stage import says
 from tests.serving import MODEL, eventually
 
-__all__ = ["known", "people"]
+__all__ = ["people", "running"]
 PATH = "/stream-message"
 DONE = Done(reason="stop", usage=Usage(prompt=3, completion=2), timings=Timings(total=5_000_000))
 

@@ -14,7 +14,7 @@ import pytest
 from tests.api import stage as stages
 from tests.api.stage import open_stage
 from tests.fakes import echo
-from tests.serving import MODEL, eventually, fill_home, run_python
+from tests.serving import MODEL, eventually
 
 T = TypeVar("T")
 
@@ -65,12 +65,10 @@ class Stage(stages.Stage):
         eventually(lambda: self.engine.closed == requests, lambda: "still working", 5)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    folder = tmp_path_factory.mktemp("api")
-    fill_home(folder / "home")
-    run_python(_RECORDS, folder / "home")
-    with open_stage(folder) as opened:
+    """One for all files: what they leave behind, kept responses, is in nobody's way."""
+    with open_stage(tmp_path_factory.mktemp("api"), _RECORDS) as opened:
         yield Stage(opened)
 
 

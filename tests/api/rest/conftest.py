@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.stage import Stage
-from tests.serving import run_python
+from tests.api.stage import Stage, open_stage
 
 NOTE = "The pictures were left out."
 _PEOPLE = f"""
@@ -69,10 +68,11 @@ class People:
 
 
 @pytest.fixture(scope="module")
-def known(running: Stage) -> dict[str, str]:
-    return json.loads(run_python(_PEOPLE, running.server.home))
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with open_stage(tmp_path_factory.mktemp("api"), _PEOPLE) as stage:
+        yield stage
 
 
 @pytest.fixture
-def people(stage: Stage, known: dict[str, str]) -> Iterator[People]:
-    yield People(stage, known)
+def people(stage: Stage) -> People:
+    return People(stage, json.loads(stage.told))
