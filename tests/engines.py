@@ -18,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedConfig, PreTra
 from inference.client import EngineClient
 from inference.errors import LoadFailed
 from inference.protocol import Event, Load, Loaded, ModelRef, Quantization, Unload
-from tests.conftest import HOME
+from tests.kernels import engine_cache
 from tests.serving import PROJECT
 from tests.tiny import tiny_tokenizer
 
@@ -27,7 +27,8 @@ class EngineProcess:
     """An engine of its own between entering and leaving; ``settings`` are its configuration's."""
 
     def __init__(self, address: Path, models_root: Path, **settings: object) -> None:
-        self.config = {"address": str(address), "model_roots": [str(models_root)], "cache": HOME, **settings}
+        cache = str(engine_cache())
+        self.config = {"address": str(address), "model_roots": [str(models_root)], "cache": cache, **settings}
         self.client = EngineClient(str(address), patience=30.0, silence=60.0)
 
     def __enter__(self) -> EngineProcess:

@@ -32,6 +32,7 @@ import websockets
 from websockets import Origin
 
 from tests.fakes import FakeEngine, Script, echo
+from tests.kernels import engine_cache
 
 PROJECT = Path(__file__).resolve().parent.parent
 MODEL = "test/model"
@@ -91,6 +92,8 @@ class Server:
 
     def start(self) -> Server:
         fill_home(self.home)
+        if "ENGINE_ADDRESS" not in self._env and not (self.home / "cache").exists():
+            (self.home / "cache").symlink_to(engine_cache())
         with self._log.open("wb") as log:
             self.process = manage(
                 "serve", *self._arguments, home=self.home, env=self._env, output=log.fileno()

@@ -12,11 +12,12 @@ from inference.engine.core import Engine
 from inference.engine.kernels.build import kernels_build
 from inference.engine.kernels.library import Kernels
 from tests.engine.engines import engine_of
+from tests.kernels import engine_cache
 
 
 @pytest.fixture(scope="session")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
-    library = kernels_build(tmp_path_factory.mktemp("kernels"))
+def kernels() -> Kernels:
+    library = kernels_build(engine_cache() / "kernels")
     assert isinstance(library, Path), "a C compiler is needed for these tests"
     return Kernels(library)
 

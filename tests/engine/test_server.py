@@ -33,7 +33,7 @@ from inference.protocol import (
     frame,
     read_event,
 )
-from tests.conftest import HOME
+from tests.kernels import engine_cache
 
 MODEL = ModelRef(name="a/b", path="/nowhere")
 
@@ -184,7 +184,7 @@ async def process(address: str, models_root: Path) -> AsyncIterator[subprocess.P
     config = {
         "address": address,
         "model_roots": [str(models_root)],
-        "cache": HOME,
+        "cache": str(engine_cache()),
         "precision": "float32",
     }
     child = subprocess.Popen(
