@@ -109,8 +109,9 @@ def see_on(page: Page, server: Server, *pictures: bytes, question: str = QUESTIO
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 def test_the_page_names_what_it_never_saw(client: ollama.Client, page: Page, server: Server) -> None:
-    right = [see_on(page, server, picture(*name, 9)) == f"A {name[0]} {name[1]}.\n" for name in NAMES]
-    assert sum(right) / len(right) >= 0.95
+    # One of each shape: how often the model is right is told by the API's test.
+    for name in NAMES[::7]:
+        assert see_on(page, server, picture(*name, 9)) == f"A {name[0]} {name[1]}.\n"
     two, question = (picture("red", "circle"), picture("blue", "star")), "What is in these pictures?"
     assert see_on(page, server, *two, question=question) == "A red circle and a blue star.\n"
     assert see_on(page, server, *reversed(two), question=question) == "A blue star and a red circle.\n"
