@@ -6,8 +6,10 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest
+from django.http.multipartparser import MultiPartParserError
 
 from hugweb.api.body import Body, parse, struct_of
+from inference.errors import InvalidRequest
 
 Files = dict[str, list[bytes]]
 
@@ -25,10 +27,14 @@ async def read_form(request: HttpRequest, kind: type[Body]) -> tuple[Body, Files
 
 def _parts(request: HttpRequest) -> tuple[dict[str, Any], Files]:
     """Taken apart in a thread: it can be many megabytes, and Django keeps large files on disk."""
-    fields: dict[str, Any] = {name: value for name, value in request.POST.items() if value != ""}
+    try:
+        posted = request.POST
+    except MultiPartParserError as error:
+        raise InvalidRequest(f"The form is malformed: {error}") from error
+    fields: dict[str, Any] = {name: value for name, value in posted.items() if value != ""}
     for name in [name for name in fields if name.endswith("[]")]:
         del fields[name]
-        fields[name.removesuffix("[]")] = request.POST.getlist(name)
+        fields[name.removesuffix("[]")] = posted.getlist(name)
     files: Files = {}
     for name, uploads in request.FILES.lists():
         files.setdefault(name.removesuffix("[]"), []).extend(upload.read() for upload in uploads)
