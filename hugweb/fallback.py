@@ -1,6 +1,7 @@
 """What is answered where there is nothing else: at the root, and where something went wrong.
 
-On API paths in the shape of the path's dialect, elsewhere by Django's own pages.
+An API path with slashes too many, as of a client whose address ends with one, is sent to the right one, as
+by Ollama. On API paths in the shape of the path's dialect, elsewhere by Django's own pages.
 """
 
 from __future__ import annotations
@@ -8,11 +9,14 @@ from __future__ import annotations
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
+from django.urls import resolve
+from django.utils.encoding import escape_uri_path
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.vary import vary_on_headers
 
 from hugweb.api.described import TEXT, Operation
+from hugweb.api.responses import empty_response
 from hugweb.api.shape import error_response, speaks_json, wants_page
 from inference.errors import Forbidden, InferenceError, InvalidRequest, MethodNotAllowed, NotFound, TooLarge
 
@@ -37,7 +41,24 @@ async def root(request: HttpRequest) -> HttpResponseBase:
 @csrf_exempt
 async def unknown(request: HttpRequest) -> HttpResponse:
     """An API path that nothing answers. A view, since Django asks no handler when debugging."""
-    return error_response(request.path, NOT_FOUND)
+    return _straightened(request) or error_response(request.path, NOT_FOUND)
+
+
+@csrf_exempt
+async def doubled(request: HttpRequest) -> HttpResponse:
+    """A path that begins with several slashes."""
+    return _straightened(request) or not_found(request, NOT_FOUND)
+
+
+def _straightened(request: HttpRequest) -> HttpResponse | None:
+    """The way to the API's path that is meant where this one has slashes too many; the method stays."""
+    path = "/" + "/".join(filter(None, request.path.split("/")))
+    if path == request.path or not speaks_json(path) or resolve(path).func in (unknown, doubled):
+        return None
+    response = empty_response(301 if request.method == "GET" else 307)
+    query = request.META.get("QUERY_STRING", "")
+    response["Location"] = escape_uri_path(path) + (f"?{query}" if query else "")
+    return response
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -9,9 +9,9 @@ our own API with a session's cookie, still has to be logged in.
 from __future__ import annotations
 
 from django.conf import settings
-from django.http import HttpResponse
 
 from hugweb.api.admission import admit, check_size
+from hugweb.api.responses import empty_response
 from hugweb.api.shape import dialect_of, error_response, respond, wants_page
 from hugweb.asgi_types import Application, Message, Receive, Scope, Send
 from hugweb.hosts import Hosts
@@ -45,7 +45,7 @@ class Guard:
             scope = _without_cookies(scope)
             if scope["method"] == "OPTIONS":
                 private = "true" in _values(scope, b"access-control-request-private-network")
-                await respond(_adding(send, preflight_headers(private=private)), HttpResponse(status=204))
+                await respond(_adding(send, preflight_headers(private=private)), empty_response(204))
                 return
         try:
             asker = await self._admit(scope)

@@ -31,6 +31,7 @@ urlpatterns = [
     path("health/models", health.models),
     path("metrics", health.metrics),
     re_path(r"^(?:api|v1|rest|graphql|stream-message|health)(?:/|$)", fallback.unknown),
+    re_path(r"^/", fallback.doubled),
 ]
 
 handler400 = fallback.bad_request

@@ -25,6 +25,13 @@ def json_response(body: Any) -> HttpResponse:
     return HttpResponse(msgspec.json.encode(body), content_type="application/json; charset=utf-8")
 
 
+def empty_response(status: int = 200) -> HttpResponse:
+    """No body, and so no word of what it is: Django would call it HTML."""
+    response = HttpResponse(status=status)
+    del response["Content-Type"]
+    return response
+
+
 def stream_response(
     request: HttpRequest,
     answer: AsyncGenerator[E, None],

@@ -7,6 +7,7 @@ response, and inside a stream that has begun. Knows nothing of what the dialects
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import Any, Literal
 
 from django.http import HttpResponse, JsonResponse
@@ -113,6 +114,7 @@ def error_frame(path: str, error: InferenceError) -> bytes:
 async def respond(send: Send, response: HttpResponse) -> None:
     """Send ``response`` from outside of Django."""
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.items()]
-    headers.append((b"content-length", str(len(response.content)).encode()))
+    if response.status_code != HTTPStatus.NO_CONTENT:
+        headers.append((b"content-length", str(len(response.content)).encode()))
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": response.content})

@@ -24,6 +24,29 @@ async def test_an_unknown_api_path_is_json_also_when_debugging(async_client, set
     assert "404 page not found" in str(answer.json()["error"])
 
 
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/api/tags/", "/api/tags"),
+        ("/api//chat//", "/api/chat"),
+        ("/v1/models/?a=b", "/v1/models?a=b"),
+        ("/api//blobs/sha256:a%20b", "/api/blobs/sha256:a%20b"),
+    ],
+)
+@pytest.mark.parametrize(("method", "status"), [("get", 301), ("head", 307), ("post", 307), ("delete", 307)])
+async def test_slashes_too_many_lead_to_what_is_meant(async_client, path, meant, method, status):
+    answer = await getattr(async_client, method)(path)
+    assert (answer.status_code, answer["Location"]) == (status, meant)
+    assert "Content-Type" not in answer
+
+
+@pytest.mark.parametrize("path", ["/api/nothing/", "/api//", "/v1//nothing"])
+async def test_slashes_too_many_of_nothing_are_not_found(async_client, path):
+    answer = await async_client.post(path)
+    assert answer.status_code == 404
+    assert "404 page not found" in str(answer.json()["error"])
+
+
 async def test_an_unknown_page_is_a_page(async_client):
     answer = await async_client.get("/no/such/page")
     assert answer.status_code == 404

@@ -6,7 +6,7 @@ import contextlib
 from typing import Annotated
 
 from asgiref.sync import sync_to_async
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from msgspec import Struct, field
 
 from aliases.lookup import look_up
@@ -23,6 +23,7 @@ from hugweb.api.ollama.pulls import pull_statuses
 from hugweb.api.ollama.requests import parse
 from hugweb.api.ollama.statuses import Statuses, status_response
 from hugweb.api.options import parse_options
+from hugweb.api.responses import empty_response
 from inference.errors import InvalidRequest, ModelNotFound, Unsupported
 from inference.protocol import MAX_MESSAGES, Quantization
 from inference.store.assembly import model_assemble
@@ -99,7 +100,7 @@ async def copy(request: HttpRequest) -> HttpResponseBase:
         await sync_to_async(alias_copy)(source=body.source, destination=body.destination)
     except ModelNotFound as error:
         raise ModelNotFound(f'model "{body.source}" not found') from error
-    return HttpResponse()
+    return empty_response()
 
 
 @Operation(

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 from typing import cast
 
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from msgspec import Struct
 
 from hugweb.api.described import BYTES, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.fields import BlobName
+from hugweb.api.responses import empty_response
 from hugweb.streamed import BODY
 from inference.store.blobs import BlobDraft, blob_draft, blob_find, blob_has
 
@@ -39,9 +40,9 @@ async def blob(request: HttpRequest, digest: str) -> HttpResponseBase:
     """Whether a file is here (200, else 404), or the file itself: 201, or 200 if it was here."""
     if request.method == "HEAD":
         await asyncio.to_thread(blob_find, digest)
-        return HttpResponse(status=200)
+        return empty_response()
     created = await _received(request, digest)
-    return HttpResponse(status=201 if created else 200)
+    return empty_response(201 if created else 200)
 
 
 async def _received(request: HttpRequest, digest: str) -> bool:

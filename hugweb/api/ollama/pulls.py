@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator
 
 from channels.db import database_sync_to_async
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from msgspec import Struct
 
 from aliases.names import canonical_name
@@ -23,6 +23,7 @@ from hugweb.api.ollama.frames import Frame
 from hugweb.api.ollama.requests import parse
 from hugweb.api.ollama.statuses import Statuses, status_response
 from hugweb.pull_orders import pull_order
+from hugweb.api.responses import empty_response
 from inference.errors import InvalidRequest, ModelNotFound, NotFound, from_code
 from inference.store.progress import FileProgress, Progress, PullFailed, PullState
 from inference.store.pulls import PULLS
@@ -75,7 +76,7 @@ async def delete(request: HttpRequest) -> HttpResponseBase:
         raise InvalidRequest("model is required")
     # Not in the thread that all others wait for: gigabytes are not deleted at once.
     await database_sync_to_async(_delete, thread_sensitive=False)(name)
-    return HttpResponse()
+    return empty_response()
 
 
 def _delete(name: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import ollama
 import pytest
 
@@ -203,6 +204,30 @@ def test_unknown_paths(stage: Stage, path: str) -> None:
     """14"""
     status, _, body = stage.post(path, {})
     assert (status, json.loads(body)) == (404, {"error": "404 page not found"})
+
+
+def test_an_address_that_ends_with_a_slash_is_as_good(stage: Stage) -> None:
+    """15"""
+    with httpx.Client(base_url=stage.server.url, follow_redirects=True) as http:
+        for path in ("//api/chat", "/api/chat/", "//api//chat/?a=b"):
+            body = {"model": MODEL, "messages": HELLO, "stream": False}
+            assert http.post(f"{stage.server.url}{path}", json=body).json()["done"] is True
+    assert len(stage.engine.requests) == 3
+    status, headers, _ = stage.request("GET", "//api/tags?a=b")
+    assert (status, headers["location"]) == (301, "/api/tags?a=b")
+    for path in ("//api/nothing", "//no/page", "//evil.example/api/tags"):
+        assert stage.request("POST", path, {})[0] == 404
+
+
+def test_an_empty_answer_is_of_no_type(stage: Stage) -> None:
+    for method, path, body in (
+        ("POST", "copy", {"source": MODEL, "destination": "copied"}),
+        ("DELETE", "delete", {"model": "copied"}),
+    ):
+        status, headers, text = stage.request(method, f"/api/{path}", body)
+        assert (status, text, headers["content-type"], headers["content-length"]) == (200, b"", None, "0")
+    answer = stage.request("OPTIONS", "/api/chat", headers={"Origin": "http://localhost:3000"})
+    assert (answer[0], answer[1]["content-type"], answer[1]["content-length"]) == (204, None, None)
 
 
 def test_the_content_type_does_not_matter(stage: Stage) -> None:
