@@ -1,7 +1,9 @@
 """Which names requests may come to: the answer to DNS rebinding.
 
 A page on the web can point a name of its own at this machine and so become same-origin with it;
-it cannot choose the ``Host`` header that the browser then sends. Looks nothing up.
+it cannot choose the ``Host`` header that the browser then sends. No such name is an address, nor ends as
+names do that are nobody's on the web. On loopback both are what Ollama takes, since requests get there by
+ways round: ``host.docker.internal`` is this machine for a container. Looks nothing up.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?", re.AS
 
 # Names that the public DNS gives to nobody, as Ollama takes them: containers call their host by such ones.
 _NEAR = (".localhost", ".local", ".internal")
+# Addresses that are of no use outside of their network (RFC 1918, RFC 4193): forwarded ports bring them along.
+_PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -34,7 +38,9 @@ class Hosts:
         if name in self._names or name == "localhost" or name.endswith(_NEAR):
             return True
         address = _address(name)
-        return address is not None and (address.is_loopback or not self._on_loopback)
+        if address is None:
+            return False
+        return address.is_loopback or not self._on_loopback or any(address in net for net in _PRIVATE)
 
 
 def _name(host: str) -> str | None:

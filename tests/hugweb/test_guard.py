@@ -59,7 +59,19 @@ PATHS = ["/", "/api/tags", "/v1/models", "/chat/", "/static/a.js", "/health/live
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
-    "host", ["evil.test", "localhost.evil.test", "192.168.1.5", "0.0.0.0", "127.1", "2130706433"]
+    "host",
+    [
+        "evil.test",
+        "localhost.evil.test",
+        "internal",
+        "docker.internal.evil.test",
+        "8.8.8.8",
+        "172.32.0.1",
+        "[2001:db8::1]",
+        "0.0.0.0",
+        "127.1",
+        "2130706433",
+    ],
 )
 async def test_a_foreign_host_is_refused_on_every_path(make, path, host):
     assert (await ask(make(), path, host=host)).status == 403
@@ -88,6 +100,11 @@ async def test_names_that_nobody_on_the_net_can_have_are_ours(make, host):
     assert (await ask(make(), "/api/tags", host=host)).passed
     for evil in (f"{host.split(':')[0].rstrip('.')}.evil.test", "local", "internal", "evillocal"):
         assert (await ask(make(), "/api/tags", host=evil)).status == 403
+
+
+@pytest.mark.parametrize("host", ["192.168.1.5", "10.0.0.1:80", "172.16.3.4", "[fd00::1]:11434"])
+async def test_no_address_can_be_rebound_and_private_ones_are_ours(make, host):
+    assert (await ask(make(), "/api/tags", host=host)).passed
 
 
 async def test_the_machines_own_name_and_further_names_are_ours(make):
