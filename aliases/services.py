@@ -34,9 +34,11 @@ from inference.store.contents import template_of
 LONGEST_SYSTEM = 262_144
 LONGEST_LICENSE = 1_048_576
 _REPLACED = (
-    *("description", "system", "quantization", "dtype", "device", "template"),
+    *("description", "system", "messages", "quantization", "dtype", "device", "template"),
     *("json_mode", "keep_alive", "fallbacks", "license"),
 )
+# What an alias says that leaves a thing to what it names.
+_UNSAID = ("", [], False, "none", "auto")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -85,8 +87,10 @@ def alias_create(*, name: str, source: str, settings: Settings = Settings()) -> 
     return alias
 
 
-def alias_copy(*, source: str, destination: str) -> Alias:
-    """Give ``source``, a model or an alias, another name as well."""
+def alias_copy(*, source: str, destination: str) -> Alias | None:
+    """Give ``source``, a model or an alias, another name as well; under its own it stays as it is."""
+    if canonical_name(source).lower() == canonical_name(destination).lower():
+        return alias_resolve(source).alias
     return alias_create(name=destination, source=source)
 
 
@@ -119,31 +123,39 @@ def _checked(settings: Settings) -> Settings:
 
 
 def _fill(alias: Alias, target: Target, settings: Settings) -> None:
-    source = target.alias or Alias()
+    sources = _sources(target)
     alias.provider = target.provider
     alias.model = target.record.name
     alias.revision = _pinned(target)
     alias.enabled = True
     alias.options = msgspec.to_builtins(settings.options.over(target.options), str_keys=True)
     given_fields = msgspec.json.decode(msgspec.json.encode(settings))
-    if settings.messages is None:
-        alias.messages = source.messages
-    else:
-        alias.messages = msgspec.to_builtins(settings.messages)
     for name in _REPLACED:
         given = given_fields[name]
-        setattr(alias, name, getattr(source, name) if given is None else given)
+        setattr(alias, name, _said(sources, name) if given is None else given)
     # A Modelfile shows the model's own template: it is to stay that when the model gets a newer one.
     if alias.template and alias.template.strip() == template_of(target.record.path).strip():
         alias.template = ""
 
 
+def _sources(target: Target) -> list[Alias]:
+    """The alias that was asked for and the one that this names, as far as there are any."""
+    if target.alias is None:
+        return []
+    inner = alias_find(target.alias.model)
+    return [target.alias, inner] if inner else [target.alias]
+
+
+def _said(sources: list[Alias], name: str) -> Any:
+    """The field ``name`` of the first of ``sources`` that says anything, as all of them together do."""
+    said = (getattr(source, name) for source in sources)
+    return next((value for value in said if value not in _UNSAID), getattr(Alias(), name))
+
+
 def _pinned(target: Target) -> str:
-    """The commit that ``target`` has to be of, by its alias or by the one that this names."""
-    alias = None if target.missing else target.alias
-    if alias and alias.model.lower() != target.record.name.lower():
-        alias = alias_find(alias.model)
-    return alias.revision if alias else ""
+    """The commit that ``target`` has to be of: what names the model itself says it."""
+    sources = [] if target.missing else _sources(target)
+    return sources[-1].revision if sources else ""
 
 
 def alias_save(alias: Alias, *, only: Iterable[str] | None = None) -> None:

@@ -20,7 +20,8 @@ def told(**schema: Any) -> Meta:
 
 _DURATION = r"^(?:[+-]?0|[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)?$"
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
-_NAME = rf"^(?:{_PART}/)?{_PART}(?::{_PART})?$"
+_HOST = "(?:https?://)?[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}"
+_NAME = rf"^(?:(?:{_HOST}/)?{_PART}/)?{_PART}(?::{_PART})?$"
 # Base64, and how the files that are taken begin in it, each to a whole number of its groups of four.
 _B = "[A-Za-z0-9+/]"
 _END = f"(?:{_B}{{4}})*(?:{_B}{{2}}==|{_B}{{3}}=)?"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from aliases.names import canonical_name
+from aliases.names import canonical_name, full_name
 from inference.errors import InvalidRequest
 
 
@@ -18,6 +18,10 @@ from inference.errors import InvalidRequest
         ("huggingface.co/Org/Model:latest", "Org/Model"),
         ("registry.ollama.ai/library/llama3", "llama3"),
         ("model:8b", "model:8b"),
+        ("https://huggingface.co/Org/Model", "Org/Model"),
+        ("HF.co/Org/Model:q8", "Org/Model:q8"),
+        ("ollama.com/library/llama3", "ollama.com/library/llama3"),
+        ("localhost:5000/org/model:latest", "localhost:5000/org/model"),
         ("  spaced ", "spaced"),
     ],
 )
@@ -32,3 +36,12 @@ def test_names_are_read_as_ollama_reads_them(written: str, meant: str) -> None:
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequest, match="invalid model name"):
         canonical_name(name)
+
+
+def test_a_name_in_full_has_a_tag() -> None:
+    names = ("small", "org/model:8b", "localhost:5000/org/model")
+    assert [full_name(name) for name in names] == [
+        "small:latest",
+        "org/model:8b",
+        "localhost:5000/org/model:latest",
+    ]

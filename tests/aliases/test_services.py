@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import Group, User
+from msgspec.structs import replace
 
 from aliases.models import Alias
 from aliases.selectors import alias_resolve
@@ -25,6 +26,15 @@ FULL = Settings(
     options=Options(temperature=0.1, top_k=7),
     quantization="int8",
     license="MIT",
+)
+FULLER = replace(
+    FULL,
+    dtype="float32",
+    device="cpu",
+    template="{{ messages }}",
+    json_mode=True,
+    keep_alive="90s",
+    fallbacks=("other",),
 )
 
 
@@ -106,6 +116,33 @@ def test_an_alias_of_an_alias_begins_with_what_that_says() -> None:
     assert target.system == ""
     assert target.options == Options(temperature=0.1, top_k=9)
     assert (target.messages, target.model.quantization) == (FULL.messages, "int8")
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_what_an_alias_adds_to_is_copied_with_it(*, copy: bool) -> None:
+    alias_create(name="inner", source="org/model-1b", settings=FULLER)
+    Alias.objects.create(name="outer", model="inner", options={"top_k": 9}, description="Outer.")
+    if copy:
+        alias_copy(source="outer", destination="third")
+    else:
+        alias_create(name="third", source="outer", settings=Settings(options=Options(seed=3)))
+    outer, third = alias_resolve("outer"), alias_resolve("third")
+    assert third.alias and (third.alias.model, third.alias.description) == ("Org/Model-1B", "Outer.")
+    assert third.options == (outer.options if copy else Options(seed=3).over(outer.options))
+    for name in ("system", "messages", "template", "format", "keep_alive", "fallbacks"):
+        assert getattr(third, name) == getattr(outer, name), name
+    assert third.model == replace(outer.model, name="third")
+
+
+@pytest.mark.parametrize("name", ["outer", "OUTER:latest", "Org/Model-1B"])
+def test_what_is_copied_onto_itself_stays_as_it_is(name: str) -> None:
+    alias_create(name="inner", source="org/model-1b", settings=FULL)
+    Alias.objects.create(name="outer", model="inner")
+    before = list(Alias.objects.values())
+    alias_copy(source=name, destination=name.lower())
+    assert list(Alias.objects.values()) == before
+    with pytest.raises(ModelNotFound):
+        alias_copy(source="nope", destination="nope")
 
 
 def test_an_alias_may_be_made_of_itself() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from itertools import islice
 from typing import Any
 
@@ -33,6 +34,8 @@ from inference.store.contents import MOST_TENSORS, config_of, template_of, tenso
 ENGINE_SECONDS = 1.0
 # This client shows the basename to people, who expect the name that they chose.
 COPILOT = "GitHubCopilotChat/"
+# A host that belongs to a name that Ollama shows.
+_HUB = re.compile(r"(?:hf|huggingface)\.co/", re.IGNORECASE)
 
 
 class ShowBody(Struct, kw_only=True):
@@ -89,10 +92,12 @@ def _tensors(target: Target) -> list[dict[str, Any]]:
 
 
 def _resolve(name: str) -> Target:
+    """The target of ``name``; the error says it in full."""
     try:
         return alias_resolve(name)
     except ModelNotFound as error:
-        raise ModelNotFound.named(full_name(canonical_name(name))) from error
+        hub = _HUB.match(name)
+        raise ModelNotFound.named((hub[0] if hub else "") + full_name(canonical_name(name))) from error
 
 
 async def _running(target: Target) -> dict[str, Any] | None:
