@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from aliases.names import full_name
+from aliases.parameters import loading_said
 from aliases.target import Target
 from inference.protocol import Options
 
@@ -33,6 +34,7 @@ def modelfile_text(target: Target, template: str, license: str) -> str:
     lines = [_HEAD.format(name=full_name(target.model.name), model=target.record.name)]
     lines += [f'{word} """{text}"""\n' for word, text in _texts(target, template) if text]
     lines += [f"PARAMETER {name} {value}\n" for name, value in _parameters(target.options)]
+    lines += [f"PARAMETER {name} {_go(value)}\n" for name, value in loading_said(target)]
     lines += [
         f"MESSAGE {message.role} {json.dumps(message.content, ensure_ascii=False)}\n"
         for message in target.messages

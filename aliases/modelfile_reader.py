@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from aliases.parameters import KINDS, loading_read
 from aliases.services import Settings
 from aliases.templates import template_checked
 from inference.errors import InvalidRequest
@@ -39,7 +40,7 @@ def modelfile_read(text: str) -> Modelfile:
         raise InvalidRequest(f"The Modelfile is too long: at most {LONGEST} characters.")
     source, left_out = "", []
     fields: dict[str, Any] = {}
-    options: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     messages: list[Message] = []
     for name, value in _instructions(text):
         if name in _LEFT_OUT:
@@ -47,7 +48,7 @@ def modelfile_read(text: str) -> Modelfile:
         elif name == "from":
             source = value
         elif name == "parameter":
-            left_out += _parameter(options, value)
+            left_out += _parameter(parameters, value)
         elif name == "template":
             fields[name] = template_checked(value)
         elif name == "message":
@@ -56,7 +57,8 @@ def modelfile_read(text: str) -> Modelfile:
             fields[name] = value
     if not source:
         raise InvalidRequest("A Modelfile needs a line FROM that names a model.")
-    settings = Settings(**fields, options=_options(options), messages=tuple(messages) or None)
+    fields |= loading_read(parameters)
+    settings = Settings(**fields, options=_options(parameters), messages=tuple(messages) or None)
     return Modelfile(source, settings, tuple(dict.fromkeys(left_out)))
 
 
@@ -98,16 +100,16 @@ def _unquoted(value: str) -> str:
         return value[1:-1]
 
 
-def _parameter(options: dict[str, Any], value: str) -> list[str]:
-    """Add a parameter to ``options``; its name, if it has no meaning here."""
+def _parameter(parameters: dict[str, Any], value: str) -> list[str]:
+    """Add a parameter to ``parameters``; its name, if it has no meaning here."""
     name, _, text = value.partition(" ")
     name, text = name.lower(), _unquoted(text.strip())
-    if name not in _FIELDS:
+    if name not in _FIELDS and name not in KINDS:
         return [f"PARAMETER {name}"]
     if name == "stop":
-        options["stop"] = [*options.get("stop", ()), text]
+        parameters["stop"] = [*parameters.get("stop", ()), text]
     else:
-        options[name] = text
+        parameters[name] = text
     return []
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from aliases.modelfile import modelfile_text
 from aliases.modelfile_reader import modelfile_read
 from aliases.target import Target
+from inference.durations import duration
 from inference.errors import InvalidRequest
 from inference.models import ModelRecord
 from inference.protocol import Message, ModelRef, Options
@@ -95,3 +96,29 @@ def test_what_we_write_reads_the_same(
     assert (read.settings.system or "") == system
     assert read.settings.options == options
     assert read.settings.messages == target.messages
+
+
+@pytest.mark.parametrize("keep_alive", [-1.0, 0.0, 0.5, 90.0, 1e6])
+def test_how_a_model_is_loaded_is_carried(keep_alive: float) -> None:
+    target = Target(
+        provider="huggingface",
+        model=ModelRef(name="small", path="", quantization="int8", dtype="float32", device="cuda:1"),
+        record=ModelRecord(name="org/model"),
+        format="json",
+        keep_alive=keep_alive,
+    )
+    settings = modelfile_read(modelfile_text(target, "", "")).settings
+    assert (settings.quantization, settings.dtype, settings.device) == ("int8", "float32", "cuda:1")
+    assert settings.json_mode is True
+    assert duration(settings.keep_alive or "") == keep_alive
+
+
+def test_what_is_as_usual_is_not_said() -> None:
+    target = Target("huggingface", ModelRef(name="small", path=""), ModelRecord(name="org/model"))
+    assert "PARAMETER" not in modelfile_text(target, "", "")
+
+
+@pytest.mark.parametrize("line", ["quantization int3", "dtype float8", "device tpu", "json_mode perhaps"])
+def test_no_way_to_load_a_model_is_refused(line: str) -> None:
+    with pytest.raises(InvalidRequest, match=line.partition(" ")[0]):
+        modelfile_read(f"FROM a\nPARAMETER {line}")

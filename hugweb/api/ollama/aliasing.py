@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
@@ -11,6 +13,7 @@ from msgspec import Struct, field
 
 from aliases.lookup import look_up
 from aliases.names import canonical_name
+from aliases.parameters import loading_read
 from aliases.services import Settings, alias_copy, alias_create
 from aliases.target import Target
 from aliases.templates import template_checked
@@ -25,18 +28,20 @@ from hugweb.api.ollama.statuses import Statuses, status_response
 from hugweb.api.options import parse_options
 from hugweb.api.responses import empty_response
 from inference.errors import InvalidRequest, ModelNotFound, Unsupported
-from inference.protocol import MAX_MESSAGES, Quantization
-from inference.store.assembly import model_assemble
+from inference.protocol import MAX_MESSAGES, Dtype, Quantization
+from inference.store.assembly import blobs_of, model_assemble
 
 # The namespace of models that are made of files and named without one.
 LOCAL = "local"
 # How a pull ends; what it is part of has ends of its own.
 _ENDS = {"writing manifest", "success"}
-# Ollama's words for precisions, by how they begin.
-_PRECISIONS: dict[str, Quantization] = {"q8": "int8", "int8": "int8", "q4": "int4", "int4": "int4"}
-
-
-Precision = Annotated[str, told(pattern="^(?:(?:[qQ]|[iI][nN][tT])[48].*)?$")]
+# Ollama's words for precisions, and ours: 8 or 4 bits for each weight, or the numbers that weights are of.
+_BITS: dict[str, Quantization] = dict.fromkeys(("q8_0", "int8"), "int8") | dict.fromkeys(
+    ("q4_0", "q4_1", "q4_k", "q4_k_s", "q4_k_m", "int4"), "int4"
+)
+_NUMBERS: dict[str, Dtype] = {"f16": "float16", "bf16": "bfloat16", "f32": "float32"}
+_ANY_CASE = re.sub("[a-z]", lambda letter: f"[{letter[0]}{letter[0].upper()}]", "|".join([*_BITS, *_NUMBERS]))
+Precision = Annotated[str, told(pattern=f"^(?:{_ANY_CASE})?$")]
 
 
 class CreateBody(Struct, kw_only=True):
@@ -129,6 +134,7 @@ async def _create(body: CreateBody) -> Statuses:
         await _alias(name, body, target, settings)
         yield {"status": f"using existing layer sha256:{target.record.digest}"}
     elif body.files:
+        await asyncio.to_thread(blobs_of, body.files)
         yield {"status": "converting model"}
         target = await _assembled(name, body.files)
         yield {"status": f"creating new layer sha256:{target.record.digest}"}
@@ -168,23 +174,25 @@ async def _assembled(name: str, files: dict[str, str]) -> Target:
 
 
 def settings_of(body: CreateBody) -> Settings:
-    """What the alias is to say beyond its source."""
-    return Settings(
-        system=body.system,
-        messages=None if body.messages is None else messages_ours(body.messages),
-        options=parse_options(body.parameters),
-        quantization=_quantization(body.quantize or body.quantization),
-        template=template_checked(body.template) or None,
-        license="\n\n".join(body.license) if isinstance(body.license, list) else body.license or None,
-    )
+    """What the alias is to say beyond its source; ``quantize`` wins over the parameters of that name."""
+    given = {
+        "system": body.system,
+        "messages": None if body.messages is None else messages_ours(body.messages),
+        "options": parse_options(body.parameters),
+        "template": template_checked(body.template) or None,
+        "license": "\n\n".join(body.license) if isinstance(body.license, list) else body.license or None,
+    }
+    return Settings(**given, **(loading_read(body.parameters) | _precision(body.quantize or body.quantization)))
 
 
-def _quantization(wanted: str) -> Quantization | None:
+def _precision(wanted: str) -> dict[str, Any]:
+    """What ``quantize`` means for how the model is loaded."""
     if not wanted:
-        return None
-    for beginning, quantization in _PRECISIONS.items():
-        if wanted.lower().startswith(beginning):
-            return quantization
+        return {}
+    if bits := _BITS.get(wanted.lower()):
+        return {"quantization": bits}
+    if numbers := _NUMBERS.get(wanted.lower()):
+        return {"quantization": "none", "dtype": numbers}
     raise InvalidRequest(
-        f"unsupported quantization type {wanted.upper()} - allowed types are Q8_0 and Q4_K_M"
+        f"unsupported quantization type {wanted.upper()} - allowed types are Q8_0, Q4_K_M, F16, BF16 and F32"
     )

@@ -79,15 +79,17 @@ class HowItRuns(TypedDict):
     expires_in: float
     active: int
     quantization: Quantization
+    dtype: str
     stopping: bool
     manner: str
+    places: int
 
 
 class ShownModel(TypedDict):
     license: NotRequired[str]
-    modelfile: NotRequired[str]
-    parameters: NotRequired[str]
-    template: NotRequired[str]
+    modelfile: str
+    parameters: str
+    template: str
     system: NotRequired[str]
     messages: NotRequired[list[dict[str, Any]]]
     details: Details

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -19,12 +20,13 @@ from aliases.target import Target
 from aliases.templates import FILLS_IN
 from hugweb.api.described import JSON, Operation
 from hugweb.api.endpoint import endpoint
-from hugweb.api.fields import ModelName
+from hugweb.api.fields import GivenOptions, ModelName
 from hugweb.api.ollama.answers import ShownModel
 from hugweb.api.ollama.frames import timestamp
 from hugweb.api.ollama.info import model_info
 from hugweb.api.ollama.listing import details
 from hugweb.api.ollama.requests import parse
+from hugweb.api.options import parse_options
 from hugweb.api.responses import json_response
 from inference.errors import InferenceError, InvalidRequest, ModelNotFound
 from inference.protocol import LoadedModel, ModelRef
@@ -39,11 +41,14 @@ _HUB = re.compile(r"(?:hf|huggingface)\.co/", re.IGNORECASE)
 
 
 class ShowBody(Struct, kw_only=True):
-    """``POST /api/show``."""
+    """``POST /api/show``. What a session has set in the place of the model's own is shown in the Modelfile."""
 
     model: ModelName = ""
     name: ModelName = ""
     verbose: bool = False
+    system: str = ""
+    template: str = ""
+    options: GivenOptions = {}
 
 
 @Operation(
@@ -60,30 +65,43 @@ async def show(request: HttpRequest) -> HttpResponseBase:
         raise InvalidRequest("model is required")
     copilot = request.headers.get("User-Agent", "").startswith(COPILOT)
     target = await sync_to_async(_resolve)(name)
-    shown = await asyncio.to_thread(describe, target, name if copilot else "", body.verbose)
-    return json_response(shown | {"running": await _running(target)})
+    session = replace(
+        target,
+        system=body.system or target.system,
+        options=parse_options(body.options).over(target.options),
+    )
+    parts = await asyncio.to_thread(_parts, target, session, body.template)
+    known = await asyncio.to_thread(_known, target, name if copilot else "", body.verbose)
+    return json_response({**parts, **known, "running": await _running(target)})
 
 
-def describe(target: Target, basename: str = "", verbose: bool = False) -> dict[str, Any]:
-    """``target`` as Ollama shows a model. Reads files."""
-    record = target.record
-    template = target.template or template_of(record.path)
+def _parts(target: Target, session: Target, template: str) -> dict[str, Any]:
+    """What a Modelfile of ``target`` holds, as a ``session`` with it has changed that. Reads a file."""
+    template = template or target.template or template_of(target.record.path)
     license = target.alias.license if target.alias else ""
-    shown = {
+    optional = {
         "license": license,
-        "modelfile": modelfile_text(target, template, license),
-        "parameters": parameters_text(target.options),
-        "template": template + (FILLS_IN if "insert" in target.capabilities else ""),
-        "system": target.system,
+        "system": session.system,
         "messages": msgspec.to_builtins(target.messages),
     }
     return {
-        **{name: value for name, value in shown.items() if value},
+        "modelfile": modelfile_text(session, template, license),
+        "parameters": parameters_text(target.options),
+        "template": template + (FILLS_IN if "insert" in target.capabilities else ""),
+        **{name: value for name, value in optional.items() if value},
+    }
+
+
+def _known(target: Target, basename: str, verbose: bool) -> dict[str, Any]:
+    """What ``target`` is. Reads files."""
+    record = target.record
+    modified = max(record.modified, target.alias.modified) if target.alias else record.modified
+    return {
         "details": details(record, target.model.quantization, target.model.dtype),
         "model_info": model_info(record, config_of(record.path), basename or record.name.rpartition("/")[2]),
         **({"tensors": _tensors(target)} if verbose else {}),
         "capabilities": target.capabilities,
-        "modified_at": timestamp(record.modified),
+        "modified_at": timestamp(modified),
     }
 
 

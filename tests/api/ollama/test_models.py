@@ -120,6 +120,26 @@ def test_nothing_to_embed_loads(stage: Stage, client: ollama.Client, given: Any)
             400,
             "invalid digest format",
         ),
+        (
+            "create",
+            {"model": "x", "files": {"../config.json": f"sha256:{'0' * 64}"}},
+            400,
+            "file path must be relative",
+        ),
+        ("create", {"model": "x", "files": {"/config.json": "x"}}, 400, "file path must be relative"),
+        ("create", {"model": "x", "files": {"config.json": "x"}}, 400, "invalid digest format"),
+        (
+            "create",
+            {"model": "x", "from": MODEL, "adapters": {"a": f"sha256:{'0' * 64}"}},
+            400,
+            "Adapters are not supported. Merge the adapter into its model, and take that.",
+        ),
+        (
+            "create",
+            {"model": "x", "from": MODEL, "quantize": "q80000"},
+            400,
+            "unsupported quantization type Q80000 - allowed types are Q8_0, Q4_K_M, F16, BF16 and F32",
+        ),
         ("push", {}, 400, "model is required"),
     ],
 )
@@ -185,6 +205,7 @@ def test_show_tells_all(stage: Stage, client: ollama.Client, folder: Path) -> No
     assert (shown.details.format, shown.details.family) == ("safetensors", "llama")
     assert (shown.details.parameter_size, shown.details.quantization_level) == ("135M", "bfloat16")
     assert f"FROM {MODEL}\n" in (shown.modelfile or "")
+    assert shown.parameters == "", "a key that is always there"
 
 
 def test_show_survives_a_model_without_files(stage: Stage, client: ollama.Client) -> None:
@@ -277,6 +298,51 @@ def test_a_model_is_made_of_another(stage: Stage, client: ollama.Client) -> None
     assert isinstance(sent, Generate)
     assert [message.content for message in sent.messages] == ["Be brief.", "Hi", "Yo", "one two three"]
     assert (sent.options.temperature, sent.options.num_ctx, sent.model.quantization) == (0.25, 256, "int8")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "loaded"),
+    [
+        ({"quantize": "Q8_0"}, ("int8", "auto")),
+        ({"quantize": "q4_K_M"}, ("int4", "auto")),
+        ({"quantization": "int4"}, ("int4", "auto")),
+        ({"quantize": "F16"}, ("none", "float16")),
+        ({"quantize": "bf16"}, ("none", "bfloat16")),
+        ({"parameters": {"dtype": "float32", "device": "cpu"}}, ("none", "float32")),
+        ({"parameters": {"quantization": "int4"}, "quantize": "q8_0"}, ("int8", "auto")),
+    ],
+)
+def test_a_precision_is_how_the_model_is_loaded(stage: Stage, wanted: Any, loaded: tuple[str, str]) -> None:
+    body = {"model": "precise", "from": MODEL, "stream": False, **wanted}
+    assert stage.post("/api/create", body)[0] == 200
+    stage.post("/api/chat", {"model": "precise", "messages": HELLO})
+    sent = stage.engine.requests[-1]
+    assert isinstance(sent, Generate)
+    assert (sent.model.quantization, sent.model.dtype) == loaded
+
+
+@pytest.mark.parametrize("wrong", [{"quantization": "int3"}, {"dtype": 5}, {"json_mode": "maybe"}])
+def test_a_parameter_that_loads_nothing_is_refused(stage: Stage, wrong: Any) -> None:
+    status, _, text = stage.post("/api/create", {"model": "x", "from": MODEL, "parameters": wrong})
+    assert (status, next(iter(wrong)) in json.loads(text)["error"]) == (400, True)
+
+
+def test_what_a_session_has_set_is_shown_in_the_modelfile(stage: Stage, client: ollama.Client) -> None:
+    """As Ollama's terminal asks for ``/show modelfile``."""
+    client.create("shown", from_=MODEL, system="Old.", parameters={"top_k": 5, "seed": 1})
+    body = {"model": "shown", "system": "New.", "template": "", "options": {"top_k": 7}}
+    shown = json.loads(stage.post("/api/show", body)[2])
+    assert (shown["system"], shown["parameters"].split()) == ("New.", ["top_k", "5", "seed", "1"])
+    for line in ('SYSTEM """New."""', "PARAMETER top_k 7", "PARAMETER seed 1"):
+        assert line in shown["modelfile"].splitlines()
+    assert json.loads(stage.post("/api/show", {"model": "shown"})[2])["system"] == "Old."
+
+
+def test_an_alias_was_modified_when_it_or_its_model_was(stage: Stage, client: ollama.Client) -> None:
+    client.create("fresh", from_=MODEL, system="x")
+    listed = {model.model: model.modified_at for model in client.list().models}
+    assert client.show("fresh").modified_at == listed["fresh:latest"]
+    assert client.show(MODEL).modified_at == listed[f"{MODEL}:latest"]
 
 
 def test_a_model_is_made_of_itself_and_in_one_piece(stage: Stage, client: ollama.Client) -> None:
