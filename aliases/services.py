@@ -38,7 +38,7 @@ _REPLACED = (
     *("json_mode", "keep_alive", "fallbacks", "license"),
 )
 # What an alias says that leaves a thing to what it names.
-_UNSAID = ("", [], False, "none", "auto")
+_UNSAID: tuple[object, ...] = ("", [], False, "none", "auto")
 
 
 class Settings(Struct, frozen=True, kw_only=True):

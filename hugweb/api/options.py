@@ -16,7 +16,7 @@ from inference.protocol import Options
 OPTION_FIELDS = {field.name: field.type for field in msgspec.structs.fields(Options)}
 WHOLE_NUMBERS = frozenset({"num_predict", "num_ctx", "num_keep", "top_k", "repeat_last_n", "seed"})
 # Go's names of the types, for the texts that clients know.
-GO_TYPES = dict.fromkeys(WHOLE_NUMBERS, "integer") | {"stop": "of an array of strings"}
+GO_TYPES = dict.fromkeys(WHOLE_NUMBERS, "integer") | {"stop": "array"}
 
 
 def options_schema() -> dict[str, Any]:
@@ -53,6 +53,8 @@ def parse_options(given: dict[str, Any]) -> Options:
 def _option(name: str, value: Any) -> Any:
     if name in WHOLE_NUMBERS and isinstance(value, float):
         value = _truncated(name, value)
+    if name == "stop" and isinstance(value, list) and not all(isinstance(text, str) for text in value):
+        raise InvalidRequest(f'option "{name}" must be of an array of strings')
     try:
         return msgspec.convert(value, OPTION_FIELDS[name], str_keys=True)
     except ValidationError as error:

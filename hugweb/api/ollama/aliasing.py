@@ -7,6 +7,7 @@ import contextlib
 import re
 from typing import Annotated, Any
 
+import msgspec
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
 from msgspec import Struct, field
@@ -36,9 +37,10 @@ LOCAL = "local"
 # How a pull ends; what it is part of has ends of its own.
 _ENDS = {"writing manifest", "success"}
 # Ollama's words for precisions, and ours: 8 or 4 bits for each weight, or the numbers that weights are of.
-_BITS: dict[str, Quantization] = dict.fromkeys(("q8_0", "int8"), "int8") | dict.fromkeys(
-    ("q4_0", "q4_1", "q4_k", "q4_k_s", "q4_k_m", "int4"), "int4"
-)
+_BITS: dict[str, Quantization] = {
+    **dict.fromkeys(("q8_0", "int8"), "int8"),
+    **dict.fromkeys(("q4_0", "q4_1", "q4_k", "q4_k_s", "q4_k_m", "int4"), "int4"),
+}
 _NUMBERS: dict[str, Dtype] = {"f16": "float16", "bf16": "bfloat16", "f32": "float32"}
 _ANY_CASE = re.sub("[a-z]", lambda letter: f"[{letter[0]}{letter[0].upper()}]", "|".join([*_BITS, *_NUMBERS]))
 Precision = Annotated[str, told(pattern=f"^(?:{_ANY_CASE})?$")]
@@ -175,14 +177,15 @@ async def _assembled(name: str, files: dict[str, str]) -> Target:
 
 def settings_of(body: CreateBody) -> Settings:
     """What the alias is to say beyond its source; ``quantize`` wins over the parameters of that name."""
-    given = {
-        "system": body.system,
-        "messages": None if body.messages is None else messages_ours(body.messages),
-        "options": parse_options(body.parameters),
-        "template": template_checked(body.template) or None,
-        "license": "\n\n".join(body.license) if isinstance(body.license, list) else body.license or None,
-    }
-    return Settings(**given, **(loading_read(body.parameters) | _precision(body.quantize or body.quantization)))
+    settings = Settings(
+        system=body.system,
+        messages=None if body.messages is None else messages_ours(body.messages),
+        options=parse_options(body.parameters),
+        template=template_checked(body.template) or None,
+        license="\n\n".join(body.license) if isinstance(body.license, list) else body.license or None,
+    )
+    loading = loading_read(body.parameters) | _precision(body.quantize or body.quantization)
+    return msgspec.structs.replace(settings, **loading)
 
 
 def _precision(wanted: str) -> dict[str, Any]:

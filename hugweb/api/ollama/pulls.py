@@ -22,8 +22,8 @@ from hugweb.api.ollama.answers import Status
 from hugweb.api.ollama.frames import Frame
 from hugweb.api.ollama.requests import parse
 from hugweb.api.ollama.statuses import Statuses, status_response
-from hugweb.pull_orders import pull_order
 from hugweb.api.responses import empty_response
+from hugweb.pull_orders import pull_order
 from inference.errors import InvalidRequest, ModelNotFound, NotFound, from_code
 from inference.store.progress import FileProgress, Progress, PullFailed, PullState
 from inference.store.pulls import PULLS

@@ -41,7 +41,7 @@ _HUB = re.compile(r"(?:hf|huggingface)\.co/", re.IGNORECASE)
 
 
 class ShowBody(Struct, kw_only=True):
-    """``POST /api/show``. What a session has set in the place of the model's own is shown in the Modelfile."""
+    """``POST /api/show``. What a session has set in place of the model's own is shown in the Modelfile."""
 
     model: ModelName = ""
     name: ModelName = ""
