@@ -43,13 +43,15 @@ class Encoder:
         self.dtype = dtype_name(model.dtype)
         self.size: int = model.get_memory_footprint()
 
-    def encode(self, texts: Sequence[str], *, truncate: bool) -> list[Encoding]:
-        """Tokens of each text, at least one; ``ContextOverflow`` for a longer one without ``truncate``."""
-        most = self.longest * MOST_CHARACTERS_PER_TOKEN
-        if not truncate and any(len(text) > most for text in texts):
-            raise _overflow(self.longest)
-        cut = [text[:most] for text in texts]
-        return self._checked(self._tokenizer(cut, truncation=truncate, max_length=self.longest))
+    def encode(self, texts: Sequence[str], *, truncate: bool, most: int | None = None) -> list[Encoding]:
+        """Tokens of each text, at least one, and of the model's ``longest`` at ``most`` so many;
+        ``ContextOverflow`` for a longer one without ``truncate``."""
+        longest = min(self.longest, most or self.longest)
+        characters = longest * MOST_CHARACTERS_PER_TOKEN
+        if not truncate and any(len(text) > characters for text in texts):
+            raise _overflow(longest)
+        cut = [text[:characters] for text in texts]
+        return self._checked(self._tokenizer(cut, truncation=truncate, max_length=longest), longest)
 
     def encode_pairs(self, query: str, documents: Sequence[str]) -> list[Encoding]:
         """Tokens of ``query`` with each of ``documents``, which are cut where they are too long."""
@@ -66,7 +68,8 @@ class Encoder:
                 [document[:most] for document in documents],
                 truncation="only_second",
                 max_length=self.longest,
-            )
+            ),
+            self.longest,
         )
 
     def tokens(self, request: Tokenize) -> Tokens:
@@ -88,14 +91,14 @@ class Encoder:
         with in_our_words():
             return self._model(**padded), padded["attention_mask"]
 
-    def _checked(self, encoded: Any) -> list[Encoding]:
+    def _checked(self, encoded: Any, longest: int) -> list[Encoding]:
         names = [name for name in self._tokenizer.model_input_names if name in encoded]
         texts = [
             dict(zip(names, values, strict=True))
             for values in zip(*(encoded[name] for name in names), strict=True)
         ]
-        if any(length(text) > self.longest for text in texts):
-            raise _overflow(self.longest)
+        if any(length(text) > longest for text in texts):
+            raise _overflow(longest)
         return [text if length(text) else self._empty(names) for text in texts]
 
     def _empty(self, names: Sequence[str]) -> Encoding:

@@ -110,14 +110,15 @@ class Detokenize(Struct, frozen=True, kw_only=True, tag="detokenize"):
 class Embed(Struct, frozen=True, kw_only=True, tag="embed"):
     """Ask for one vector for each of ``texts`` (``Embedded``), of unit length.
 
-    ``dimensions`` cuts the vectors, 0 leaves them whole. A text that is too long is cut if
-    ``truncate``, else it is a ``ContextOverflow``.
+    ``dimensions`` cuts the vectors, 0 leaves them whole. A text that is too long, for the model or for
+    ``num_ctx`` tokens, is cut if ``truncate``, else it is a ``ContextOverflow``.
     """
 
     model: ModelRef
     texts: Annotated[tuple[str, ...], Meta(max_length=MAX_TEXTS)]
     dimensions: Annotated[int, Meta(ge=0, le=LARGEST)] = 0
     truncate: bool = True
+    num_ctx: Annotated[int, Meta(ge=4, le=LARGEST)] | None = None
     keep_alive: float | None = None
 
 

@@ -154,6 +154,16 @@ async def test_dimensions_are_cut_and_of_unit_length_again(engine: Engine, bert:
     torch.testing.assert_close(cut, functional.normalize(whole[:, :5], dim=-1))
 
 
+async def test_a_shorter_context_may_be_asked_for(engine: Engine, bert: Path) -> None:
+    _, done = await embed(engine, bert, "word " * 500, num_ctx=16)
+    assert done.usage.prompt == 16
+    _, done = await embed(engine, bert, "word " * 500, num_ctx=1000)
+    assert done.usage.prompt == 64
+    for text in ("word " * 20, "word " * 500):
+        with pytest.raises(ContextOverflow, match="16 tokens"):
+            await embed(engine, bert, text, num_ctx=16, truncate=False)
+
+
 async def test_long_texts_are_cut_or_refused(engine: Engine, bert: Path) -> None:
     """64 tokens is what this model was made for."""
     _, done = await embed(engine, bert, "word " * 500)

@@ -25,6 +25,10 @@ from hugweb.api.vectors import vectors_read
 from inference.errors import ContextOverflow, InvalidRequest, ModelNotFound, Unsupported
 from inference.protocol import LARGEST, Embed, Embedded, Load
 
+TOO_LONG = "the input length exceeds the context length"
+# Where not even what the model puts around a text fits.
+STILL_TOO_LONG = "input after truncation exceeds maximum context length"
+
 Texts = Annotated[
     Any, told(anyOf=[{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}])
 ]
@@ -52,7 +56,6 @@ async def embed(request: HttpRequest) -> HttpResponseBase:
     if not body.model:
         raise ModelNotFound.named("")
     target = await _resolve(body.model)
-    parse_options(body.options)
     keep_alive = keep_alive_seconds(body.keep_alive)
     asked = _embed_request(target, body, texts, keep_alive)
     if not texts:
@@ -61,7 +64,7 @@ async def embed(request: HttpRequest) -> HttpResponseBase:
     try:
         folded = await ask(target, asked)
     except ContextOverflow as error:
-        raise ContextOverflow("the input length exceeds the context length") from error
+        raise ContextOverflow(STILL_TOO_LONG if body.truncate else TOO_LONG) from error
     return await asyncio.to_thread(_embeddings, body.model, folded)
 
 
@@ -78,14 +81,19 @@ async def embeddings(request: HttpRequest) -> HttpResponseBase:
     if not body.model:
         raise InvalidRequest("model is required")
     target = await _resolve(body.model)
-    parse_options(body.options)
-    keep_alive = keep_alive_seconds(body.keep_alive)
+    keep_alive, most = keep_alive_seconds(body.keep_alive), _most_tokens(body, target)
     if not body.prompt:
         await ask(target, Load(model=target.model, keep_alive=keep_alive))
         return json_response({"embedding": []})
-    folded = await ask(target, Embed(model=target.model, texts=(body.prompt,), keep_alive=keep_alive))
+    asked = Embed(model=target.model, texts=(body.prompt,), num_ctx=most, keep_alive=keep_alive)
+    folded = await ask(target, asked)
     (vector,) = await asyncio.to_thread(vectors_read, folded.result(Embedded))
     return json_response({"embedding": vector})
+
+
+def _most_tokens(body: KeptBody, target: Target) -> int | None:
+    """How many tokens of a text are read at most, as far as the request or the alias says."""
+    return parse_options(body.options).over(target.options).num_ctx
 
 
 def _texts(given: Any) -> tuple[str, ...]:
@@ -117,6 +125,7 @@ def _embed_request(
         "texts": texts,
         "dimensions": body.dimensions,
         "truncate": body.truncate,
+        "num_ctx": _most_tokens(body, target),
         "keep_alive": keep_alive,
     }
     try:

@@ -60,7 +60,7 @@ class EmbeddingHandler(EncodingHandler[Embed]):
         whole = [self._sentences.prompt + text for text in texts]
         if self._sentences.lower:
             whole = [text.lower() for text in whole]
-        return self._encoder.encode(whole, truncate=request.truncate)
+        return self._encoder.encode(whole, truncate=request.truncate, most=request.num_ctx)
 
     @torch.inference_mode()
     def _results(self, texts: Sequence[Encoding]) -> Sequence[Tensor]:

@@ -189,6 +189,22 @@ def test_a_text_that_is_too_long_is_the_clients_mistake(stage: Stage, client: ol
     )
 
 
+@pytest.mark.parametrize(("truncate", "said"), [(True, "input after truncation exceeds"), (False, "the input length")])
+def test_a_context_of_vectors_is_the_requests_or_the_aliass(
+    stage: Stage, client: ollama.Client, truncate: bool, said: str
+) -> None:
+    client.create("short", from_="test/embedder", parameters={"num_ctx": 32})
+    stage.plays(*embedded([1.0]))
+    client.embed("short", "a")
+    client.embed("short", "a", options={"num_ctx": 16})
+    client.embeddings("short", "a", options={"num_ctx": 8})
+    asked = [request.num_ctx for request in stage.engine.requests if isinstance(request, Embed)]
+    assert asked == [32, 16, 8]
+    stage.plays(Failed.of(ContextOverflow("It is too long.")))
+    with pytest.raises(ollama.ResponseError, match=said):
+        client.embed("short", "a", truncate=truncate)
+
+
 def test_show_tells_all(stage: Stage, client: ollama.Client, folder: Path) -> None:
     """31"""
     shown = client.show(MODEL)
