@@ -25,6 +25,8 @@ from inference.protocol import Generate, Message, Think, Tool
 
 Inputs = Mapping[str, Any]
 PROBE = "probe"
+# What stands in a text for one of its pictures, as in Ollama.
+PLACE = "[img]"
 # How often texts are searched for marks that are left over from overlapping ones.
 MOST_OVERLAPS = 3
 
@@ -67,7 +69,7 @@ class ChatProcessor:
         """
         if not self.hears and any(message.audios for message in messages):
             raise Unsupported("This model does not take sounds.")
-        pictures = decode_pictures([file for message in messages for file in message.images])
+        pictures = decode_pictures([file for message in messages for file in _in_order(message)])
         rate = self._processor.feature_extractor.sampling_rate if self.hears else 0
         sounds = decode_sounds([file for message in messages for file in message.audios], rate)
         try:
@@ -109,11 +111,16 @@ class ChatProcessor:
         return text
 
     def _content(self, message: Message, in_parts: bool) -> Any:
-        text = self._harmless(message.content)
-        kinds = ["image"] * len(message.images) + ["audio"] * len(message.audios)
-        if in_parts:
-            return [*({"type": kind} for kind in kinds), {"type": "text", "text": text}]
-        return "".join(self._mark(f"{kind}_token") for kind in kinds) + text
+        """The text with its pictures where it says so; the rest stand before it."""
+        text, *pieces = self._harmless(message.content).split(PLACE, len(message.images))
+        kinds = ["image"] * (len(message.images) - len(pieces)) + ["audio"] * len(message.audios)
+        if not in_parts:
+            marks = "".join(self._mark(f"{kind}_token") for kind in kinds)
+            return marks + self._mark("image_token").join([text, *pieces])
+        parts = [*({"type": kind} for kind in kinds), {"type": "text", "text": text}]
+        for piece in pieces:
+            parts += [{"type": "image"}, {"type": "text", "text": piece}]
+        return parts
 
     def _mark(self, name: str) -> str:
         """The text that stands for a picture or a sound."""
@@ -141,6 +148,12 @@ class ChatProcessor:
         for _ in range(MOST_OVERLAPS):
             value = self._control.sub(lambda found: f"{found[0][0]} {found[0][1:]}", value)
         return value
+
+
+def _in_order(message: Message) -> tuple[bytes, ...]:
+    """The pictures of a message in the order in which they stand in it: the first go where the text says."""
+    placed = min(message.content.count(PLACE), len(message.images))
+    return message.images[placed:] + message.images[:placed]
 
 
 class VisionPromptBuilder(PromptBuilder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from pathlib import Path
 
 import numpy
@@ -131,6 +132,44 @@ async def test_control_tokens_of_people_are_text(engine: Engine, qwen: Path) -> 
     assert rendered.text.count("<|im_start|>") == 2
     assert rendered.text.count("<|im_end|>") == 1
     assert rendered.text.count("<|vision_start|>") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "shown"),
+    [
+        ("What?", 2, "**What?"),
+        ("Of [img] and [img] which?", 2, "Of * and * which?"),
+        ("Of [img] which?", 2, "*Of * which?"),
+        ("[img] and [img]?", 1, "* and [img]?"),
+        ("What is [img]?", 0, "What is [img]?"),
+    ],
+)
+@pytest.mark.parametrize("family", ["qwen2_vl", "llava"])
+async def test_a_picture_stands_where_the_text_says(
+    engine: Engine, models_root: Path, family: str, text: str, count: int, shown: str
+) -> None:
+    folder = make_tiny_vision(family, models_root / "places")
+    pictures = (PICTURES * 2)[:count]
+    asked = request(folder, user(text, *pictures), render_only=True)
+    (rendered,) = [event async for event in engine.submit(asked) if isinstance(event, Rendered)]
+    marks = r"<\|vision_start\|>(<\|image_pad\|>)+<\|vision_end\|>|(<image>){16}"
+    assert f"user\n{shown}<|im_end|>" in re.sub(marks, "*", rendered.text)
+
+
+async def test_a_picture_stands_where_the_text_says_also_in_a_template_of_texts(
+    engine: Engine, models_root: Path
+) -> None:
+    folder = make_tiny_vision("llava", models_root / "places")
+    template = "{% for message in messages %}{{ message.content }}{% endfor %}"
+    asked = request(folder, user("Of [img] which?", *PICTURES[:2]), template=template, render_only=True)
+    (rendered,) = [event async for event in engine.submit(asked) if isinstance(event, Rendered)]
+    assert re.sub("(<image>){16}", "*", rendered.text) == "*Of * which?"
+
+
+async def test_the_first_pictures_go_where_the_text_says(engine: Engine, qwen: Path) -> None:
+    one, other = PICTURES[0], PICTURES[1]
+    placed, _ = await answer(engine, request(qwen, user("Of [img]?", one, other)))
+    assert placed == (await answer(engine, request(qwen, user("[img]Of [img]?", other, one))))[0]
 
 
 async def test_what_is_too_much_or_no_picture_is_said(engine: Engine, qwen: Path) -> None:

@@ -165,6 +165,12 @@ def test_any_model_is_unloaded(stage: Stage, path: str, model: str, keep_alive: 
             f"registry.ollama.ai/{MODEL}:latest does not support insert",
         ),
         (
+            "/api/generate",
+            {"model": "test/vision", "prompt": "x", "raw": True, "images": ["Qk0="]},
+            400,
+            "images go with a prompt that the model's template has a place for: not raw or suffix",
+        ),
+        (
             "/api/chat",
             {"model": MODEL, "messages": [{"role": "user", "content": "x", "images": ["aGk="]}]},
             400,
