@@ -81,8 +81,10 @@ def test_an_answer_has_all_its_numbers(client: ollama.Client) -> None:
     assert answer.done_reason == "length"
     assert answer.response
     assert answer.eval_count == 24
-    metrics = (answer.total_duration, answer.load_duration, answer.prompt_eval_count)
-    assert all(isinstance(metric, int) and metric > 0 for metric in metrics)
+    counts = (answer.prompt_eval_count, answer.eval_count)
+    durations = (answer.prompt_eval_duration, answer.eval_duration, answer.load_duration)
+    assert all(isinstance(metric, int) and metric > 0 for metric in (*counts, *durations))
+    assert (answer.total_duration or 0) >= max(duration or 0 for duration in durations)
     assert len(answer.context or ()) == (answer.prompt_eval_count or 0) + 24
 
 
@@ -91,9 +93,13 @@ def test_streamed_and_whole_are_the_same(client: ollama.Client) -> None:
     whole = client.chat(MODEL, HELLO, options=GREEDY)
     frames = list(client.chat(MODEL, HELLO, options=GREEDY, stream=True))
     assert "".join(frame.message.content or "" for frame in frames) == whole.message.content
-    assert [frame.done for frame in frames].count(True) == 1
-    assert frames[-1].done is True
-    assert all(isinstance(frame.created_at, str) for frame in frames)
+    generated = client.generate(MODEL, "hi", options=GREEDY)
+    pieces = list(client.generate(MODEL, "hi", options=GREEDY, stream=True))
+    assert "".join(piece.response for piece in pieces) == generated.response
+    assert pieces[-1].context == generated.context
+    for stream in (frames, pieces):
+        assert [frame.done for frame in stream] == [False] * (len(stream) - 1) + [True]
+        assert all(isinstance(frame.created_at, str) for frame in stream)
 
 
 def test_loading_listing_and_unloading(client: ollama.Client) -> None:
@@ -106,10 +112,12 @@ def test_loading_listing_and_unloading(client: ollama.Client) -> None:
         client.generate(MODEL, keep_alive=keep_alive)
         left = ps(client).expires_at.timestamp() - time.time()
         assert left == pytest.approx(seconds, abs=20) or (seconds > 1e9 and left > 100 * 365 * 86400)
-    assert client.generate(MODEL, keep_alive=0).done_reason == "unload"
+    unloaded = client.generate(MODEL, keep_alive=0)
+    assert (unloaded.done_reason, unloaded.response, unloaded.done) == ("unload", "", True)
     assert client.ps().models == []
     assert client.chat(MODEL, []).done_reason == "load"
-    assert client.chat(MODEL, [], keep_alive=0).message.role == "assistant"
+    left = client.chat(MODEL, keep_alive=0)
+    assert (left.done_reason, left.message.role, left.message.content) == ("unload", "assistant", "")
     assert client.ps().models == []
 
 
@@ -140,10 +148,17 @@ def test_errors_reach_the_client(client: ollama.Client) -> None:
     ]
     for status, text, arguments in cases:
         for stream in (False, True):
-            with pytest.raises(ollama.ResponseError) as error:
-                answer = client.chat(**{"model": MODEL, "messages": HELLO, "stream": stream, **arguments})  # type: ignore[call-overload]
-                next(iter(answer))
-            assert (error.value.status_code, error.value.error) == (status, text)
+            for ask, given in ((client.chat, {"messages": HELLO}), (client.generate, {"prompt": "x"})):
+                with pytest.raises(ollama.ResponseError) as error:
+                    answer = ask(**{"model": MODEL, "stream": stream, **given, **arguments})  # type: ignore[operator]
+                    next(iter(answer))
+                assert (error.value.status_code, error.value.error) == (status, text)
+    ignored = {**GREEDY, "foo": 1, "mirostat": 2}
+    answers = [client.generate(MODEL, "hi", options=options).response for options in (ignored, GREEDY)]
+    assert answers[0] == answers[1]
+    with pytest.raises(ollama.ResponseError, match="does not support tools"):
+        client.chat(MODEL, HELLO, tools=[{"type": "function", "function": {"name": "f"}}])
+    assert client.chat(MODEL, HELLO, tools=None, think=False, options=GREEDY).done
 
 
 def test_stop_strings(client: ollama.Client) -> None:
@@ -357,6 +372,19 @@ def test_a_format_is_kept(client: ollama.Client) -> None:
             said = json.loads(answer)
             assert set(said) == {"colour", "sure"}
             assert said["colour"] in COLOUR["properties"]["colour"]["enum"]  # type: ignore[index]
+
+
+def test_json_is_kept(client: ollama.Client) -> None:
+    """20: where it comes to its end; a model of noise may not."""
+    answers = [
+        client.generate(
+            MODEL, "hi", format="json", options={"temperature": 1, "seed": seed, "num_predict": 400}
+        )
+        for seed in range(6)
+    ]
+    ended = [answer.response for answer in answers if answer.done_reason == "stop"]
+    assert ended
+    assert all(isinstance(json.loads(text), dict) for text in ended)
 
 
 @pytest.mark.parametrize(

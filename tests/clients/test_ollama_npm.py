@@ -62,14 +62,21 @@ def test_lists_shows_and_chats(node: Path, stage: Stage) -> None:
         streamed += part.message.content;
       const version = (await client.version()).version;
       const copied = await client.copy({ source: model, destination: "js" });
-      return { listed, shown, whole, streamed, version, copied };
+      const deleted = await client.delete({ model: "js" });
+      const errors = [];
+      for (const name of ["delete", "pull", "push"])
+        try { await client[name]({ model: "js" }); } catch (error) { errors.push(error.message); }
+      return { listed, shown, whole, streamed, version, copied, deleted, errors };
     """
     result = run(node, stage, code)
     assert f"{MODEL}:latest" in result["listed"]
     assert result["shown"] == ["completion"]
     assert result["whole"] == result["streamed"] == "one two three "
     assert result["version"] == "0.33.0"
-    assert result["copied"] == {"status": "success"}
+    assert result["copied"] == result["deleted"] == {"status": "success"}
+    assert result["errors"][0] == "model 'js' not found", "which it sends as a name"
+    assert result["errors"][1] == "pull model manifest: file does not exist"
+    assert result["errors"][2].startswith("Models are not pushed from here.")
 
 
 def test_errors_are_its_own(node: Path, stage: Stage) -> None:

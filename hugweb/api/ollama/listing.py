@@ -51,7 +51,8 @@ def running(models: tuple[LoadedModel, ...]) -> list[dict[str, Any]]:
 
 
 def _running(model: LoadedModel, now: datetime) -> dict[str, Any]:
-    stay = FOREVER if model.expires_in < 0 else timedelta(seconds=min(model.expires_in, 1e9))
+    seconds = min(model.expires_in, FOREVER.total_seconds())
+    stay = FOREVER if seconds < 0 else timedelta(seconds=seconds)
     entry = {
         "name": full_name(model.name),
         "model": full_name(model.name),

@@ -205,6 +205,19 @@ def test_wrong_methods(stage: Stage, method: str, path: str) -> None:
     assert (status, json.loads(body)) == (405, {"error": "405 method not allowed"})
 
 
+@pytest.mark.parametrize("body", [b"{bad", b"[]", b'{"model":', b"1", b"\xff"])
+@pytest.mark.parametrize(
+    "path", ["chat", "generate", "embed", "embeddings", "show", "create", "copy", "pull", "push"]
+)
+def test_what_is_no_request_is_a_text_in_json(stage: Stage, path: str, body: bytes) -> None:
+    """14"""
+    status, headers, text = stage.post(f"/api/{path}", body)
+    assert (status, headers["content-type"]) == (400, "application/json")
+    (error,) = json.loads(text).values()
+    assert error.startswith("invalid request: ")
+    assert json.loads(stage.post(f"/api/{path}", b"")[2]) == {"error": "missing request body"}
+
+
 @pytest.mark.parametrize("path", ["/api/zzz", "/api/", "/api/chat/more"])
 def test_unknown_paths(stage: Stage, path: str) -> None:
     """14"""

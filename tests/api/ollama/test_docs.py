@@ -18,6 +18,7 @@ from hugweb.api.ollama.pulls import DeleteBody, PullBody
 from hugweb.api.ollama.requests import ChatBody, GenerateBody
 from hugweb.api.ollama.show import ShowBody
 from hugweb.api.options import parse_options
+from hugweb.fallback import unknown
 from inference.protocol import Options
 from tests.serving import PROJECT
 
@@ -38,6 +39,19 @@ BODIES: dict[str, type[msgspec.Struct]] = {
     "/api/detokenize": DetokenizeBody,
     "/api/rerank": RerankBody,
 }
+# Ollama's own as of v0.33: its native routes, its options, and those that clients still send.
+THERE = "pull push show create copy generate chat embed embeddings version status tags ps delete"
+ABSENT = (
+    "me signout user/keys/x experimental/web_search experimental/web_fetch experimental/model-recommendations"
+)
+TAKEN = (
+    "num_ctx num_predict num_keep seed temperature top_k top_p min_p typical_p repeat_last_n repeat_penalty"
+    " presence_penalty frequency_penalty stop"
+)
+IGNORED = (
+    "num_batch num_gpu main_gpu use_mmap num_thread draft_num_predict mirostat mirostat_eta mirostat_tau"
+    " tfs_z penalize_newline numa low_vram f16_kv logits_all vocab_only use_mlock embedding_only"
+)
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -62,6 +76,20 @@ def test_every_route_is_documented_and_every_documented_path_is_one() -> None:
     assert routes == set(documented())
     for path in documented():
         assert resolve(path.replace("sha256:…", DIGEST)).func.__name__ != "unknown"
+
+
+def test_every_endpoint_of_ollamas_is_there_or_said_not_to_be() -> None:
+    assert documented().keys() >= {f"/api/{name}" for name in THERE.split()}
+    absent = PAGE.partition("Not there, a 404:")[2].partition("\n\n")[0]
+    for name in ABSENT.split():
+        assert f"`/api/{name.replace('keys/x', 'keys/…')}`" in absent
+        assert resolve(f"/api/{name}").func is unknown
+
+
+def test_every_option_of_ollamas_is_there() -> None:
+    said = {name.strip("`"): meaning for name, meaning in rows("Options")}
+    assert all(said[name].startswith("taken") for name in TAKEN.split())
+    assert all(said[name].startswith("ignored") for name in IGNORED.split())
 
 
 @pytest.mark.parametrize("path", BODIES)

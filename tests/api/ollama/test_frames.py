@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 
 import ollama
 import pytest
@@ -206,13 +207,18 @@ def test_a_picture_that_fails_is_the_last_line(stage: Stage) -> None:
     assert [set(frame) for frame in frames][1:] == [{"error"}]
 
 
-def test_images_and_a_suffix_reach_the_engine(stage: Stage, client: ollama.Client) -> None:
+def test_images_and_a_suffix_reach_the_engine(stage: Stage, client: ollama.Client, tmp_path: Path) -> None:
     """27"""
-    for image in (PNG, base64.b64encode(PNG).decode()):
+    file = tmp_path / "picture.png"
+    file.write_bytes(PNG)
+    for image in (PNG, base64.b64encode(PNG).decode(), file):
         client.chat("test/vision", [{"role": "user", "content": "x", "images": [image]}])
         client.generate("test/vision", "x", images=[image])
     sent = [request for request in stage.engine.requests if isinstance(request, Generate)]
-    assert [request.messages[-1].images for request in sent] == [(PNG,)] * 4
+    assert [request.messages[-1].images for request in sent] == [(PNG,)] * 6
+    for wrong in ("not base64!", "data:image/png;base64," + base64.b64encode(PNG).decode(), "aGk="):
+        body = {"model": "test/vision", "prompt": "x", "images": [wrong]}
+        assert stage.post("/api/generate", body)[0] == 400
     client.generate("test/insert", "def f(", suffix="return 1")
     sent = [request for request in stage.engine.requests if isinstance(request, Generate)]
     assert (sent[-1].prompt, sent[-1].suffix) == ("def f(", "return 1")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
+from msgspec.structs import replace
 from ollama import ListResponse, ProcessResponse
 
 from aliases.models import Alias
@@ -88,6 +89,9 @@ def test_running_models_in_the_clients_form(record: ModelRecord) -> None:
     assert expires[0] is not None
     assert expires[1] is not None
     assert (expires[0] - expires[1]).days > 100 * 365
+    long = replace(for_ever, expires_in=1e300)
+    (entry,) = ProcessResponse(models=running((long,))).models
+    assert entry.expires_at and (entry.expires_at - expires[0]).total_seconds() < 60
 
 
 def test_a_hidden_alias_in_memory_is_not_named(record: ModelRecord) -> None:

@@ -83,6 +83,19 @@ def test_a_call_is_made_and_its_result_read(server: Server, client: ollama.Clien
     ]
     assert frames[-1]["done"] is True
     assert "tool_calls" not in frames[-1]["message"]
+
+    def weather(city: str) -> str:
+        """How the weather is.
+
+        Args:
+            city: Where.
+        """
+        raise AssertionError(city)
+
+    given = client.chat(
+        CALLER, HELLO, tools=[weather], think=False, options={"temperature": 0, "num_predict": 4}
+    )
+    assert given.done, "a function is taken for a tool by the client"
     message = ollama.Message(role="assistant", tool_calls=whole["message"]["tool_calls"])
     result = {"role": "tool", "content": "22", "tool_name": "weather"}
     answer = client.chat(CALLER, [*HELLO, message, result], tools=[WEATHER], options=GREEDY)

@@ -149,6 +149,20 @@ def test_errors_word_for_word(stage: Stage, path: str, body: Any, status: int, e
     assert (answered, json.loads(text)) == (status, {"error": error})
 
 
+def test_what_is_not_here_reaches_the_client_in_ollamas_words(client: ollama.Client) -> None:
+    """11, 12"""
+    for ask, text in (
+        (lambda: client.embed("nope", "x"), 'model "nope" not found, try pulling it first'),
+        (lambda: client.embeddings("nope", "x"), 'model "nope" not found, try pulling it first'),
+        (lambda: client.show("nope"), "model 'nope:latest' not found"),
+        (lambda: client.delete("nope"), "model 'nope' not found"),
+        (lambda: client.copy("nope", "b"), 'model "nope" not found'),
+    ):
+        with pytest.raises(ollama.ResponseError) as error:
+            ask()
+        assert (error.value.status_code, error.value.error) == (404, text)
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -189,7 +203,9 @@ def test_a_text_that_is_too_long_is_the_clients_mistake(stage: Stage, client: ol
     )
 
 
-@pytest.mark.parametrize(("truncate", "said"), [(True, "input after truncation exceeds"), (False, "the input length")])
+@pytest.mark.parametrize(
+    ("truncate", "said"), [(True, "input after truncation exceeds"), (False, "the input length")]
+)
 def test_a_context_of_vectors_is_the_requests_or_the_aliass(
     stage: Stage, client: ollama.Client, truncate: bool, said: str
 ) -> None:

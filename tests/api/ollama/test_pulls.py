@@ -121,6 +121,9 @@ def test_an_unknown_model_is_told_in_ollamas_words(server: Server, client: ollam
         with pytest.raises(ollama.ResponseError, match=UNKNOWN) as caught:
             client.pull(unknown)
         assert caught.value.status_code == 404
+        with pytest.raises(ollama.ResponseError, match=f"^{UNKNOWN}") as caught:
+            list(client.pull(unknown, stream=True))
+        assert caught.value.status_code == -1
 
 
 @pytest.mark.parametrize(
