@@ -17,7 +17,7 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?", re.AS
 
 # Names that the public DNS gives to nobody, as Ollama takes them: containers call their host by such ones.
 _NEAR = (".localhost", ".local", ".internal")
-# Addresses that are of no use outside of their network (RFC 1918, RFC 4193): forwarded ports bring them along.
+# Addresses of no use outside of their network (RFC 1918, RFC 4193): forwarded ports bring them along.
 _PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
