@@ -27,9 +27,9 @@ def keep_alive_seconds(value: Any) -> float | None:
     if isinstance(value, str):
         return _parsed(value)
     if type(value) in _GO_TYPES:
-        raise InvalidRequest(f"Unsupported type: '{_GO_TYPES[type(value)]}'")
+        raise _refused(f"Unsupported type: '{_GO_TYPES[type(value)]}'")
     if not abs(value) < MOST_SECONDS:
-        raise InvalidRequest("keep_alive must be a number of seconds that is not endless, or as 5m")
+        raise _refused("keep_alive must be a number of seconds that is not endless, or as 5m")
     return FOREVER if value < 0 else float(value)
 
 
@@ -38,7 +38,7 @@ def _parsed(value: str) -> float:
     # The one number that Go takes without a unit.
     seconds = 0.0 if digits == "0" else _sum_of_parts(digits, value)
     if not math.isfinite(seconds):
-        raise InvalidRequest(f'time: invalid duration "{value}"')
+        raise _refused(f'time: invalid duration "{value}"')
     return FOREVER if seconds and value.startswith("-") else seconds
 
 
@@ -46,10 +46,14 @@ def _sum_of_parts(digits: str, value: str) -> float:
     """The seconds of ``digits``, which is ``value`` without its sign."""
     parts = list(_PART.finditer(digits))
     if not parts or "".join(part[0] for part in parts) != digits:
-        raise InvalidRequest(f'time: invalid duration "{value}"')
+        raise _refused(f'time: invalid duration "{value}"')
     for part in parts:
         if not part["unit"]:
-            raise InvalidRequest(f'time: missing unit in duration "{value}"')
+            raise _refused(f'time: missing unit in duration "{value}"')
         if part["unit"] not in UNITS:
-            raise InvalidRequest(f'time: unknown unit "{part["unit"]}" in duration "{value}"')
+            raise _refused(f'time: unknown unit "{part["unit"]}" in duration "{value}"')
     return sum(float(part["number"]) * UNITS[part["unit"]] for part in parts)
+
+
+def _refused(text: str) -> InvalidRequest:
+    return InvalidRequest(text, param="keep_alive")

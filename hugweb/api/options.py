@@ -40,6 +40,14 @@ def _lenient() -> dict[str, Any]:
 OPTIONS_SCHEMA = _lenient()
 
 
+def option_of(name: str, ours: str, value: Any) -> Any:
+    """``value`` of a request's field ``name`` as our option ``ours``; ``None`` stays that."""
+    try:
+        return msgspec.convert(value, OPTION_FIELDS[ours])
+    except ValidationError as error:
+        raise InvalidRequest(f"Invalid value for '{name}': {error}", param=name) from error
+
+
 def parse_options(given: dict[str, Any]) -> Options:
     """The options that we know, each checked; null is skipped and what we do not know ignored."""
     known = {
@@ -59,12 +67,16 @@ def _option(name: str, value: Any) -> Any:
         return msgspec.convert(value, OPTION_FIELDS[name], str_keys=True)
     except ValidationError as error:
         if isinstance(value, int | float | list) and not isinstance(value, bool):
-            raise InvalidRequest(f'option "{name}" is out of range: {error}') from error
-        raise InvalidRequest(f'option "{name}" must be of type {GO_TYPES.get(name, "float32")}') from error
+            raise _refused(name, f"is out of range: {error}") from error
+        raise _refused(name, f"must be of type {GO_TYPES.get(name, 'float32')}") from error
 
 
 def _truncated(name: str, value: float) -> int:
     try:
         return int(value)
     except (OverflowError, ValueError) as error:
-        raise InvalidRequest(f'option "{name}" must be of type integer') from error
+        raise _refused(name, "must be of type integer") from error
+
+
+def _refused(name: str, why: str) -> InvalidRequest:
+    return InvalidRequest(f'option "{name}" {why}', param=f"options.{name}")

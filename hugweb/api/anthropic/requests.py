@@ -15,7 +15,7 @@ from aliases.target import Target
 from hugweb.api.anthropic.blocks import Content, GivenMessage, messages_ours, text_of
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.fields import GivenOptions, KeepAlive, told
-from hugweb.api.options import parse_options
+from hugweb.api.options import option_of, parse_options
 from hugweb.api.preface import prefaced
 from hugweb.api.schema import schema_text
 from inference.errors import InvalidRequest, Unsupported
@@ -107,16 +107,14 @@ def messages_request(body: MessagesBody, target: Target) -> Generate:
 
 
 def _options(body: MessagesBody) -> Options:
-    given = {
-        "num_predict": body.max_tokens or None,
-        "temperature": body.temperature,
-        "top_p": body.top_p,
-        "top_k": body.top_k,
-        "stop": body.stop_sequences or None,
-    }
-    return parse_options(
-        {**body.options, **{name: value for name, value in given.items() if value is not None}}
+    given = Options(
+        num_predict=option_of("max_tokens", "num_predict", body.max_tokens or None),
+        temperature=option_of("temperature", "temperature", body.temperature),
+        top_p=option_of("top_p", "top_p", body.top_p),
+        top_k=option_of("top_k", "top_k", body.top_k),
+        stop=option_of("stop_sequences", "stop", body.stop_sequences or None),
     )
+    return given.over(parse_options(body.options))
 
 
 def _tools(given: list[GivenTool]) -> tuple[Tool, ...]:
@@ -152,12 +150,14 @@ def _choice(body: MessagesBody, choice: GivenChoice) -> ToolChoice:
 def _think(body: MessagesBody, target: Target) -> Think:
     """Off unless asked for; a model that does not think is asked in vain, as at Ollama's."""
     wanted = body.thinking.type if body.thinking else "disabled"
+    effort = body.output_config.effort if body.output_config else None
     if wanted not in THINKING:
         raise InvalidRequest("thinking.type: must be enabled, adaptive or disabled.")
+    if effort is not None and effort not in _EFFORTS:
+        raise InvalidRequest(f"output_config.effort: must be one of {', '.join(_EFFORTS)}.")
     if "thinking" not in target.capabilities:
         return None
-    effort = body.output_config.effort if body.output_config else None
-    return wanted != "disabled" and _EFFORTS.get(effort or "", True)
+    return wanted != "disabled" and (_EFFORTS[effort] if effort else True)
 
 
 def _format(config: OutputConfig | None) -> str:

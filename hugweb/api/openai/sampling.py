@@ -5,15 +5,14 @@ Where a request says nothing, the alias and the model's own ``generation_config`
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
-from msgspec import Struct, ValidationError
+from msgspec import Struct
 
 from aliases.target import Target
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.fields import GivenOptions, KeepAlive, told
-from hugweb.api.options import OPTION_FIELDS, parse_options
+from hugweb.api.options import option_of, parse_options
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import LARGEST, MAX_BIASES, MAX_STOPS, TOKEN_KEYS, Options, Think
 
@@ -21,7 +20,6 @@ from inference.protocol import LARGEST, MAX_BIASES, MAX_STOPS, TOKEN_KEYS, Optio
 _FIELDS = {
     "temperature": "temperature",
     "top_p": "top_p",
-    "top_k": "top_k",
     "min_p": "min_p",
     "typical_p": "typical_p",
     "repetition_penalty": "repeat_penalty",
@@ -79,7 +77,10 @@ class GenerationBody(Struct, kw_only=True):
     frequency_penalty: Penalty = None
     logit_bias: LogitBias | None = None
     seed: Annotated[int, told(minimum=-LARGEST - 1, maximum=LARGEST)] | None = None
-    stop: StopString | Annotated[list[StopString], told(maxItems=MAX_STOPS)] | None = None
+    # One that is empty is none.
+    stop: (
+        Annotated[str, told(maxLength=256)] | Annotated[list[StopString], told(maxItems=MAX_STOPS)] | None
+    ) = None
     ignore_eos: bool | None = None
     reasoning_effort: Effort | None = None
     reasoning: Reasoning = Reasoning()
@@ -92,18 +93,23 @@ class GenerationBody(Struct, kw_only=True):
 
         ``limit`` is the request's name for ``max_tokens``.
         """
-        given = {ours: _option(name, ours, getattr(self, name)) for name, ours in _FIELDS.items()}
-        stop = [self.stop] if isinstance(self.stop, str) else self.stop
-        given["stop"] = _option("stop", "stop", stop)
-        given["num_predict"] = _option(limit, "num_predict", max_tokens)
+        given = {ours: option_of(name, ours, getattr(self, name)) for name, ours in _FIELDS.items()}
+        # vLLM turns it off with -1, we with 0.
+        given["top_k"] = option_of("top_k", "top_k", 0 if self.top_k == -1 else self.top_k)
+        given["stop"] = option_of("stop", "stop", self._stops())
+        given["num_predict"] = option_of(limit, "num_predict", max_tokens)
         return Options(**given).over(parse_options(self.options)).over(target.options)
 
     def thinking(self, target: Target) -> Think:
         """Whether to think; a wish for effort is dropped where the model cannot think at all."""
-        wanted = self.reasoning_effort or self.reasoning.effort or self.think
-        think = _effort(wanted) if isinstance(wanted, str) else wanted
+        wishes = {
+            "reasoning_effort": self.reasoning_effort,
+            "reasoning.effort": self.reasoning.effort,
+            "think": self.think,
+        }
+        wanted = [_thinking(wish, name) for name, wish in wishes.items() if wish is not None]
         if "thinking" in target.capabilities:
-            return think
+            return wanted[0] if wanted else None
         if self.think:
             raise Unsupported(f'"{target.model.name}" does not support thinking', param="think")
         return None
@@ -112,22 +118,19 @@ class GenerationBody(Struct, kw_only=True):
         """``keep_alive`` in seconds."""
         return keep_alive_seconds(self.keep_alive)
 
+    def _stops(self) -> list[str] | None:
+        if isinstance(self.stop, str):
+            return [self.stop] if self.stop else None
+        return self.stop
 
-def _effort(effort: str) -> Think:
+
+def _thinking(wish: bool | str, param: str) -> Think:
+    if isinstance(wish, bool):
+        return wish
     try:
-        return _EFFORTS[effort]
+        return _EFFORTS[wish]
     except KeyError as error:
         allowed = ", ".join(_EFFORTS)
         raise InvalidRequest(
-            f"invalid reasoning value: '{effort}' (must be one of {allowed})", param="reasoning_effort"
+            f"invalid reasoning value: '{wish}' (must be one of {allowed})", param=param
         ) from error
-
-
-def _option(name: str, ours: str, value: Any) -> Any:
-    """``value`` if ``Options`` takes it. vLLM turns ``top_k`` off with -1, we with 0."""
-    if name == "top_k" and value == -1:
-        value = 0
-    try:
-        return msgspec.convert(value, OPTION_FIELDS[ours])
-    except ValidationError as error:
-        raise InvalidRequest(f"Invalid value for '{name}': {error}", param=name) from error

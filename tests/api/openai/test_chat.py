@@ -368,6 +368,20 @@ def test_thinking(stage: Stage, model: str, extra: dict[str, Any], think: Any) -
     assert stage.asked(Generate).think == think
 
 
+def test_stops(stage: Stage) -> None:
+    ask: Any = {"model": ALIAS, "messages": HELLO}
+    said: list[tuple[Any, Any]] = [
+        ("a", ("a",)),
+        (["a", "b"], ("a", "b")),
+        ([], ()),
+        ("", None),
+        (None, None),
+    ]
+    for given, sent in said:
+        stage.client.chat.completions.create(**ask, stop=given)
+        assert stage.asked(Generate).options.stop == sent
+
+
 def test_formats(stage: Stage) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
     formats: list[tuple[Any, Any]] = [
@@ -420,6 +434,18 @@ def test_formats(stage: Stage) -> None:
         ({"top_logprobs": 2}, "top_logprobs"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({"reasoning_effort": "huge"}, "reasoning_effort"),
+        ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
+        ({"reasoning_effort": "low", "think": "huge"}, "think"),
+        ({"keep_alive": "10"}, "keep_alive"),
+        ({"options": {"temperature": "hot"}}, "options.temperature"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "input_audio": {}}]}]},
+            "messages[0].content[0].input_audio.data",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+            "messages[0].content[0].image_url.url",
+        ),
         ({"response_format": {"type": "xml"}}, "response_format.type"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
         ({"functions": [{"name": "f"}]}, "functions"),

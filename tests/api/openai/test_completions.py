@@ -164,6 +164,9 @@ def test_a_suffix_reaches_models_that_fill_in(stage: Stage) -> None:
         ({"prompt": "x", "logprobs": True}, "logprobs"),
         ({"prompt": "x", "max_tokens": -3}, "max_tokens"),
         ({"prompt": "x", "echo": "yes"}, "echo"),
+        ({"prompt": "x", "think": "wild"}, "think"),
+        ({"prompt": "x", "think": True}, "think"),
+        ({"prompt": "x", "reasoning_effort": "wild"}, "reasoning_effort"),
     ],
 )
 def test_what_is_wrong_is_a_400_that_names_the_field(stage: Stage, body: Any, param: str | None) -> None:

@@ -1,7 +1,8 @@
 """``POST /v1/completions``: what its body may say, and the requests that it is for us.
 
-A prompt goes in as it is, without a chat template. Unlike OpenAI's, an answer without
-``max_tokens`` is not cut after 16 tokens: as in Ollama, it ends where the model ends it.
+A prompt goes in as it is, without a chat template, so that ``think`` is checked and has no effect.
+Unlike OpenAI's, an answer without ``max_tokens`` is not cut after 16 tokens: as in Ollama, it ends
+where the model ends it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class CompletionBody(GenerationBody, kw_only=True):
     def requests(self, target: Target) -> list[Generate]:
         """One request for each prompt; refused is what ``target`` cannot do."""
         self._check()
+        self.thinking(target)
         if self.suffix:
             require(target, "insert", "insert", "suffix")
         return [self._request(target, prompt) for prompt in self._prompts()]
