@@ -84,9 +84,10 @@ class AnsweredMessage(TypedDict):
     reasoning_content: NotRequired[str]
     reasoning: NotRequired[str]
     tool_calls: NotRequired[list[AnsweredCall]]
+    function_call: NotRequired[AnsweredFunction]
 
 
-Finish = Literal["stop", "length", "tool_calls"]
+Finish = Literal["stop", "length", "tool_calls", "function_call"]
 
 
 class ChatChoice(TypedDict):
@@ -112,6 +113,7 @@ class MessageDelta(TypedDict, total=False):
     reasoning_content: str
     reasoning: str
     tool_calls: list[CallDelta]
+    function_call: AnsweredFunction
 
 
 class ChunkChoice(TypedDict):

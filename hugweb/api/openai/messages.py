@@ -39,7 +39,10 @@ class Call(Struct, kw_only=True):
 
 
 class ChatMessage(Struct, kw_only=True):
-    """One message. ``reasoning_content`` and ``reasoning`` are one thing by two names, vLLM's and ours."""
+    """One message. ``reasoning_content`` and ``reasoning`` are one thing by two names, vLLM's and ours.
+
+    ``function_call`` is a call as it was before there were other tools; what comes of it has no id.
+    """
 
     role: Annotated[str, told(enum=list(_ROLES))]
     content: Content = None
@@ -48,6 +51,7 @@ class ChatMessage(Struct, kw_only=True):
     reasoning: str | None = None
     tool_calls: Annotated[list[Call], told(maxItems=MAX_CALLS)] | None = None
     tool_call_id: str | None = None
+    function_call: CalledFunction | None = None
 
 
 def read_messages(given: Sequence[ChatMessage]) -> tuple[Message, ...]:
@@ -78,25 +82,27 @@ def _message(given: ChatMessage, number: int) -> Message:
         images=tuple(contents.images),
         audios=tuple(contents.audios),
         thinking=given.reasoning_content or given.reasoning or "",
-        tool_calls=_calls(given.tool_calls or (), place),
+        tool_calls=_calls(given, place),
         tool_call_id=given.tool_call_id or "",
         tool_name=(given.name or "") if role == "tool" else "",
     )
 
 
-def _calls(given: Sequence[Call], place: str) -> tuple[ToolCall, ...]:
-    if len(given) > MAX_CALLS:
+def _calls(given: ChatMessage, place: str) -> tuple[ToolCall, ...]:
+    if given.function_call and not given.tool_calls:
+        return (_call(given.function_call, "", f"{place}.function_call"),)
+    calls = given.tool_calls or ()
+    if len(calls) > MAX_CALLS:
         raise InvalidRequest(f"At most {MAX_CALLS} calls are taken.", param=f"{place}.tool_calls")
     return tuple(
-        ToolCall(
-            name=call.function.name,
-            id=call.id,
-            arguments=read_arguments(
-                call.function.arguments, f"{place}.tool_calls[{number}].function.arguments"
-            ),
-        )
-        for number, call in enumerate(given)
+        _call(call.function, call.id, f"{place}.tool_calls[{number}].function")
+        for number, call in enumerate(calls)
     )
+
+
+def _call(function: CalledFunction, id: str, place: str) -> ToolCall:
+    arguments = read_arguments(function.arguments, f"{place}.arguments")
+    return ToolCall(name=function.name, id=id, arguments=arguments)
 
 
 def read_arguments(text: str, param: str) -> dict[str, Any]:

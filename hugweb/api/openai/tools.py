@@ -33,15 +33,13 @@ class ToolSpec(Struct, kw_only=True):
     parameters: dict[str, Any] | None = None
 
 
-def read_tools(given: Sequence[ToolSpec], choice: Any) -> Tools:
-    """``given`` and the ``tool_choice`` of a request, each checked."""
+def read_tools(given: Sequence[ToolSpec], choice: Any, param: str = "tools") -> Tools:
+    """``given`` and the ``tool_choice`` of a request, each checked; ``param`` is where tools are said."""
     if len(given) > MAX_TOOLS:
-        raise InvalidRequest(
-            f"{len(given)} tools are too many; at most {MAX_TOOLS} are taken.", param="tools"
-        )
-    tools = tuple(_tool(spec, f"tools[{number}]") for number, spec in enumerate(given))
+        raise InvalidRequest(f"{len(given)} tools are too many; at most {MAX_TOOLS} are taken.", param=param)
+    tools = tuple(_tool(spec, f"{param}[{number}]") for number, spec in enumerate(given))
     if len({tool.name for tool in tools}) < len(tools):
-        raise InvalidRequest("Two tools have the same name.", param="tools")
+        raise InvalidRequest("Two tools have the same name.", param=param)
     return choose_tools(tools, choice)
 
 

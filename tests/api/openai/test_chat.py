@@ -9,6 +9,7 @@ from typing import Any
 
 import openai
 import pytest
+from openai.types.chat.chat_completion_chunk import ChoiceDeltaFunctionCall
 
 from inference.errors import Busy, ContextOverflow, InferenceError, LoadFailed
 from inference.protocol import (
@@ -242,6 +243,49 @@ def test_tool_choice(stage: Stage, choice: Any, sent: tuple[str, str]) -> None:
     assert [tool.name for tool in asked.tools] == (["weather"] if narrowed else ["weather", "clock"])
 
 
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        (None, ("auto", "")),
+        ("auto", ("auto", "")),
+        ("none", ("none", "")),
+        ({"name": "weather"}, ("required", "weather")),
+    ],
+)
+def test_functions_as_they_were_before_tools(stage: Stage, choice: Any, sent: tuple[str, str]) -> None:
+    stage.plays(CALLED, Done(reason="stop"))
+    ask: Any = {"model": ABLE, "messages": HELLO, "functions": [WEATHER["function"]], "function_call": choice}
+    whole = stage.client.chat.completions.create(**ask).choices[0]
+    assert (whole.finish_reason, whole.message.tool_calls) == ("function_call", None)
+    assert whole.message.function_call
+    assert whole.message.function_call.name == "weather"
+    assert json.loads(whole.message.function_call.arguments) == {"city": "Köln"}
+    asked = stage.asked(Generate)
+    assert [tool.name for tool in asked.tools] == ["weather"]
+    assert (asked.tool_choice, asked.tool_name, asked.parallel_tool_calls) == (*sent, False)
+    chunks = [chunk.choices[0] for chunk in stage.client.chat.completions.create(**ask, stream=True)]
+    assert [chunk.delta.function_call for chunk in chunks if chunk.delta.function_call] == [
+        ChoiceDeltaFunctionCall.model_validate(whole.message.function_call.to_dict())
+    ]
+    assert chunks[-1].finish_reason == "function_call"
+
+
+def test_a_function_is_answered_by_its_name(stage: Stage) -> None:
+    stage.client.chat.completions.create(
+        model=ABLE,
+        functions=[WEATHER["function"]],
+        messages=[
+            *HELLO,
+            {"role": "assistant", "content": None, "function_call": {"name": "weather", "arguments": "{}"}},
+            {"role": "function", "name": "weather", "content": "Rain."},
+        ],
+    )
+    called, result = stage.asked(Generate).messages[-2:]
+    assert [call.name for call in called.tool_calls] == ["weather"]
+    assert (result.role, result.tool_name, result.content) == ("tool", "weather", "Rain.")
+    assert result.tool_call_id == called.tool_calls[0].id
+
+
 def test_the_turns_of_a_conversation_with_tools(stage: Stage) -> None:
     call = {
         "id": "call_1",
@@ -448,7 +492,13 @@ def test_formats(stage: Stage) -> None:
         ),
         ({"response_format": {"type": "xml"}}, "response_format.type"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
-        ({"functions": [{"name": "f"}]}, "functions"),
+        ({"functions": [{"name": ""}]}, "functions[0].name"),
+        ({"functions": [{"name": "f"}] * 2}, "functions"),
+        ({"functions": [{"name": "f"}], "function_call": "always"}, "function_call"),
+        (
+            {"messages": [{"role": "assistant", "function_call": {"name": "a", "arguments": "x"}}]},
+            "messages[0].function_call.arguments",
+        ),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"web_search_options": {}}, "web_search_options"),
         ({"tools": [WEATHER, WEATHER]}, "tools"),
@@ -484,6 +534,7 @@ def test_images_that_are_not_in_the_request_are_refused(stage: Stage, url: str) 
     ("extra", "text", "param"),
     [
         ({"tools": [WEATHER]}, f'"{MODEL}" does not support tools', "tools"),
+        ({"functions": [WEATHER["function"]]}, f'"{MODEL}" does not support tools', "functions"),
         ({"extra_body": {"think": True}}, f'"{MODEL}" does not support thinking', "think"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": PNG_URL}]}]},

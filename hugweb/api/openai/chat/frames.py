@@ -25,31 +25,34 @@ from hugweb.api.openai.frames import (
 from inference.protocol import Called, Done, Logprob, Reason, Text, Thought, ToolCall
 
 
-def completion(model: str, folded: Folded) -> Frame:
-    """The whole answer as one object."""
-    choices = [_choice(folded, number) for number in range(len(folded.samples))]
+def completion(model: str, folded: Folded, *, with_functions: bool = False) -> Frame:
+    """The whole answer as one object; ``with_functions``: a call is a ``function_call``, as it once was."""
+    choices = [_choice(folded, number, with_functions) for number in range(len(folded.samples))]
     head = Head(model, new_id("chatcmpl-"))
     usage = usage_frame(folded.done.usage, folded.reasoning)
     return head.frame("chat.completion", choices) | {"usage": usage}
 
 
-def _choice(folded: Folded, number: int) -> Frame:
+def _choice(folded: Folded, number: int, with_functions: bool) -> Frame:
     sample = folded.samples[number]
     return {
         "index": number,
-        "message": _message(sample),
+        "message": _message(sample, with_functions),
         "logprobs": _logprobs(sample.logprobs),
-        "finish_reason": _finish(folded.reason(number), called=bool(sample.calls)),
+        "finish_reason": _finish(folded.reason(number), bool(sample.calls), with_functions),
     }
 
 
-def _message(sample: Sample) -> Frame:
+def _message(sample: Sample, with_functions: bool) -> Frame:
     message: Frame = {"role": "assistant", "content": sample.text, "refusal": None}
     if sample.thinking:
         message |= _thought(sample.thinking)
     if sample.calls:
         message["content"] = sample.text or None
-        message["tool_calls"] = [_call(call) for call in sample.calls]
+        if with_functions:
+            message["function_call"] = _function(sample.calls[0])
+        else:
+            message["tool_calls"] = [_call(call) for call in sample.calls]
     return message
 
 
@@ -58,21 +61,22 @@ def _thought(text: str) -> Frame:
 
 
 def _call(call: ToolCall) -> Frame:
-    arguments = msgspec.json.encode(call.arguments).decode()
-    return {
-        "id": call.id or new_id("call_"),
-        "type": "function",
-        "function": {"name": call.name, "arguments": arguments},
-    }
+    return {"id": call.id or new_id("call_"), "type": "function", "function": _function(call)}
+
+
+def _function(call: ToolCall) -> Frame:
+    return {"name": call.name, "arguments": msgspec.json.encode(call.arguments).decode()}
 
 
 def _logprobs(logprobs: list[Logprob] | tuple[Logprob, ...]) -> Frame | None:
     return {"content": logprobs_frame(logprobs), "refusal": None} if logprobs else None
 
 
-def _finish(reason: Reason, *, called: bool) -> str:
+def _finish(reason: Reason, called: bool, with_functions: bool) -> str:
     """Calls take the place of ``stop`` only: an answer that was cut stays cut."""
-    return "tool_calls" if called and reason == "stop" else reason
+    if called and reason == "stop":
+        return "function_call" if with_functions else "tool_calls"
+    return reason
 
 
 @dataclass
@@ -86,6 +90,7 @@ class Chunks:
     model: str
     samples: int = 1
     include_usage: bool = False
+    with_functions: bool = False
     _started: set[int] = field(default_factory=set)
     _calls: dict[int, int] = field(default_factory=dict)
     _reasoning: int = 0
@@ -114,13 +119,15 @@ class Chunks:
             case Called(call=call, sample=sample):
                 index = self._calls.get(sample, 0)
                 self._calls[sample] = index + 1
+                if self.with_functions:
+                    return {"function_call": _function(call)}
                 return {"tool_calls": [{"index": index} | _call(call)]}
         return {"content": piece.text}
 
     def _end(self, done: Done) -> Iterator[bytes]:
         for sample in range(self.samples):
             yield from self._start(sample)
-            finish = _finish(reason_of(done, sample), called=sample in self._calls)
+            finish = _finish(reason_of(done, sample), sample in self._calls, self.with_functions)
             yield self._chunk(sample, {}, finish=finish)
         if self.include_usage:
             yield self._frame([], usage_frame(done.usage, self._reasoning))

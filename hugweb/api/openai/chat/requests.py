@@ -6,9 +6,10 @@ what is generated (``user``, ``metadata``, ``store``, ``service_tier``, …) are
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+import msgspec
+from msgspec import Meta, Struct
 
 from aliases.target import Target
 from hugweb.api.fields import GivenChoice, told
@@ -16,8 +17,9 @@ from hugweb.api.openai.capabilities import check_files, require
 from hugweb.api.openai.formats import ResponseFormat, read_format
 from hugweb.api.openai.messages import ChatMessage, read_messages
 from hugweb.api.openai.sampling import GenerationBody, StreamOptions
-from hugweb.api.openai.tools import ToolSpec, read_tools
+from hugweb.api.openai.tools import FunctionSpec, ToolSpec, read_tools
 from hugweb.api.preface import prefaced
+from hugweb.api.tool_choice import Tools
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import LARGEST, MAX_MESSAGES, MAX_SAMPLES, MAX_TOOLS, MAX_TOP_LOGPROBS, Generate
 
@@ -26,8 +28,14 @@ MaxTokens = Annotated[int, told(minimum=-2, maximum=LARGEST, **{"not": {"const":
 Refused = Annotated[Any, told(type="null")]
 
 
+class FunctionName(Struct, kw_only=True):
+    """The function that has to be called."""
+
+    name: str
+
+
 class ChatBody(GenerationBody, kw_only=True):
-    """The body. ``modalities``, ``functions`` and ``web_search_options`` are known to be refused by name."""
+    """The body. ``modalities`` and ``web_search_options`` are known to be refused by name."""
 
     messages: Annotated[list[ChatMessage], told(maxItems=MAX_MESSAGES)] = []
     n: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)] = 1
@@ -41,17 +49,21 @@ class ChatBody(GenerationBody, kw_only=True):
     response_format: ResponseFormat | None = None
     stream_options: StreamOptions = StreamOptions()
     modalities: list[Annotated[str, told(enum=["text"])]] = []
-    functions: Refused = None
+    functions: Annotated[list[FunctionSpec], told(maxItems=MAX_TOOLS)] = []
+    function_call: Literal["auto", "none"] | FunctionName | None = None
     web_search_options: Refused = None
+
+    @property
+    def with_functions(self) -> bool:
+        """Whether tools are asked for, and answered, as they were before there were others than functions."""
+        return bool(self.functions) and not self.tools
 
     def request(self, target: Target) -> Generate:
         """This body as a request to ``target``; refused is what ``target`` cannot do."""
         self._refuse()
         messages = prefaced(read_messages(self.messages), target)
         check_files(target, messages, "messages")
-        if self.tools:
-            require(target, "tools", "tools", "tools")
-        tools = read_tools(self.tools, self.tool_choice)
+        tools = self._tools(target)
         return target.fill(
             Generate(
                 model=target.model,
@@ -60,7 +72,7 @@ class ChatBody(GenerationBody, kw_only=True):
                 tools=tools.tools,
                 tool_choice=tools.choice,
                 tool_name=tools.name,
-                parallel_tool_calls=self.parallel_tool_calls,
+                parallel_tool_calls=self.parallel_tool_calls and not self.with_functions,
                 think=self.thinking(target),
                 format=read_format(self.response_format, "response_format"),
                 logprobs=(self.top_logprobs or 0) if self.logprobs else None,
@@ -69,6 +81,17 @@ class ChatBody(GenerationBody, kw_only=True):
                 keep_alive=self.seconds_to_stay(),
             )
         )
+
+    def _tools(self, target: Target) -> Tools:
+        param = "functions" if self.with_functions else "tools"
+        given = self.tools or [ToolSpec(function=function) for function in self.functions]
+        if given:
+            require(target, "tools", "tools", param)
+        choice = self.tool_choice
+        if self.with_functions:
+            named = isinstance(self.function_call, FunctionName)
+            choice = msgspec.to_builtins(self.function_call) if named else self.function_call
+        return read_tools(given, choice, param)
 
     def _max_tokens(self) -> tuple[str, int | None]:
         """The newer of the two names wins; 0 would be an answer without anything in it."""
@@ -79,8 +102,6 @@ class ChatBody(GenerationBody, kw_only=True):
         return name, value
 
     def _refuse(self) -> None:
-        if self.functions:
-            raise Unsupported("functions are not supported; use tools instead.", param="functions")
         if self.web_search_options is not None:
             raise Unsupported("There is no web search here.", param="web_search_options")
         if set(self.modalities) - {"text"}:

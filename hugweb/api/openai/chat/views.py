@@ -28,6 +28,8 @@ async def chat_completions(request: HttpRequest) -> HttpResponseBase:
     target = await resolve(body.model, "completion", "chat")
     answer = await begin(events_of(target, body.request(target)))
     if body.stream:
-        chunks = Chunks(body.model, body.n, include_usage=bool(body.stream_options.include_usage))
+        usage = bool(body.stream_options.include_usage)
+        chunks = Chunks(body.model, body.n, include_usage=usage, with_functions=body.with_functions)
         return stream_response(request, answer, chunks, EVENT_STREAM)
-    return json_response(completion(body.model, await fold(answer, body.n)))
+    folded = await fold(answer, body.n)
+    return json_response(completion(body.model, folded, with_functions=body.with_functions))
