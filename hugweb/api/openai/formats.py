@@ -24,6 +24,8 @@ class ResponseFormat(Struct, kw_only=True):
     type: Annotated[str, told(enum=["text", "json_object", "json_schema"])]
     json_schema: SchemaFormat | None = None
     schema: dict[str, Any] | None = None
+    name: str | None = None
+    description: str | None = None
 
 
 def read_format(given: ResponseFormat | None, param: str) -> str:

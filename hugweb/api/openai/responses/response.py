@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import msgspec
-
 from hugweb.api.openai.frames import Frame, new_id
 from hugweb.api.openai.responses.output import IN_PROGRESS
 from hugweb.api.openai.responses.requests import ResponseBody
@@ -49,7 +47,17 @@ def _choice(asked: Generate) -> Frame | str:
 
 
 def _format(body: ResponseBody) -> Frame:
-    return msgspec.to_builtins(body.text.format) if body.text.format else {"type": "text"}
+    """What the text had to be: a schema has a name there, whether it was given one or not."""
+    given = body.text.format
+    if given is None or given.type != "json_schema":
+        return {"type": given.type if given else "text"}
+    return {
+        "type": given.type,
+        "name": given.name or "answer",
+        "description": given.description,
+        "schema": given.json_schema.schema if given.json_schema else given.schema,
+        "strict": True,
+    }
 
 
 def _tool(tool: Tool) -> Frame:
