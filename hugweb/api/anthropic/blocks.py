@@ -27,7 +27,7 @@ class Source(Struct, kw_only=True):
     """Where an image is."""
 
     type: Annotated[str, told(enum=["base64"])]
-    data: Annotated[Any, told(type="string", pattern=f"^{IMAGE_PATTERN}$")] = None
+    data: Annotated[str, told(pattern=f"^{IMAGE_PATTERN}$")] = ""
 
 
 class Block(Struct, kw_only=True):
