@@ -230,6 +230,12 @@ class HeardSegment(TypedDict):
     no_speech_prob: float
 
 
+class HeardEvent(TypedDict):
+    type: Literal["transcript.text.delta", "transcript.text.done"]
+    delta: NotRequired[str]
+    text: NotRequired[str]
+
+
 class Transcription(TypedDict):
     """What verbose_json adds to json, only speech models tell."""
 

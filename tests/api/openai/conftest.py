@@ -19,7 +19,8 @@ from tests.serving import MODEL, eventually
 T = TypeVar("T")
 
 ABLE, ALIAS, VECTORS, PICTURES = "test/able", "brief", "test/embedder", "test/image"
-NAMES = {MODEL, ABLE, ALIAS, *stages.KINDS}
+SPEECH = "test/speech"
+NAMES = {MODEL, ABLE, ALIAS, SPEECH, *stages.KINDS}
 
 _RECORDS = f"""
 import django; django.setup()
@@ -28,6 +29,10 @@ from inference.models import ModelRecord
 ModelRecord.objects.create(
     name={ABLE!r}, source="store", folder={ABLE!r}, architecture="llama", digest="0" * 64,
     capabilities=["completion", "tools", "thinking", "vision", "audio", "insert"],
+)
+ModelRecord.objects.create(
+    name={SPEECH!r}, source="store", folder={SPEECH!r}, architecture="whisper", digest="0" * 64,
+    capabilities=["transcription"],
 )
 Alias.objects.create(name={ALIAS!r}, model={ABLE!r}, system="Be brief.", options={{"temperature": 0.5}})
 """

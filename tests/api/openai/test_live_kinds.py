@@ -62,6 +62,10 @@ def test_what_is_said_in_every_form(client: openai.OpenAI) -> None:
         assert 0 <= segment.no_speech_prob <= 1
     assert ask(model=SPEECH, file=sound(), language="en").text == whole.text
     assert ask(model=SPEECH, file=sound(), language="en", response_format="text") == whole.text + "\n"
+    events: Any = list(ask(model=SPEECH, file=sound(), language="en", stream=True))
+    pieces = [event.delta for event in events if event.type == "transcript.text.delta"]
+    assert len(pieces) == len(whole.segments)
+    assert "".join(pieces).rstrip() == events[-1].text == whole.text
     srt = ask(model=SPEECH, file=sound(), language="en", response_format="srt")
     vtt = ask(model=SPEECH, file=sound(), language="en", response_format="vtt")
     assert len(re.findall(CLOCK.format(point=","), srt)) == len(whole.segments)

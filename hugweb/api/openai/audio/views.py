@@ -11,18 +11,21 @@ from typing import Annotated, Literal
 from django.http import HttpRequest, HttpResponseBase
 from msgspec import Meta, Struct
 
+from aliases.answering import events_of
 from aliases.target import Target
 from hugweb.api import asking
 from hugweb.api.asking import ask
-from hugweb.api.described import FORM, JSON, TEXT, Operation
+from hugweb.api.described import EVENTS, FORM, JSON, TEXT, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.fields import told
+from hugweb.api.generation import begin
 from hugweb.api.media import is_sound
-from hugweb.api.openai.answers import Transcription
+from hugweb.api.openai.answers import HeardEvent, Transcription
 from hugweb.api.openai.audio.formats import FORMS, heard_respond, plain
+from hugweb.api.openai.audio.frames import HeardEvents
 from hugweb.api.openai.capabilities import require
 from hugweb.api.openai.forms import Files, read_form
-from hugweb.api.responses import json_response
+from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import LONGEST_HINT, Generate, Heard, Message, Options, Transcribe
 
@@ -46,7 +49,7 @@ class TranscriptionBody(Struct, kw_only=True):
     response_format: Annotated[str, told(enum=list(FORMS))] = "json"
     temperature: Annotated[float, Meta(ge=0, le=2)] = 0.0
     timestamp_granularities: list[Annotated[str, told(enum=["segment"])]] = []
-    stream: Annotated[bool, told(enum=[False])] = False
+    stream: bool = False
 
 
 @Operation(
@@ -54,7 +57,7 @@ class TranscriptionBody(Struct, kw_only=True):
     takes={FORM: TranscriptionBody},
     needs=("model", "file"),
     files=("file",),
-    gives={JSON: Transcription, TEXT: str},
+    gives={JSON: Transcription, TEXT: str, EVENTS: HeardEvent},
 )
 @endpoint("POST")
 async def transcriptions(request: HttpRequest) -> HttpResponseBase:
@@ -66,7 +69,7 @@ async def transcriptions(request: HttpRequest) -> HttpResponseBase:
     takes={FORM: TranscriptionBody},
     needs=("model", "file"),
     files=("file",),
-    gives={JSON: Transcription, TEXT: str},
+    gives={JSON: Transcription, TEXT: str, EVENTS: HeardEvent},
 )
 @endpoint("POST")
 async def translations(request: HttpRequest) -> HttpResponseBase:
@@ -87,17 +90,22 @@ async def _answer(request: HttpRequest, task: Task, doing: str) -> HttpResponseB
         require(target, "audio", doing, "model")
     sound = _sound(files)
     _check(body, tuple(FORMS) if speaks else UNTIMED)
+    make = _transcribe if speaks else _generate
+    asked = make(target, body, sound, task)
+    if body.stream:
+        answer = await begin(events_of(target, asked))
+        return stream_response(request, answer, HeardEvents(), EVENT_STREAM)
+    folded = await ask(target, asked)
     if speaks:
-        heard = (await ask(target, _transcribe(target, body, sound, task))).result(Heard)
-        return heard_respond(heard, body.response_format, task)
-    text = (await ask(target, _generate(target, body, sound, task))).sample.text.strip()
+        return heard_respond(folded.result(Heard), body.response_format, task)
+    text = folded.sample.text.strip()
     return plain(text + "\n") if body.response_format == "text" else json_response({"text": text})
 
 
 def _check(body: TranscriptionBody, forms: tuple[str, ...]) -> None:
     """Refuse what no answer could be."""
-    if body.stream:
-        raise Unsupported("Transcriptions are not streamed.", param="stream")
+    if body.stream and body.response_format not in UNTIMED:
+        raise Unsupported("Only the text is streamed: response_format is json or text.", param="stream")
     if body.response_format not in forms:
         listed = f"{', '.join(forms[:-1])} or {forms[-1]}"
         raise Unsupported(f"response_format is {listed} with this model.", param="response_format")
