@@ -91,7 +91,10 @@ class Running:
 
 
 def _proportional(process: psutil.Process) -> int:
-    details = process.memory_full_info()
+    try:
+        details = process.memory_full_info()
+    except psutil.NoSuchProcess:  # it has ended meanwhile, as those that render templates may
+        return 0
     return int(getattr(details, "pss", details.rss))
 
 
