@@ -62,7 +62,7 @@ def _option(name: str, value: Any) -> Any:
     if name in WHOLE_NUMBERS and isinstance(value, float):
         value = _truncated(name, value)
     if name == "stop" and isinstance(value, list) and not all(isinstance(text, str) for text in value):
-        raise InvalidRequest(f'option "{name}" must be of an array of strings')
+        raise _refused(name, "must be of an array of strings")
     try:
         return msgspec.convert(value, OPTION_FIELDS[name], str_keys=True)
     except ValidationError as error:

@@ -482,6 +482,7 @@ def test_formats(stage: Stage) -> None:
         ({"reasoning_effort": "low", "think": "huge"}, "think"),
         ({"keep_alive": "10"}, "keep_alive"),
         ({"options": {"temperature": "hot"}}, "options.temperature"),
+        ({"options": {"stop": [1]}}, "options.stop"),
         (
             {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "input_audio": {}}]}]},
             "messages[0].content[0].input_audio.data",
