@@ -177,6 +177,38 @@ def test_after_an_unforeseen_error_nothing_is_left() -> None:
     assert not scheduler.busy
 
 
+class Spoiling(Arithmetic):
+    """A model whose failing passes leave nonsense behind."""
+
+    def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> list[int]:
+        for slot in self.fail_slots & set(slots):
+            self.held[slot] = [-1] * len(self.held[slot])
+        return super().decode(slots, positions, tokens)
+
+
+def test_what_a_failed_pass_left_behind_is_not_reused() -> None:
+    forward = Spoiling(1)
+    scheduler = scheduler_of(forward)
+    for fails in (True, False):
+        forward.fail_slots = {0} if fails else set()
+        client = Client([1, 2, 3], 5)
+        scheduler.waiting.append(client.row)
+        run(scheduler)
+        assert isinstance(client.last, Failed if fails else Done)
+    assert client.said == expected([1, 2, 3], 5)
+
+
+def test_after_an_unforeseen_error_nothing_is_reused() -> None:
+    scheduler = scheduler_of(Arithmetic(1))
+    for cached in (0, 0):
+        client = Client([1, 2, 3], 5)
+        scheduler.waiting.append(client.row)
+        run(scheduler)
+        assert isinstance(client.last, Done)
+        assert client.last.usage.cached == cached
+        scheduler.fail_all(InferenceError("It broke."))
+
+
 def test_an_end_token_ends_and_is_not_shown() -> None:
     said = expected([5], 6)
     scheduler = scheduler_of(Arithmetic(1))
