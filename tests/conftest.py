@@ -5,6 +5,7 @@ The home is set before Django reads its settings, so no test can touch the real 
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -35,6 +36,13 @@ hypothesis.settings.register_profile(
     "steady", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("steady")
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what imports left, as the engine does: each load and each end of a model collects garbage,
+    which takes half a second where that looks through torch and all tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
