@@ -49,7 +49,7 @@ def key_create(
         with transaction.atomic():
             key.save()
     except IntegrityError as error:
-        raise InvalidRequest("This user has a key of that name.") from error
+        raise InvalidRequest("This user has a key of that name.", param="name") from error
     return key, token
 
 

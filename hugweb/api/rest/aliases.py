@@ -25,6 +25,7 @@ from aliases.services import (
 from aliases.templates import template_checked
 from hugweb.api.body import struct_of
 from hugweb.api.options import options_schema
+from hugweb.api.rest.fields import OF_MODELS, Pattern, Search, Text
 from hugweb.api.rest.filters import Ordering
 from inference.asker import asker
 from inference.errors import InvalidRequest
@@ -62,11 +63,11 @@ class AliasMessageSerializer(serializers.Serializer[Any]):
     """A message that stands before those of every chat."""
 
     role = serializers.ChoiceField(choices=("system", "user", "assistant"))
-    content = serializers.CharField(max_length=LONGEST_SYSTEM, trim_whitespace=False)
+    content = Text(max_length=LONGEST_SYSTEM, trim_whitespace=False)
 
 
 @extend_schema_field({"type": "string", "format": "jinja", "maxLength": LONGEST_GIVEN_TEMPLATE})
-class TemplateField(serializers.CharField):
+class TemplateField(Text):
     """A chat template in Jinja that shows ``messages``; empty for the model's own."""
 
     def to_internal_value(self, data: Any) -> Any:
@@ -81,21 +82,21 @@ class AliasSerializer(serializers.ModelSerializer[Alias]):
 
     options = OptionsField(required=False)
     messages = serializers.ListField(child=AliasMessageSerializer(), required=False, max_length=MAX_MESSAGES)
-    system = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_SYSTEM)
-    license = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_LICENSE)
-    keep_alive = serializers.RegexField(
+    system = Text(required=False, allow_blank=True, max_length=LONGEST_SYSTEM)
+    license = Text(required=False, allow_blank=True, max_length=LONGEST_LICENSE)
+    keep_alive = Pattern(
         _DURATION,
         required=False,
         allow_blank=True,
         max_length=32,
     )
-    device = serializers.RegexField(_DEVICE, required=False, max_length=8, help_text=DEVICE_HELP)
+    device = Pattern(_DEVICE, required=False, max_length=8, help_text=DEVICE_HELP)
     template = TemplateField(
         required=False, allow_blank=True, trim_whitespace=False, max_length=LONGEST_GIVEN_TEMPLATE
     )
-    fallbacks = serializers.ListField(
-        child=serializers.RegexField(_NAME, max_length=242), required=False, max_length=8
-    )
+    fallbacks = serializers.ListField(child=Pattern(_NAME, max_length=242), required=False, max_length=8)
+
+    serializer_field_mapping = OF_MODELS
 
     class Meta:
         model = Alias
@@ -110,8 +111,8 @@ class AliasSerializer(serializers.ModelSerializer[Alias]):
 class NewAliasSerializer(AliasSerializer):
     """An alias to be made: what is left out is as ``model`` has it."""
 
-    name = serializers.RegexField(_NAME, max_length=242, help_text=NAME_HELP)
-    model = serializers.RegexField(_NAME, max_length=200, help_text="A model's id, or another alias.")
+    name = Pattern(_NAME, max_length=242, help_text=NAME_HELP)
+    model = Pattern(_NAME, max_length=200, help_text="A model's id, or another alias.")
 
     class Meta(AliasSerializer.Meta):
         fields = (
@@ -122,8 +123,8 @@ class NewAliasSerializer(AliasSerializer):
 
 
 class AliasFilters(serializers.Serializer[Any]):
-    name = serializers.CharField(required=False, max_length=242, source="name__icontains")
-    model = serializers.CharField(required=False, max_length=200, source="model__iexact")
+    name = Search(max_length=242, source="name__icontains")
+    model = Search(max_length=200, source="model__iexact")
     enabled = serializers.BooleanField(required=False)
     ordering = Ordering("name", "model", "created", "modified")
 

@@ -16,14 +16,14 @@ from rest_framework.response import Response
 from conversations.models import Conversation, Message
 from conversations.services import conversation_delete, conversation_rename
 from hugweb.api.rest.access import user_of
+from hugweb.api.rest.fields import Label, Search
 from hugweb.api.rest.filters import Ordering
-from hugweb.api.rest.texts import Text
 
 
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):
     """A conversation; ``active_leaf`` is the last message of its active branch."""
 
-    title = Text(max_length=Conversation._meta.get_field("title").max_length)
+    title = Label(max_length=Conversation._meta.get_field("title").max_length)
 
     class Meta:
         model = Conversation
@@ -61,8 +61,8 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
 
 
 class ConversationFilters(serializers.Serializer[Any]):
-    title = serializers.CharField(required=False, max_length=120, source="title__icontains")
-    model = serializers.CharField(required=False, max_length=200, source="model__iexact")
+    title = Search(max_length=120, source="title__icontains")
+    model = Search(max_length=200, source="model__iexact")
     updated_after = serializers.DateTimeField(required=False, source="updated__gt")
     ordering = Ordering("updated", "created", "title")
 
@@ -71,7 +71,7 @@ class MessageFilters(serializers.Serializer[Any]):
     conversation = serializers.UUIDField(required=False, source="conversation_id")
     role = serializers.ChoiceField(Message.Role.choices, required=False)
     status = serializers.ChoiceField(Message.Status.choices, required=False)
-    content = serializers.CharField(required=False, max_length=200, source="content__icontains")
+    content = Search(max_length=200, source="content__icontains")
     ordering = Ordering("created")
 
 

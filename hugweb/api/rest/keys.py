@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hugweb.api.rest.access import user_of
+from hugweb.api.rest.fields import Label, Search, Text, Whole
 from hugweb.api.rest.filters import Ordering
 from inference.asker import asker
 from inference.errors import Forbidden
@@ -39,22 +40,14 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
 class NewKeySerializer(serializers.Serializer[Any]):
     """A key to be made; without ``allowed_models`` it may ask for all."""
 
-    name = serializers.CharField(max_length=80)
+    name = Label(max_length=80)
     scopes = serializers.ListField(
         child=serializers.ChoiceField(Scope.choices), default=list(DEFAULT_SCOPES), min_length=1, max_length=3
     )
-    allowed_models = serializers.ListField(
-        child=serializers.CharField(max_length=200), default=list, max_length=MAX_MODELS
-    )
-    requests_per_minute = serializers.IntegerField(
-        min_value=1, max_value=100_000, default=None, allow_null=True
-    )
-    tokens_per_day = serializers.IntegerField(
-        min_value=1, max_value=MOST_TOKENS, default=None, allow_null=True
-    )
-    bytes_per_request = serializers.IntegerField(
-        min_value=1, max_value=MOST_BYTES, default=None, allow_null=True
-    )
+    allowed_models = serializers.ListField(child=Text(max_length=200), default=list, max_length=MAX_MODELS)
+    requests_per_minute = Whole(min_value=1, max_value=100_000, default=None, allow_null=True)
+    tokens_per_day = Whole(min_value=1, max_value=MOST_TOKENS, default=None, allow_null=True)
+    bytes_per_request = Whole(min_value=1, max_value=MOST_BYTES, default=None, allow_null=True)
     expires = serializers.DateTimeField(default=None, allow_null=True)
 
 
@@ -68,7 +61,7 @@ class MadeKeySerializer(KeySerializer):
 
 
 class KeyFilters(serializers.Serializer[Any]):
-    name = serializers.CharField(required=False, max_length=80, source="name__icontains")
+    name = Search(max_length=80, source="name__icontains")
     revoked = serializers.BooleanField(required=False, source="revoked__isnull")
     ordering = Ordering("created", "name", "last_used")
 

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from aliases.selectors import names_of
+from hugweb.api.rest.fields import Search, Text
 from hugweb.api.rest.filters import Ordering
 from hugweb.jobs import PULL_JOBS, load_begin
 from hugweb.pull_orders import pull_order
@@ -43,17 +44,17 @@ class ModelSerializer(serializers.ModelSerializer[ModelRecord]):
 
 
 class ModelFilters(serializers.Serializer[Any]):
-    name = serializers.CharField(required=False, max_length=200, source="name__icontains")
-    provider = serializers.CharField(required=False, max_length=32)
-    kind = serializers.CharField(required=False, max_length=32, source="kind__iexact")
-    architecture = serializers.CharField(required=False, max_length=64, source="architecture__iexact")
+    name = Search(max_length=200, source="name__icontains")
+    provider = Search(max_length=32)
+    kind = Search(max_length=32, source="kind__iexact")
+    architecture = Search(max_length=64, source="architecture__iexact")
     ordering = Ordering("name", "size", "created", "modified", "last_used")
 
 
 class WantedSerializer(serializers.Serializer[Any]):
     """What to pull: ``starter``, an alias, or ``org/name[@revision]``."""
 
-    model = serializers.CharField(max_length=300)
+    model = Text(max_length=300)
 
 
 class PullSerializer(serializers.Serializer[Any]):
