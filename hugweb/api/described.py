@@ -30,7 +30,8 @@ class Operation:
     ``takes`` is the body. ``needs`` are fields that may not be left out although their struct has a
     default, since a text of ours refuses that: ``"a b"`` needs one of two. ``files`` are the fields
     of a form that hold a file, or with ``[]`` several; ``parameters`` is a struct of what stands in path
-    and query. ``owned``: it is about what is somebody's own, and needs to know whose. ``gives`` is
+    and query. ``rules`` are schemas that a body of JSON also fits: how its fields depend on each other.
+    ``owned``: it is about what is somebody's own, and needs to know whose. ``gives`` is
     the body of each of ``statuses``; of other statuses it is ``others``.
     """
 
@@ -41,6 +42,7 @@ class Operation:
     needs: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     parameters: type | None = None
+    rules: tuple[Mapping[str, Any], ...] = ()
     owned: bool = False
     gives: Contents = field(default_factory=dict)
     statuses: tuple[int, ...] = (200,)

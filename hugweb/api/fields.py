@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from hugweb.api.options import OPTIONS_SCHEMA
-from inference.protocol import MAX_TOP_LOGPROBS
+from inference.protocol import LONGEST_GIVEN_TEMPLATE, MAX_TOP_LOGPROBS
 
 
 def told(**schema: Any) -> Meta:
@@ -18,6 +18,32 @@ def told(**schema: Any) -> Meta:
     return Meta(extra_json_schema=schema)
 
 
+def case(field: str, *values: str, needs: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
+    """What holds of an object whose ``field`` is one of ``values``: one of the choices of an ``anyOf``."""
+    return {"properties": {field: {"enum": [*values]}, **properties}, "required": [field, *needs]}
+
+
+def rule(given: dict[str, Any], needed: dict[str, Any]) -> dict[str, Any]:
+    """Of an object whose properties are as ``given``, which are there, also ``needed`` holds."""
+    return {"if": {"properties": given, "required": [*given]}, "then": needed}
+
+
+def one_kind(most: int) -> Meta:
+    """A list of texts or of lists, of ``most`` at most, or of token ids; not empty, and not mixed."""
+    kinds: list[dict[str, Any]] = [
+        {"items": {"type": kind}, "maxItems": most} for kind in ("string", "array")
+    ]
+    return told(minItems=1, anyOf=[*kinds, {"items": {"type": "integer"}}])
+
+
+NOT_NULL: dict[str, Any] = {"not": {"type": "null"}}
+# Of a request that may choose among its tools: there are some, where one has to be called.
+TOOLS_TO_CHOOSE = rule(
+    {"tool_choice": {"enum": ["required", "any"]}},
+    {"required": ["tools"], "properties": {"tools": {"type": "array", "minItems": 1}}},
+)
+# Something beside what Python takes for spaces.
+NOT_BLANK = r"[^\s\x1c-\x1f\x85]"
 _DURATION = r"^(?:[+-]?0|[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)?$"
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
 _HOST = "(?:https?://)?[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}"
@@ -33,12 +59,15 @@ KeepAlive = Annotated[
 ]
 GivenOptions = Annotated[dict[str, Any], told(**OPTIONS_SCHEMA)]
 GivenSchema = Annotated[dict[str, Any], told(description="A JSON Schema.")]
+GivenTemplate = Annotated[str, told(format="jinja", maxLength=LONGEST_GIVEN_TEMPLATE)]
 ModelName = Annotated[str, told(pattern=_NAME)]
 BlobName = Annotated[str, told(pattern="^sha256[:-][0-9a-f]{64}$")]
 ImageOrSound = Annotated[
     bytes, told(pattern=f"^(?:{_IMAGE}|{_SOUND}){_END}$", description="An image or a sound, in base64.")
 ]
 IMAGE_PATTERN, SOUND_PATTERN = f"(?:{_IMAGE}){_END}", f"(?:{_SOUND}){_END}"
+
+
 # A word, one of the tools, or some of them.
 GivenChoice = Annotated[
     Any,

@@ -28,6 +28,7 @@ from conversations.wire import LONGEST_TEXT
 from hugweb.api.body import parse
 from hugweb.api.described import EVENTS, JSON, Operation
 from hugweb.api.endpoint import endpoint
+from hugweb.api.fields import NOT_BLANK
 from hugweb.api.responses import EVENT_STREAM, stream_response
 from hugweb.api.rest.access import entered, user_of
 from inference.errors import InvalidRequest
@@ -93,10 +94,19 @@ class Ended(Started):
     metadata: Metadata
 
 
+# What to say, or something to show.
+SOMETHING = {
+    "anyOf": [
+        {"required": ["message"], "properties": {"message": {"type": "string", "pattern": NOT_BLANK}}},
+        {"required": ["attachments"], "properties": {"attachments": {"type": "array", "minItems": 1}}},
+    ]
+}
+
+
 @Operation(
     "Say something in a conversation, and follow the answer",
     takes={JSON: MessageBody},
-    needs=("message attachments",),
+    rules=(SOMETHING,),
     owned=True,
     gives={EVENTS: (Started, Told, Said, Ended)},
 )

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Struct, ValidationError
 
-from hugweb.api.fields import IMAGE_PATTERN, told
+from hugweb.api.fields import IMAGE_PATTERN, case, told
 from hugweb.api.media import is_image
 from inference.errors import InvalidRequest, Unsupported
 from inference.pairing import results_paired
@@ -20,20 +20,18 @@ from inference.protocol import MAX_CALLS, MAX_IMAGES, MAX_MESSAGES, Message, Rol
 
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 
-BLOCKS = ["text", "image", "thinking", "redacted_thinking", "tool_use", "tool_result"]
-
 
 class Source(Struct, kw_only=True):
     """Where an image is."""
 
-    type: Annotated[str, told(enum=["base64"])]
-    data: Annotated[str, told(pattern=f"^{IMAGE_PATTERN}$")] = ""
+    type: str
+    data: str = ""
 
 
 class Block(Struct, kw_only=True):
     """A part of a message; which fields count is said by ``type``."""
 
-    type: Annotated[str, told(enum=BLOCKS)]
+    type: str
     text: str = ""
     thinking: str = ""
     source: Source | None = None
@@ -45,14 +43,49 @@ class Block(Struct, kw_only=True):
     is_error: bool | None = None
 
 
+def _content(*blocks: dict[str, Any]) -> dict[str, Any]:
+    """A text, or a list of ``blocks``."""
+    return {"anyOf": [{"type": "string"}, {"type": "array", "items": {"anyOf": [*blocks]}}]}
+
+
+_IMAGE = {
+    "type": "object",
+    "properties": {
+        "type": {"const": "base64"},
+        "data": {"type": "string", "pattern": f"^{IMAGE_PATTERN}$"},
+    },
+    "required": ["type", "data"],
+}
+_TEXT = case("type", "text")
+_SHOWN = (
+    case("type", "text", "thinking", "redacted_thinking"),
+    case("type", "image", needs=("source",), source=_IMAGE),
+)
+_GIVEN = {"minLength": 1}
+_CALL = case("type", "tool_use", needs=("id", "name"), id=_GIVEN, name=_GIVEN)
+_RESULT = case(
+    "type",
+    "tool_result",
+    needs=("tool_use_id",),
+    tool_use_id=_GIVEN,
+    content={"anyOf": [*_content(*_SHOWN)["anyOf"], {"type": "null"}]},
+)
+_CASES = [
+    case("role", "assistant", content=_content(*_SHOWN, _CALL, _RESULT)),
+    case("role", "user", "system", content=_content(*_SHOWN, _RESULT)),
+]
 Content = str | list[Block]
+System = str | list[Annotated[Block, told(anyOf=[_TEXT])]]
 
 
 class GivenMessage(Struct, kw_only=True):
     """One message of a request."""
 
-    role: Annotated[str, told(enum=list(_ROLES))]
+    role: str
     content: Content
+
+
+DescribedMessage = Annotated[GivenMessage, told(anyOf=_CASES)]
 
 
 def messages_ours(given: Sequence[GivenMessage]) -> tuple[Message, ...]:

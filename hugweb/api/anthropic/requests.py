@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Struct, ValidationError
 
 from aliases.target import Target
-from hugweb.api.anthropic.blocks import Content, GivenMessage, messages_ours, text_of
+from hugweb.api.anthropic.blocks import DescribedMessage, System, messages_ours, text_of
 from hugweb.api.durations import keep_alive_seconds
-from hugweb.api.fields import GivenOptions, KeepAlive, told
+from hugweb.api.fields import GivenOptions, KeepAlive, rule, told
 from hugweb.api.options import option_of, parse_options
 from hugweb.api.preface import prefaced
 from hugweb.api.schema import schema_text
@@ -31,10 +31,24 @@ StopString = Annotated[str, told(minLength=1, maxLength=256)]
 class GivenTool(Struct, kw_only=True):
     """A tool of the client's; tools that run at Anthropic's are named by another ``type``."""
 
-    name: Annotated[str, told(minLength=1, maxLength=256)] = ""
+    name: str = ""
     type: Annotated[str, told(enum=["custom"])] | None = None
     description: str | None = None
     input_schema: dict[str, Any] | None = None
+
+
+_NAMED = {"required": ["name"], "properties": {"name": {"minLength": 1, "maxLength": 256}}}
+DescribedTool = Annotated[GivenTool, told(**_NAMED)]
+TOOLS_TO_CHOOSE = rule(
+    {
+        "tool_choice": {
+            "properties": {"type": {"enum": ["any", "tool"]}},
+            "required": ["type"],
+            "type": "object",
+        }
+    },
+    {"required": ["tools"], "properties": {"tools": {"type": "array", "minItems": 1}}},
+)
 
 
 class GivenChoice(Struct, kw_only=True):
@@ -69,15 +83,15 @@ class MessagesBody(Struct, kw_only=True):
     """``POST /v1/messages``; ``options`` and ``keep_alive`` are Ollama's."""
 
     model: str = ""
-    messages: Annotated[list[GivenMessage], told(maxItems=MAX_MESSAGES)] = []
+    messages: Annotated[list[DescribedMessage], told(maxItems=MAX_MESSAGES)] = []
     max_tokens: int = 0
-    system: Content = ""
+    system: System = ""
     stream: bool = False
     temperature: Annotated[float, told(minimum=0, maximum=100)] | None = None
     top_p: Annotated[float, told(minimum=0, maximum=1)] | None = None
     top_k: Annotated[int, told(minimum=0)] | None = None
     stop_sequences: Annotated[list[StopString], told(maxItems=MAX_STOPS)] = []
-    tools: Annotated[list[GivenTool], told(maxItems=MAX_TOOLS)] = []
+    tools: Annotated[list[DescribedTool], told(maxItems=MAX_TOOLS)] = []
     tool_choice: GivenChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None

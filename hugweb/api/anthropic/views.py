@@ -10,7 +10,7 @@ from aliases.lookup import look_up
 from aliases.target import Target
 from hugweb.api.anthropic.answers import AnsweredMessage, StreamEvent, TokenCount
 from hugweb.api.anthropic.frames import MessageFrames
-from hugweb.api.anthropic.requests import MessagesBody, messages_request
+from hugweb.api.anthropic.requests import TOOLS_TO_CHOOSE, MessagesBody, messages_request
 from hugweb.api.body import parse
 from hugweb.api.described import EVENTS, JSON, Operation
 from hugweb.api.endpoint import endpoint
@@ -24,6 +24,7 @@ from inference.protocol import Generate, Rendered
     "Answer messages",
     takes={JSON: MessagesBody},
     needs=("model", "messages", "max_tokens"),
+    rules=(TOOLS_TO_CHOOSE,),
     gives={JSON: AnsweredMessage, EVENTS: StreamEvent},
 )
 @endpoint("POST")
@@ -43,6 +44,7 @@ async def messages(request: HttpRequest) -> HttpResponseBase:
     "How long the prompt would be",
     takes={JSON: MessagesBody},
     needs=("model", "messages"),
+    rules=(TOOLS_TO_CHOOSE,),
     gives={JSON: TokenCount},
 )
 @endpoint("POST")

@@ -20,7 +20,7 @@ from aliases.target import Target
 from aliases.templates import template_checked
 from hugweb.api.described import JSON, LINES, Operation
 from hugweb.api.endpoint import endpoint
-from hugweb.api.fields import BlobName, GivenOptions, ModelName, told
+from hugweb.api.fields import BlobName, GivenOptions, GivenTemplate, ModelName, told
 from hugweb.api.ollama.answers import Status
 from hugweb.api.ollama.messages import ChatMessage, messages_ours
 from hugweb.api.ollama.pulls import pull_statuses
@@ -54,7 +54,7 @@ class CreateBody(Struct, kw_only=True):
     source: ModelName = field(name="from", default="")
     files: dict[str, BlobName] = {}
     adapters: Annotated[dict[str, str], told(maxProperties=0)] = {}
-    template: str = ""
+    template: GivenTemplate = ""
     license: str | list[str] = ""
     system: str | None = None
     parameters: GivenOptions = {}

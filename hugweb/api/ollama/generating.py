@@ -15,11 +15,13 @@ from hugweb.api.asking import ask
 from hugweb.api.described import JSON, LINES, Operation
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.endpoint import endpoint
+from hugweb.api.fields import TOOLS_TO_CHOOSE
 from hugweb.api.generation import Content, begin, fold
 from hugweb.api.ollama.answers import ChatFrame, GenerateFrame
 from hugweb.api.ollama.capabilities import check_chat, check_draw, check_generate
 from hugweb.api.ollama.frames import ChatFrames, DrawFrames, Frames, GenerateFrames
 from hugweb.api.ollama.requests import (
+    RAW,
     ChatBody,
     GenerateBody,
     GenerationBody,
@@ -43,6 +45,7 @@ TOO_LONG = (
     "Answer the messages of a chat; without any, load or unload the model",
     takes={JSON: ChatBody},
     needs=("model",),
+    rules=(TOOLS_TO_CHOOSE,),
     gives={LINES: ChatFrame, JSON: ChatFrame},
 )
 @endpoint("POST")
@@ -68,6 +71,7 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
     "Go on from a prompt, or draw it; without one, load or unload the model",
     takes={JSON: GenerateBody},
     needs=("model",),
+    rules=(RAW,),
     gives={LINES: GenerateFrame, JSON: GenerateFrame},
 )
 @endpoint("POST")

@@ -109,6 +109,12 @@ class GivenTool(Struct):
             raise InvalidRequest(f"invalid tools: {error}") from error
 
 
+_NAMED = {"required": ["name"], "properties": {"name": {"minLength": 1, "maxLength": 256}}}
+DescribedTool = Annotated[
+    GivenTool, told(required=["function"], properties={"function": {"type": "object", **_NAMED}})
+]
+
+
 def tools_ours(tools: Sequence[GivenTool]) -> tuple[Tool, ...]:
     """``tools`` as ours."""
     if len(tools) > MAX_TOOLS:

@@ -18,9 +18,18 @@ from aliases.target import Target
 from hugweb.api.body import Body
 from hugweb.api.body import parse as body_parse
 from hugweb.api.durations import keep_alive_seconds
-from hugweb.api.fields import GivenChoice, GivenOptions, ImageOrSound, KeepAlive, TopLogprobs, told
+from hugweb.api.fields import (
+    GivenChoice,
+    GivenOptions,
+    GivenTemplate,
+    ImageOrSound,
+    KeepAlive,
+    TopLogprobs,
+    rule,
+    told,
+)
 from hugweb.api.media import media_sort
-from hugweb.api.ollama.messages import ChatMessage, GivenTool, messages_ours, tools_ours
+from hugweb.api.ollama.messages import ChatMessage, DescribedTool, messages_ours, tools_ours
 from hugweb.api.options import parse_options
 from hugweb.api.preface import prefaced
 from hugweb.api.schema import schema_text
@@ -40,6 +49,7 @@ from inference.protocol import (
     TokenId,
 )
 
+NOTHING = {"enum": ["", None]}
 LARGEST_PICTURE = 4096
 THINK_LEVELS = ("high", "medium", "low", "max")
 
@@ -65,7 +75,7 @@ class GenerationBody(KeptBody, kw_only=True):
     stream: bool = True
     format: Format = None
     think: bool | Annotated[str, told(enum=THINK_LEVELS)] | None = None
-    template: str = ""
+    template: GivenTemplate = ""
     logprobs: bool = False
     top_logprobs: TopLogprobs = 0
     truncate: bool = True
@@ -88,8 +98,14 @@ class ChatBody(GenerationBody, kw_only=True):
     """``POST /api/chat``. ``tool_choice`` is OpenAI's."""
 
     messages: Annotated[list[ChatMessage], told(maxItems=MAX_MESSAGES)] = []
-    tools: Annotated[list[GivenTool], told(maxItems=MAX_TOOLS)] = []
+    tools: Annotated[list[DescribedTool], told(maxItems=MAX_TOOLS)] = []
     tool_choice: GivenChoice = None
+
+
+RAW = rule(
+    {"raw": {"const": True}},
+    {"properties": {"template": NOTHING, "system": NOTHING, "context": {"enum": [[], None, ""]}}},
+)
 
 
 class GenerateBody(GenerationBody, kw_only=True):

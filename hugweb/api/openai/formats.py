@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Struct
 
-from hugweb.api.fields import told
+from hugweb.api.fields import NOT_NULL, case, told
 from hugweb.api.schema import schema_text
 from inference.errors import InvalidRequest
 from inference.protocol import JSON
@@ -21,11 +21,19 @@ class SchemaFormat(Struct, kw_only=True):
 class ResponseFormat(Struct, kw_only=True):
     """``schema`` stands in ``json_schema`` (chat completions), or right here (responses)."""
 
-    type: Annotated[str, told(enum=["text", "json_object", "json_schema"])]
+    type: str
     json_schema: SchemaFormat | None = None
     schema: dict[str, Any] | None = None
     name: str | None = None
     description: str | None = None
+
+
+# Chat completions and responses differ in where the schema is.
+_HOLDING = {"required": ["schema"], "properties": {"schema": NOT_NULL}, **NOT_NULL}
+_PLAIN = case("type", "text", "json_object")
+_OUTSIDE = case("type", "json_schema", needs=("json_schema",), json_schema=_HOLDING)
+_INSIDE = case("type", "json_schema", needs=("schema",), schema=NOT_NULL, json_schema={"type": "null"})
+GivenFormat = Annotated[ResponseFormat, told(anyOf=[_PLAIN, _OUTSIDE, _INSIDE])]
 
 
 def read_format(given: ResponseFormat | None, param: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Struct
 
-from hugweb.api.fields import told
+from hugweb.api.fields import NOT_NULL, case, told
 from hugweb.api.openai.parts import Content, read_content
 from inference.errors import InvalidRequest
 from inference.pairing import results_paired
@@ -24,11 +24,14 @@ _ROLES: dict[str, Role] = {
 }
 
 
+ARGUMENTS = {"contentMediaType": "application/json", "contentSchema": {"type": "object"}}
+
+
 class CalledFunction(Struct, kw_only=True):
     """``arguments`` is JSON in a string."""
 
     name: str
-    arguments: Annotated[str, told(contentMediaType="application/json")] = "{}"
+    arguments: Annotated[str, told(**ARGUMENTS)] = "{}"
 
 
 class Call(Struct, kw_only=True):
@@ -44,7 +47,7 @@ class ChatMessage(Struct, kw_only=True):
     ``function_call`` is a call as it was before there were other tools; what comes of it has no id.
     """
 
-    role: Annotated[str, told(enum=list(_ROLES))]
+    role: str
     content: Content = None
     name: str | None = None
     reasoning_content: str | None = None
@@ -52,6 +55,14 @@ class ChatMessage(Struct, kw_only=True):
     tool_calls: Annotated[list[Call], told(maxItems=MAX_CALLS)] | None = None
     tool_call_id: str | None = None
     function_call: CalledFunction | None = None
+
+
+# Only what a model did may be without words.
+_CASES = [
+    case("role", "assistant"),
+    case("role", *(role for role in _ROLES if role != "assistant"), needs=("content",), content=NOT_NULL),
+]
+GivenMessage = Annotated[ChatMessage, told(anyOf=_CASES)]
 
 
 def read_messages(given: Sequence[ChatMessage]) -> tuple[Message, ...]:

@@ -14,40 +14,55 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from hugweb.api.fields import IMAGE_PATTERN, SOUND_PATTERN, told
+from hugweb.api.fields import IMAGE_PATTERN, SOUND_PATTERN, case, told
 from hugweb.api.media import is_image, is_sound
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import MAX_IMAGES
 
 _DATA_URL = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+)?(?:;[\w-]+=[\w.-]+)*;base64,", re.IGNORECASE)
 
-PARTS = ["text", "input_text", "output_text", "refusal", "image_url", "input_image", "input_audio"]
 IMAGE_URL = {"type": "string", "pattern": f"^data:image/png;base64,{IMAGE_PATTERN}$"}
+_IMAGE_OBJECT = {"type": "object", "properties": {"url": IMAGE_URL}, "required": ["url"]}
+_SOUND = {"type": "string", "pattern": f"^{SOUND_PATTERN}$"}
+_SOUND_OBJECT = {"type": "object", "properties": {"data": _SOUND}, "required": ["data"]}
 
 
 class ImageAddress(Struct, kw_only=True):
     """An image in an object, as chat completions have it; how well to look (``detail``) is ignored."""
 
-    url: Annotated[str, told(**IMAGE_URL)]
+    url: str
 
 
 class Sound(Struct, kw_only=True):
     """A sound; its format is seen from the file."""
 
-    data: Annotated[str, told(pattern=f"^{SOUND_PATTERN}$")]
+    data: str
 
 
 class Part(Struct, kw_only=True):
     """A part of a message; which fields count is said by ``type``."""
 
-    type: Annotated[str, told(enum=PARTS)]
+    type: str
     text: str = ""
     refusal: str = ""
-    image_url: Annotated[str, told(**IMAGE_URL)] | ImageAddress | None = None
+    image_url: str | ImageAddress | None = None
     input_audio: Sound | None = None
 
 
-Content = str | list[Part] | None
+PARTS = [
+    case("type", "text", "input_text", "output_text", "refusal"),
+    case(
+        "type",
+        "image_url",
+        "input_image",
+        needs=("image_url",),
+        image_url={"anyOf": [IMAGE_URL, _IMAGE_OBJECT]},
+    ),
+    case("type", "input_audio", needs=("input_audio",), input_audio=_SOUND_OBJECT),
+]
+Content = str | list[Annotated[Part, told(anyOf=PARTS)]] | None
+# The same where only some contents are read.
+CONTENT = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"anyOf": PARTS}}, {"type": "null"}]}
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, ValidationError
 
-from hugweb.api.fields import told
+from hugweb.api.fields import NOT_NULL, told
 from hugweb.api.schema import schema_text
 from hugweb.api.tool_choice import Tools, choose_tools
 from inference.errors import InvalidRequest, Unsupported
@@ -31,6 +31,14 @@ class ToolSpec(Struct, kw_only=True):
     name: str = ""
     description: str | None = None
     parameters: dict[str, Any] | None = None
+
+
+_NAME = {"type": "string", "minLength": 1, "maxLength": 256}
+_CASES = [
+    {"required": ["function"], "properties": {"function": NOT_NULL}},
+    {"required": ["name"], "properties": {"function": {"type": "null"}, "name": _NAME}},
+]
+GivenTool = Annotated[ToolSpec, told(anyOf=_CASES)]
 
 
 def read_tools(given: Sequence[ToolSpec], choice: Any, param: str = "tools") -> Tools:

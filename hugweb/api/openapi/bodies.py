@@ -5,11 +5,13 @@ Fields of JSON that are null count as not given, wherever ``hugweb.api.body`` re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hugweb.api.described import BYTES, FORM, Operation
 from hugweb.api.openapi.components import BINARY, Components, Schema
 from hugweb.api.openapi.groups import Group
+from inference.protocol import MAX_IMAGES
 
 MANY = "[]"
 # What there has to be in a field that may not be left out.
@@ -59,38 +61,50 @@ def _json(schema: Schema, operation: Operation, absent: tuple[Any, ...]) -> Sche
         name: _needed(each) if name in single else each if name in required else _or_absent(each, absent)
         for name, each in schema["properties"].items()
     }
-    choices = [
+    rules: list[Mapping[str, Any]] = [
         {"anyOf": [_having(name, schema["properties"][name]) for name in names.split()]}
         for names in operation.needs
         if " " in names
     ]
+    rules += operation.rules
     return {
         **schema,
         "properties": properties,
         **({"required": sorted(required)} if required else {}),
-        **({"allOf": choices} if choices else {}),
+        **({"allOf": rules} if rules else {}),
     }
 
 
 def _form(schema: Schema, operation: Operation) -> Schema:
     """The same as a form: its fields are single values, and some are files."""
     files = {name.removesuffix(MANY): _file(name) for name in operation.files}
-    fields = {name: each for name, each in schema["properties"].items() if each.get("type") != "array"}
+    fields = {
+        name: _without_null(each)
+        for name, each in schema["properties"].items()
+        if each.get("type") != "array"
+    }
     required = [next(iter({*names.split()} & {*files}), names.split()[0]) for names in operation.needs]
     properties = {name: _needed(each) if name in required else each for name, each in fields.items()}
     return {**schema, "properties": properties | files, "required": sorted(required)}
 
 
 def _file(name: str) -> Schema:
-    return {"type": "array", "items": BINARY, "minItems": 1} if name.endswith(MANY) else BINARY
+    several = {"type": "array", "items": BINARY, "minItems": 1, "maxItems": MAX_IMAGES}
+    return several if name.endswith(MANY) else BINARY
 
 
 def _needed(schema: Schema) -> Schema:
     """``schema`` without null and what is empty."""
     if "anyOf" in schema:
-        return {**schema, "anyOf": [each for each in schema["anyOf"] if each != {"type": "null"}]}
+        return _without_null(schema)
     rest = {name: value for name, value in schema.items() if name != "default"}
     return {**LEAST.get(schema.get("type", ""), {}), **rest}
+
+
+def _without_null(schema: Schema) -> Schema:
+    if "anyOf" not in schema:
+        return schema
+    return {**schema, "anyOf": [each for each in schema["anyOf"] if each != {"type": "null"}]}
 
 
 def _having(name: str, schema: Schema) -> Schema:

@@ -11,6 +11,8 @@ from typing import Any
 from django.db import models
 from rest_framework import serializers
 
+from hugweb.api.fields import NOT_BLANK
+
 
 class Text(serializers.CharField):
     """A string."""
@@ -40,8 +42,7 @@ class Label(Pattern):
     """What people call something: not only spaces, which are cut off its ends."""
 
     def __init__(self, **arguments: Any) -> None:
-        # What Python takes for a space, and JSON Schema does not.
-        super().__init__(r"[^\s\x1c-\x1f\x85]", trim_whitespace=True, **arguments)
+        super().__init__(NOT_BLANK, trim_whitespace=True, **arguments)
 
 
 class Whole(serializers.IntegerField):

@@ -1,4 +1,4 @@
-"""Bodies and queries of our own API hold what is described: any other kind of value is a 400 that names it."""
+"""Bodies and queries of our own API hold what is described; anything else is a 400 that names it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ TEXTS = {"digits", "text", "line"}
 # What each field takes of these.
 OF_ALIASES = {
     **dict.fromkeys(("description", "system", "license"), TEXTS),
-    **dict.fromkeys(("device", "quantization", "dtype"), set()),
+    "device": set(),
+    "quantization": set(),
+    "dtype": set(),
     "model": {"digits"},
     "template": {"text"},
     "keep_alive": {"digits"},

@@ -12,12 +12,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from aliases.target import Target
-from hugweb.api.fields import GivenChoice, told
+from hugweb.api.fields import NOT_NULL, GivenChoice, rule, told
 from hugweb.api.openai.capabilities import check_files, require
-from hugweb.api.openai.formats import ResponseFormat, read_format
-from hugweb.api.openai.messages import ChatMessage, read_messages
+from hugweb.api.openai.formats import GivenFormat, read_format
+from hugweb.api.openai.messages import GivenMessage, read_messages
 from hugweb.api.openai.sampling import GenerationBody, StreamOptions
-from hugweb.api.openai.tools import FunctionSpec, ToolSpec, read_tools
+from hugweb.api.openai.tools import FunctionSpec, GivenTool, ToolSpec, read_tools
 from hugweb.api.preface import prefaced
 from hugweb.api.tool_choice import Tools
 from inference.errors import InvalidRequest, Unsupported
@@ -25,6 +25,9 @@ from inference.protocol import LARGEST, MAX_MESSAGES, MAX_SAMPLES, MAX_TOOLS, MA
 
 # -1 and -2 are "as many as there are room for".
 MaxTokens = Annotated[int, told(minimum=-2, maximum=LARGEST, **{"not": {"const": 0}})] | None
+TOP_LOGPROBS = rule(
+    {"top_logprobs": NOT_NULL}, {"required": ["logprobs"], "properties": {"logprobs": {"const": True}}}
+)
 Refused = Annotated[Any, told(type="null")]
 
 
@@ -37,16 +40,16 @@ class FunctionName(Struct, kw_only=True):
 class ChatBody(GenerationBody, kw_only=True):
     """The body. ``modalities`` and ``web_search_options`` are known to be refused by name."""
 
-    messages: Annotated[list[ChatMessage], told(maxItems=MAX_MESSAGES)] = []
+    messages: Annotated[list[GivenMessage], told(maxItems=MAX_MESSAGES)] = []
     n: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)] = 1
     max_tokens: MaxTokens = None
     max_completion_tokens: MaxTokens = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Meta(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
-    tools: Annotated[list[ToolSpec], told(maxItems=MAX_TOOLS)] = []
+    tools: Annotated[list[GivenTool], told(maxItems=MAX_TOOLS)] = []
     tool_choice: GivenChoice = None
     parallel_tool_calls: bool = True
-    response_format: ResponseFormat | None = None
+    response_format: GivenFormat | None = None
     stream_options: StreamOptions = StreamOptions()
     modalities: list[Annotated[str, told(enum=["text"])]] = []
     functions: Annotated[list[FunctionSpec], told(maxItems=MAX_TOOLS)] = []

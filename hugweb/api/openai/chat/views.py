@@ -8,11 +8,12 @@ from aliases.answering import events_of
 from hugweb.api.body import parse
 from hugweb.api.described import EVENTS, JSON, Operation
 from hugweb.api.endpoint import endpoint
+from hugweb.api.fields import TOOLS_TO_CHOOSE
 from hugweb.api.generation import begin, fold
 from hugweb.api.openai.answers import ChatChunk, ChatCompletion
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.chat.frames import Chunks, completion
-from hugweb.api.openai.chat.requests import ChatBody
+from hugweb.api.openai.chat.requests import TOP_LOGPROBS, ChatBody
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
 
 
@@ -20,6 +21,7 @@ from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
     "Answer the messages of a chat",
     takes={JSON: ChatBody},
     needs=("model", "messages"),
+    rules=(TOOLS_TO_CHOOSE, TOP_LOGPROBS),
     gives={JSON: ChatCompletion, EVENTS: ChatChunk},
 )
 @endpoint("POST")

@@ -101,7 +101,7 @@ class ImageBody(Struct, kw_only=True):
 class EditBody(ImageBody, kw_only=True):
     """An edit, or a variation. In JSON, images are data URLs: ``images`` (OpenAI), ``image`` (Ollama)."""
 
-    image: GivenImage | list[GivenImage] | None = None
+    image: GivenImage | Annotated[list[GivenImage], told(maxItems=MAX_IMAGES)] | None = None
     images: Annotated[list[GivenImage], told(maxItems=MAX_IMAGES)] = []
     mask: GivenImage | None = None
 

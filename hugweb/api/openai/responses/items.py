@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 
 from msgspec import Struct
 
-from hugweb.api.fields import told
-from hugweb.api.openai.messages import check_count, read_arguments
-from hugweb.api.openai.parts import Content, Part, read_content
+from hugweb.api.fields import case, told
+from hugweb.api.openai.messages import ARGUMENTS, check_count, read_arguments
+from hugweb.api.openai.parts import CONTENT, Part, read_content
 from inference.errors import InvalidRequest, Unsupported
 from inference.pairing import results_paired
 from inference.protocol import MAX_CALLS, Message, Role, ToolCall
@@ -25,8 +25,6 @@ _ROLES: dict[str, Role] = {
     "user": "user",
     "assistant": "assistant",
 }
-
-ITEMS = ["message", "reasoning", "function_call", "function_call_output"]
 
 
 class Thought(Struct, kw_only=True):
@@ -39,16 +37,28 @@ class Thought(Struct, kw_only=True):
 class Item(Struct, kw_only=True):
     """An item; which fields count is said by ``type``."""
 
-    type: Annotated[str, told(enum=ITEMS)] = "message"
+    type: str = "message"
     id: str = ""
     status: Literal["in_progress", "completed", "incomplete"] = "completed"
-    role: Annotated[str, told(enum=list(_ROLES))] = ""
-    content: Content = None
+    role: str = ""
+    content: str | list[Part] | None = None
     summary: list[Thought] = []
     call_id: str = ""
     name: str = ""
     arguments: str = ""
-    output: Content = None
+    output: str | list[Part] | None = None
+
+
+_CASES = [
+    {
+        "properties": {"type": {"const": "message"}, "role": {"enum": list(_ROLES)}, "content": CONTENT},
+        "required": ["role"],
+    },
+    case("type", "reasoning"),
+    case("type", "function_call", needs=("name",), name={"minLength": 1}, arguments=ARGUMENTS),
+    case("type", "function_call_output", output=CONTENT),
+]
+GivenItem = Annotated[Item, told(anyOf=_CASES)]
 
 
 @dataclass

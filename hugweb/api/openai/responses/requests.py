@@ -15,12 +15,12 @@ from aliases.target import Target
 from hugweb.api.body import struct_of
 from hugweb.api.fields import GivenChoice, told
 from hugweb.api.openai.capabilities import check_files, require
-from hugweb.api.openai.formats import ResponseFormat, read_format
+from hugweb.api.openai.formats import GivenFormat, read_format
 from hugweb.api.openai.frames import Frame
-from hugweb.api.openai.responses.items import Item, read_items
+from hugweb.api.openai.responses.items import GivenItem, Item, read_items
 from hugweb.api.openai.responses.kept import kept
 from hugweb.api.openai.sampling import GenerationBody
-from hugweb.api.openai.tools import ToolSpec, read_tools
+from hugweb.api.openai.tools import GivenTool, read_tools
 from hugweb.api.preface import prefaced
 from inference.errors import Unsupported
 from inference.protocol import MAX_MESSAGES, MAX_TOOLS, MAX_TOP_LOGPROBS, Generate, Message
@@ -31,7 +31,7 @@ LOGPROBS = "message.output_text.logprobs"
 class TextFormat(Struct, frozen=True, kw_only=True):
     """What the text of an answer has to be."""
 
-    format: ResponseFormat | None = None
+    format: GivenFormat | None = None
 
 
 class Items(Struct):
@@ -46,7 +46,7 @@ class ResponseBody(GenerationBody, kw_only=True):
     input: str | list[dict[str, Any]] = ""
     instructions: str | None = None
     max_output_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
-    tools: Annotated[list[ToolSpec], told(maxItems=MAX_TOOLS)] = []
+    tools: Annotated[list[GivenTool], told(maxItems=MAX_TOOLS)] = []
     tool_choice: GivenChoice = "auto"
     parallel_tool_calls: bool = True
     previous_response_id: str | None = None
@@ -110,7 +110,7 @@ class ResponseBody(GenerationBody, kw_only=True):
 
 
 DescribedInput = (
-    Annotated[str, told(minLength=1)] | Annotated[list[Item], told(minItems=1, maxItems=MAX_MESSAGES)]
+    Annotated[str, told(minLength=1)] | Annotated[list[GivenItem], told(minItems=1, maxItems=MAX_MESSAGES)]
 )
 
 

@@ -18,7 +18,7 @@ from hugweb.api.asking import ask
 from hugweb.api.body import parse, struct_of
 from hugweb.api.described import EVENTS, JSON, Operation
 from hugweb.api.endpoint import endpoint
-from hugweb.api.fields import told
+from hugweb.api.fields import TOOLS_TO_CHOOSE, told
 from hugweb.api.generation import Answer, begin
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.frames import Frame
@@ -57,6 +57,7 @@ Keep = Callable[[Frame], Awaitable[None]]
     "Answer a text or items, in one piece or as events, and keep the answer",
     takes={JSON: DescribedBody},
     needs=("model", "input"),
+    rules=(TOOLS_TO_CHOOSE,),
     gives={JSON: answers.Response, EVENTS: answers.ResponseEvent},
 )
 @endpoint("POST")
@@ -84,6 +85,7 @@ async def responses(request: HttpRequest) -> HttpResponseBase:
     "How many tokens a response would read",
     takes={JSON: DescribedBody},
     needs=("model", "input"),
+    rules=(TOOLS_TO_CHOOSE,),
     gives={JSON: answers.InputTokens},
 )
 @endpoint("POST")
