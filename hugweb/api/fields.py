@@ -51,8 +51,9 @@ _NAME = rf"^(?:(?:{_HOST}/)?{_PART}/)?{_PART}(?::{_PART})?$"
 # Base64, and how the files that are taken begin in it, each to a whole number of its groups of four.
 _B = "[A-Za-z0-9+/]"
 _END = f"(?:{_B}{{4}})*(?:{_B}{{2}}==|{_B}{{3}}=)?"
-_IMAGE = f"iVBORw0KGg[o-r]{_B}|/9j/|R0lGOD[dl]h|Qk[0-3]{_B}|UklGR{_B}{{6}}XRUJQ"
-_SOUND = f"SUQz|//[I-Ps-v]{_B}|(?:ZkxhQ|T2dnU)[w-z0-9+/]{_B}{{2}}|UklGR{_B}{{6}}XQVZF"
+_RIFF = f"UklGR[g-v]{_B}{{4}}[BFJNRVZdhlptx159]X"
+_IMAGE = f"iVBORw0KGg[o-r]{_B}|/9j/|R0lGOD[dl]h|Qk[0-3]{_B}|{_RIFF}RUJQ"
+_SOUND = f"SUQz|//[I-Ps-v]{_B}|(?:ZkxhQ|T2dnU)[w-z0-9+/]{_B}{{2}}|{_RIFF}QVZF"
 
 KeepAlive = Annotated[
     Any, told(anyOf=[{"type": "number"}, {"type": "string", "pattern": _DURATION}, {"type": "null"}])

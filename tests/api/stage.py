@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -77,8 +77,9 @@ def says(*events: Event) -> Script:
 
 
 @contextlib.contextmanager
-def open_stage(folder: Path, *codes: str) -> Iterator[Stage]:
-    """A stage in ``folder``, in whose home is what ``codes`` add."""
-    told = fill_home(folder / "home", _RECORDS, *codes)
-    with engine_thread(folder / "e.sock") as engine, Server(folder / "home", engine=engine) as server:
+def open_stage(folder: Path, *codes: str, env: Mapping[str, str] | None = None) -> Iterator[Stage]:
+    """A stage in ``folder``, in whose home is what ``codes`` add, and whose server has ``env``."""
+    home = folder / "home"
+    told = fill_home(home, _RECORDS, *codes)
+    with engine_thread(folder / "e.sock") as engine, Server(home, engine=engine, env=env) as server:
         yield Stage(server, engine, told)

@@ -33,7 +33,8 @@ _HOLDING = {"required": ["schema"], "properties": {"schema": NOT_NULL}, **NOT_NU
 _PLAIN = case("type", "text", "json_object")
 _OUTSIDE = case("type", "json_schema", needs=("json_schema",), json_schema=_HOLDING)
 _INSIDE = case("type", "json_schema", needs=("schema",), schema=NOT_NULL, json_schema={"type": "null"})
-GivenFormat = Annotated[ResponseFormat, told(anyOf=[_PLAIN, _OUTSIDE, _INSIDE])]
+_CASES = [{"type": "null"}, _PLAIN, _OUTSIDE, _INSIDE]
+GivenFormat = Annotated[ResponseFormat | None, told(allOf=[{"anyOf": _CASES}])]
 
 
 def read_format(given: ResponseFormat | None, param: str) -> str:

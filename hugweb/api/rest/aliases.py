@@ -66,7 +66,9 @@ class AliasMessageSerializer(serializers.Serializer[Any]):
     content = Text(max_length=LONGEST_SYSTEM, trim_whitespace=False)
 
 
-@extend_schema_field({"type": "string", "format": "jinja", "maxLength": LONGEST_GIVEN_TEMPLATE})
+@extend_schema_field(
+    {"type": "string", "format": "jinja", "minLength": 1, "maxLength": LONGEST_GIVEN_TEMPLATE}
+)
 class TemplateField(Text):
     """A chat template in Jinja that shows ``messages``; empty for the model's own."""
 

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hugweb.api.rest.access import user_of
-from hugweb.api.rest.fields import Label, Search, Text, Whole
+from hugweb.api.rest.fields import Label, Search, Whole
 from hugweb.api.rest.filters import Ordering
 from inference.asker import asker
 from inference.errors import Forbidden
@@ -44,7 +44,7 @@ class NewKeySerializer(serializers.Serializer[Any]):
     scopes = serializers.ListField(
         child=serializers.ChoiceField(Scope.choices), default=list(DEFAULT_SCOPES), min_length=1, max_length=3
     )
-    allowed_models = serializers.ListField(child=Text(max_length=200), default=list, max_length=MAX_MODELS)
+    allowed_models = serializers.ListField(child=Label(max_length=200), default=list, max_length=MAX_MODELS)
     requests_per_minute = Whole(min_value=1, max_value=100_000, default=None, allow_null=True)
     tokens_per_day = Whole(min_value=1, max_value=MOST_TOKENS, default=None, allow_null=True)
     bytes_per_request = Whole(min_value=1, max_value=MOST_BYTES, default=None, allow_null=True)

@@ -41,9 +41,11 @@ for name, user in people.items():
     talk.active_leaf = answer
     talk.save()
     told[name + " talk"] = str(talk.pk)
-client = Client()
-client.force_login(people["ann"])
-told["cookie"] = f"{{settings.SESSION_COOKIE_NAME}}={{client.cookies[settings.SESSION_COOKIE_NAME].value}}"
+for name, known_as in (("ann", "cookie"), ("boss", "boss cookie")):
+    client = Client()
+    client.force_login(people[name])
+    session = client.cookies[settings.SESSION_COOKIE_NAME].value
+    told[known_as] = f"{{settings.SESSION_COOKIE_NAME}}={{session}}"
 usage_write([measured(who=Asker(source="rest", user=people[name].pk)) for name in ("ann", "ann", "bob")])
 print(json.dumps(told))
 """

@@ -1,9 +1,16 @@
-"""An engine that answers every kind of request, and models that can do all there is, to be asked anything."""
+"""An engine that answers every kind of request, models that can do all there is, and one of each thing
+that can be asked for by its id."""
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import struct
+import wave
 from collections.abc import AsyncIterator
+
+from PIL import Image
 
 from inference.protocol import (
     Called,
@@ -30,6 +37,7 @@ from inference.protocol import (
     Unload,
     Usage,
 )
+from tests.api.rest.conftest import People
 
 ABLE, DRAWS = "test/able", "test/draws"
 MODELS = f"""
@@ -49,6 +57,74 @@ LOGPROB = Logprob(
     raw=b"a",
     top=(Logprob(token=2, text="b", logprob=float("-inf"), raw=b"b"),),
 )
+
+
+def _safetensors() -> bytes:
+    header = json.dumps({"weight": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(4)
+
+
+# As little as a model can be, made without torch; none that could be loaded.
+HUB_FILES = {
+    "config.json": b'{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}',
+    "tokenizer.json": b'{"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}',
+    "model.safetensors": _safetensors(),
+}
+
+
+def _png() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGBA", (2, 2)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _wav() -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setparams((1, 2, 16000, 0, "NONE", "NONE"))
+        sound.writeframes(bytes(320))
+    return file.getvalue()
+
+
+PICTURE, SOUND = _png(), _wav()
+PICTURE_URL = "data:image/png;base64," + base64.b64encode(PICTURE).decode()
+
+
+def things(people: People) -> dict[str, object]:
+    """An id of each kind of thing, of boss's where they are somebody's, by how its addresses begin."""
+
+    def made(path: str, body: dict[str, object]) -> object:
+        status, answer = people.ask("boss", "POST", path, body)
+        assert status in (200, 201), answer
+        return answer["id"]
+
+    def found(name: str) -> object:
+        return people.ask("boss", "GET", f"/rest/{name}/")[1]["results"][0]["id"]
+
+    picture = _uploaded(people)
+    return {
+        "/rest/aliases/": made("/rest/aliases/", {"name": "there", "model": ABLE}),
+        "/rest/conversations/": people.known["boss talk"],
+        "/rest/messages/": found("messages"),
+        "/rest/models/": found("models"),
+        "/rest/keys/": found("keys"),
+        "/rest/attachments/": picture,
+        "/attachments/": picture,
+        "/v1/responses/": made("/v1/responses", {"model": ABLE, "input": "Hi"}),
+    }
+
+
+def _uploaded(people: People) -> object:
+    form = (
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+        + PICTURE
+        + b"\r\n--x--\r\n"
+    )
+    headers = {
+        "Content-Type": "multipart/form-data; boundary=x",
+        "Authorization": f"Bearer {people.known['boss']}",
+    }
+    return json.loads(people.stage.request("POST", "/rest/attachments/", form, headers)[2])["id"]
 
 
 async def answer(request: Request) -> AsyncIterator[Event]:

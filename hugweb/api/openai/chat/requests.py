@@ -49,7 +49,7 @@ class ChatBody(GenerationBody, kw_only=True):
     tools: Annotated[list[GivenTool], told(maxItems=MAX_TOOLS)] = []
     tool_choice: GivenChoice = None
     parallel_tool_calls: bool = True
-    response_format: GivenFormat | None = None
+    response_format: GivenFormat = None
     stream_options: StreamOptions = StreamOptions()
     modalities: list[Annotated[str, told(enum=["text"])]] = []
     functions: Annotated[list[FunctionSpec], told(maxItems=MAX_TOOLS)] = []

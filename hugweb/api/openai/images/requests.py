@@ -29,10 +29,10 @@ SIZE_PATTERN = "^(?:auto|(?:[1-9][0-9]{0,2}|[1-3][0-9]{3})x(?:[1-9][0-9]{0,2}|[1
 class ImageUrl(Struct, kw_only=True):
     """A data URL as an object."""
 
-    image_url: Annotated[str, told(**IMAGE_URL)] = ""
+    image_url: Annotated[str, told(**IMAGE_URL)]
 
 
-GivenImage = Annotated[str, told(**IMAGE_URL)] | Annotated[ImageUrl, told(required=["image_url"])]
+GivenImage = Annotated[str, told(**IMAGE_URL)] | ImageUrl
 
 
 class ImageBody(Struct, kw_only=True):

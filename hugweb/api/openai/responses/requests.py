@@ -31,7 +31,7 @@ LOGPROBS = "message.output_text.logprobs"
 class TextFormat(Struct, frozen=True, kw_only=True):
     """What the text of an answer has to be."""
 
-    format: GivenFormat | None = None
+    format: GivenFormat = None
 
 
 class Items(Struct):
