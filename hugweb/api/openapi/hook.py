@@ -7,6 +7,7 @@ from typing import Any
 from hugweb.api.openapi.components import Components, Schema
 from hugweb.api.openapi.groups import GROUPS
 from hugweb.api.openapi.paths import described_paths
+from hugweb.api.openapi.refusals import refusal_components, refusals
 
 
 def complete(result: Schema, **_: Any) -> Schema:
@@ -15,9 +16,16 @@ def complete(result: Schema, **_: Any) -> Schema:
     paths = described_paths(components)
     chapters = {group.name: group.about for group in GROUPS if group.about}
     known = result["components"]
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            operation["responses"] |= refusals("rest")
     return {
         **result,
         "tags": [{"name": name, "description": about} for name, about in chapters.items()],
         "paths": paths | result["paths"],
-        "components": {**known, "schemas": known["schemas"] | components.schemas},
+        "components": {
+            **known,
+            "responses": refusal_components(components),
+            "schemas": known["schemas"] | components.schemas,
+        },
     }

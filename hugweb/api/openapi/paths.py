@@ -14,6 +14,7 @@ from hugweb.api.openapi.bodies import parameters, request_body
 from hugweb.api.openapi.components import Components, Schema
 from hugweb.api.openapi.groups import FAILURES, KEYS, group_of
 from hugweb.api.openapi.pages import PAGES
+from hugweb.api.openapi.refusals import refusals
 from hugweb.api.shape import Dialect, dialect_of
 
 _ARGUMENT = re.compile(r"<(?:(?P<kind>\w+):)?(?P<name>\w+)>")
@@ -109,6 +110,7 @@ def _responses(operation: Operation, dialect: Dialect | None, api: str, componen
     found["4XX"] = {"description": REFUSED, **failure}
     if dialect:
         found["5XX"] = {"description": FAILED, **failure}
+        found |= {status: each for status, each in refusals(dialect).items() if status not in found}
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.openapi import AutoSchema
 from rest_framework import serializers
 
-FAILURES = {"4XX": "The request was refused.", "503": "The engine is not there, or too busy."}
+FAILURES = {"4XX": "The request was refused.", "5XX": "The engine failed, is not there, or too busy."}
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
