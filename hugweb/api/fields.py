@@ -28,12 +28,10 @@ def rule(given: dict[str, Any], needed: dict[str, Any]) -> dict[str, Any]:
     return {"if": {"properties": given, "required": [*given]}, "then": needed}
 
 
-def one_kind(most: int) -> Meta:
-    """A list of texts or of lists, of ``most`` at most, or of token ids; not empty, and not mixed."""
-    kinds: list[dict[str, Any]] = [
-        {"items": {"type": kind}, "maxItems": most} for kind in ("string", "array")
-    ]
-    return told(minItems=1, anyOf=[*kinds, {"items": {"type": "integer"}}])
+def one_or_several(most: int) -> Meta:
+    """A list of token ids, which are one input, or of ``most`` texts and lists of them; not empty."""
+    several = {"items": {"type": ["string", "array"]}, "maxItems": most}
+    return told(minItems=1, anyOf=[several, {"items": {"type": "integer"}}])
 
 
 NOT_NULL: dict[str, Any] = {"not": {"type": "null"}}

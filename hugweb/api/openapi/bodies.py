@@ -116,11 +116,13 @@ def _or_absent(schema: Schema, absent: tuple[Any, ...]) -> Schema:
     """``schema``, or a value that counts as none."""
     default = {"default": schema["default"]} if "default" in schema else {}
     about = {"description": schema["description"]} if "description" in schema else {}
-    kinds = schema.get("anyOf") or [{name: schema[name] for name in schema if name not in {*default, *about}}]
+    rest = {name: schema[name] for name in schema if name not in {*default, *about, "anyOf"}}
+    kinds = schema.get("anyOf") or [rest]
+    more_said = rest if "anyOf" in schema else {}
     nothing = [{"type": "null"} if value is None else {"const": value} for value in absent]
     if {} in kinds:
         return schema
     more = [each for each in nothing if each not in kinds]
     if {"type": "string"} in kinds:
         more = [each for each in more if "const" not in each]
-    return {**about, "anyOf": [*kinds, *more], **default}
+    return {**about, "anyOf": [*kinds, *more], **more_said, **default}

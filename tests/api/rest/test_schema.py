@@ -42,7 +42,7 @@ WIDE = (
     "^/(api/(chat|generate|embed|embeddings)|v1/(chat/|completions|messages|responses|images/).*"
     "|stream-message|rest/aliases/.*)$"
 )
-ONE_IN = 1 if MORE else 8
+ONE_IN = 1 if MORE else 16
 CHAPTERS = {
     "ollama": "^/(api/.*)?$",
     "openai": "^/v1/(?!messages)",
@@ -264,6 +264,7 @@ def _tried(people: People, chapter: str, schema: Any) -> tuple[set[str], list[st
     config.base_url = people.stage.server.url
     config.headers = _headers(people, chapter)
     config.continue_on_failure = True
+    config.request_timeout = 60
     config.generation.with_security_parameters = False
     # What a description cannot say: text holds no NUL.
     config.generation.update(max_examples=EXAMPLES, deterministic=True, database="none", allow_x00=False)

@@ -12,7 +12,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from aliases.target import Target
-from hugweb.api.fields import one_kind, told
+from hugweb.api.fields import one_or_several, told
 from hugweb.api.openai.capabilities import require
 from hugweb.api.openai.sampling import GenerationBody, StreamOptions
 from inference.errors import InvalidRequest
@@ -27,7 +27,7 @@ Tokens = Annotated[list[TokenId], told(minItems=1)]
 class CompletionBody(GenerationBody, kw_only=True):
     """The body. ``prompt`` is a text, token ids, or a list of either."""
 
-    prompt: str | Annotated[list[str | TokenId | Tokens], one_kind(MAX_PROMPTS)] | None = None
+    prompt: str | Annotated[list[str | TokenId | Tokens], one_or_several(MAX_PROMPTS)] | None = None
     suffix: str = ""
     max_tokens: Annotated[int, told(minimum=-2, maximum=LARGEST)] | None = None
     n: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)] = 1

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from hugweb.api.durations import keep_alive_seconds
-from hugweb.api.fields import KeepAlive, one_kind, told
+from hugweb.api.fields import KeepAlive, one_or_several, told
 from inference.errors import InvalidRequest
 from inference.protocol import LARGEST, MAX_TEXTS, TokenId
 
@@ -19,7 +19,7 @@ class EmbeddingBody(Struct, kw_only=True):
     """The body. ``input`` is a text, token ids of the model's own tokenizer, or a list of either."""
 
     model: str = ""
-    input: str | Annotated[list[str | TokenId | GivenTokens], one_kind(MAX_TEXTS)] | None = None
+    input: str | Annotated[list[str | TokenId | GivenTokens], one_or_several(MAX_TEXTS)] | None = None
     encoding_format: Annotated[str, told(enum=["float", "base64"])] = "float"
     dimensions: Annotated[int, Meta(ge=1, le=LARGEST)] | None = None
     keep_alive: KeepAlive = None
