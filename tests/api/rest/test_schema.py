@@ -37,12 +37,12 @@ from tests.serving import eventually, run_python
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 MORE = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "0"))
 EXAMPLES = MORE or 25
-# So many fields that the systematic cases, each of which differs in one, are hundreds: of these, some.
-WIDE = (
+# Where the systematic cases, each of which differs in one field or parameter, are many: one in so many is tried.
+SOME = {
     "^/(api/(chat|generate|embed|embeddings)|v1/(chat/|completions|messages|responses|images/).*"
-    "|stream-message|rest/aliases/.*)$"
-)
-ONE_IN = 1 if MORE else 16
+    "|stream-message|rest/aliases/.*)$": 16,
+    "^/rest/[a-z]+/$": 4,
+}
 CHAPTERS = {
     "ollama": "^/(api/.*)?$",
     "openai": "^/v1/(?!messages)",
@@ -268,6 +268,8 @@ def _tried(people: People, chapter: str, schema: Any) -> tuple[set[str], list[st
     config.generation.with_security_parameters = False
     # What a description cannot say: text holds no NUL.
     config.generation.update(max_examples=EXAMPLES, deterministic=True, database="none", allow_x00=False)
+    # ``test_description`` tries all others.
+    config.phases.coverage.unexpected_methods = {"trace", "query"}
     # What is asked must not hang on what was answered before.
     config.phases.fuzzing.extra_data_sources.responses = False
     config.phases.coverage.extra_data_sources.responses = False
@@ -286,10 +288,11 @@ def _tried(people: People, chapter: str, schema: Any) -> tuple[set[str], list[st
 
 
 def _some_of(cases: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """The systematic cases, of those of wide operations only some."""
+    """The systematic cases, of many only some."""
 
     def some(operation: Any, **arguments: Any) -> Iterator[Any]:
-        step = ONE_IN if re.search(WIDE, operation.path) else 1
+        steps = (step for pattern, step in SOME.items() if re.search(pattern, operation.path))
+        step = 1 if MORE else next(steps, 1)
         return itertools.islice(cases(operation, **arguments), 0, None, step)
 
     return some
