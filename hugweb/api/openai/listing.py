@@ -1,8 +1,12 @@
-"""``/v1/models``: every model and every alias of one, by the names that requests may use."""
+"""``/v1/models``: every model and every alias of one, by the names that requests may use.
+
+OpenAI's and Anthropic's clients ask the same address, and each leaves alone what the other reads: a model is
+told with the fields of both.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase
@@ -17,6 +21,7 @@ from hugweb.api.openai.answers import Model, ModelList
 from hugweb.api.openai.frames import Frame
 from hugweb.api.responses import json_response
 from inference.asker import asker
+from inference.models import ModelRecord
 from inference.providers.configs import models_offered
 
 OWNER = "library"
@@ -25,7 +30,10 @@ OWNER = "library"
 @Operation("Every model, and every alias of one", gives={JSON: ModelList})
 @endpoint("GET", "HEAD")
 async def models(request: HttpRequest) -> HttpResponseBase:
-    return json_response({"object": "list", "data": await sync_to_async(_models)()})
+    listed = await sync_to_async(_models)()
+    ids = [one["id"] for one in listed] or [None]
+    pages = {"has_more": False, "first_id": ids[0], "last_id": ids[-1]}
+    return json_response({"object": "list", "data": listed, **pages})
 
 
 class ModelAddress(Struct):
@@ -39,27 +47,32 @@ class ModelAddress(Struct):
 async def model(request: HttpRequest, name: str) -> HttpResponseBase:
     """One of them. ``name`` may hold slashes, whether they come escaped or not."""
     target = await look_up(name)
-    return json_response(_model(name, target.record.modified))
+    return json_response(_model(name, target.record.modified, target.record))
 
 
 def _models() -> list[Frame]:
     """Those that whoever asks may see, newest first."""
     records = {record.name.lower(): record for record in models_offered()}
-    named = [(record.name, record.modified) for record in records.values()]
+    named = [(record.name, record.modified, record) for record in records.values()]
     aliases = aliases_visible(asker().user)
     models = alias_models(aliases)
     for alias in aliases:
         if record := records.get(models[alias.name.lower()]):
-            named.append((alias.name, max(alias.modified, record.modified)))
+            named.append((alias.name, max(alias.modified, record.modified), record))
     named.sort(key=lambda one: one[1], reverse=True)
-    return [_model(name, modified) for name, modified in named]
+    return [_model(*one) for one in named]
 
 
-def _model(name: str, modified: datetime) -> Frame:
+def _model(name: str, modified: datetime, record: ModelRecord) -> Frame:
     owner, slash, _ = name.partition("/")
     return {
         "id": name,
         "object": "model",
         "created": int(modified.timestamp()),
         "owned_by": owner if slash else OWNER,
+        "type": "model",
+        "display_name": name,
+        "created_at": modified.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "lifecycle": "active",
+        "max_input_tokens": record.context_length or None,
     }

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 import anthropic
+import httpx2
 import pytest
-from anthropic.types import Message, MessageTokensCount, RawMessageStreamEvent
+from anthropic.types import Message, MessageTokensCount, ModelInfo, RawMessageStreamEvent
 from pydantic import TypeAdapter
 
 from inference.errors import Busy, ContextOverflow, InferenceError
@@ -70,6 +71,15 @@ def test_counted_tokens(stage: Stage) -> None:
     stage.plays(Rendered(text="…", tokens=4), Done(reason="stop"))
     status, _, text = stage.post("/v1/messages/count_tokens", ASK)
     assert (status, MessageTokensCount.model_validate_json(text, strict=True).input_tokens) == (200, 4)
+
+
+def test_models(stage: Stage) -> None:
+    told = httpx2.get(f"{stage.server.url}/v1/models").json()["data"]
+    listed = [ModelInfo.model_validate_json(json.dumps(one), strict=True) for one in told]
+    with anthropic.Anthropic(base_url=stage.server.url, api_key="-", max_retries=0) as client:
+        assert [one.id for one in client.models.list()] == [one.id for one in listed]
+        one = client.models.retrieve(THINKER)
+    assert one in listed and (one.type, one.display_name) == ("model", THINKER)
 
 
 @pytest.mark.parametrize("stream", [True, False])
