@@ -30,7 +30,7 @@ FLAGS = (
 THREADS = ("-fopenmp", "-fopenmp-simd")
 COMPILE_SECONDS = 120
 # Gives way to the engine, which starts meanwhile, but not for ever.
-POLITELY = ("nice", "-n", "15")
+POLITELY = ("nice", "-n", "10")
 
 
 def kernels_build(folder: Path) -> Path | None:
