@@ -12,7 +12,7 @@ import pytest
 from tests.api.stage import Stage, open_stage
 
 NOTE = "The pictures were left out."
-_PEOPLE = f"""
+PEOPLE = f"""
 import django, json; django.setup()
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -71,7 +71,7 @@ class People:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with open_stage(tmp_path_factory.mktemp("api"), _PEOPLE) as stage:
+    with open_stage(tmp_path_factory.mktemp("api"), PEOPLE) as stage:
         yield stage
 
 

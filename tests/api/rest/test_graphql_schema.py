@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,18 +15,23 @@ from hypothesis import strategies
 from schemathesis.engine import events, from_schema
 from schemathesis.graphql import nodes
 
-from tests.api.rest.conftest import People
+from tests.api.rest.conftest import PEOPLE, People
 from tests.api.rest.everything import MODELS, answer
-from tests.serving import run_python
+from tests.api.stage import Stage, open_stage
 
 EXAMPLES = 15
 # What may be wrong with a query that fits the schema: ids and names that are nobody's, numbers out of range.
 CODES = {"not_found", "model_not_found", "invalid_request"}
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with open_stage(tmp_path_factory.mktemp("graphql"), MODELS, PEOPLE) as stage:
+        yield stage
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_every_query_is_answered(people: People) -> None:
-    run_python(MODELS, people.stage.server.home)
     people.stage.engine.script = answer
     known = [people.known["boss talk"], people.known["ann talk"]]
     schemathesis.graphql.scalar(

@@ -53,6 +53,7 @@ OF_KEYS = {
     "allowed_models": {"list"},
     "requests_per_minute": {"null", "number"},
     "tokens_per_day": {"null", "number"},
+    "bytes_per_request": {"null", "number"},
     "expires": {"null"},
 }
 
@@ -127,7 +128,13 @@ def test_strange_json_is_a_client_s_mistake(people: People, body: str) -> None:
 
 WRONG_QUERIES = {
     "aliases": ("name=%00", "enabled=5", "enabled=", "page=0", "page=1.0", "page=%D9%A1", "page_size=true"),
-    "conversations": ("title=", "updated_after=5", "updated_after=soon", "model=" + "x" * 201),
+    "conversations": (
+        "title=",
+        "updated_after=5",
+        "updated_after=soon",
+        "model=" + "x" * 201,
+        "ordering=user",
+    ),
     "messages": ("conversation=5", "conversation=%00", "role=nobody", "status=", "content=%00"),
     "attachments": ("message=x", "unsent=perhaps", "page_size=-1"),
     "models": ("name=%00", "kind=", "page=99999999999999999999", "page_size=%EF%BC%95"),

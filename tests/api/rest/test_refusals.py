@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from inference.protocol import Failed
 from tests.api.rest.conftest import People
+from tests.api.stage import Stage
 from tests.serving import MODEL
 
 ASKED: dict[str, dict[str, Any]] = {
@@ -21,13 +22,14 @@ HEADERS = {401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After", 503: "Retr
 
 
 @pytest.fixture(scope="module")
-def description(running: Any) -> dict[str, Any]:
+def description(running: Stage) -> dict[str, Any]:
     return json.loads(running.request("GET", "/rest/schema/?format=json")[2])
 
 
 @pytest.fixture(scope="module")
-def weak(running: Any, known: dict[str, str]) -> dict[str, str]:
+def weak(running: Stage) -> dict[str, str]:
     """Keys of ann's: one that may only read, one that may ask once a minute, and one that is none."""
+    known = json.loads(running.told)
     people = People(running, known)
 
     def made(**fields: Any) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from hugweb.api.fields import IMAGE_PATTERN, SOUND_PATTERN
-from tests.api.rest.conftest import People
+from tests.api.rest.conftest import PEOPLE, People
 from tests.api.rest.everything import ABLE, DRAWS, MODELS, PICTURE_URL, SOUND, answer
-from tests.api.stage import Stage
-from tests.serving import run_python
+from tests.api.stage import Stage, open_stage
 
 HI = {"role": "user", "content": "Hi"}
 TOOL = {"type": "function", "function": {"name": "look"}}
@@ -145,8 +145,13 @@ RULES = {
 
 
 @pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with open_stage(tmp_path_factory.mktemp("rules"), MODELS, PEOPLE) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
 def described(running: Stage) -> dict[str, Any]:
-    run_python(MODELS, running.server.home)
     return json.loads(running.request("GET", "/rest/schema/?format=json")[2])
 
 

@@ -18,7 +18,7 @@ import schemathesis
 from hypothesis import strategies
 from schemathesis.engine import events, from_schema
 
-from tests.api.rest.conftest import People
+from tests.api.rest.conftest import PEOPLE, People
 from tests.api.rest.everything import (
     ABLE,
     DRAWS,
@@ -32,12 +32,12 @@ from tests.api.rest.everything import (
 )
 from tests.api.stage import Stage, open_stage
 from tests.inference.store.stub_hub import Repo, StubHub
-from tests.serving import eventually, run_python
+from tests.serving import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 MORE = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "0"))
 EXAMPLES = MORE or 25
-# Where the systematic cases, each of which differs in one field or parameter, are many: one in so many is tried.
+# Where the systematic cases, each of which differs in one field, are many, one in so many is tried.
 SOME = {
     "^/(api/(chat|generate|embed|embeddings)|v1/(chat/|completions|messages|responses|images/).*"
     "|stream-message|rest/aliases/.*)$": 16,
@@ -98,15 +98,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("schema")
     with StubHub({HUB_MODEL: Repo(HUB_FILES)}) as hub:
         env = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0", "RETRY_DELAY_MS": "20"}
-        with open_stage(folder, env) as stage:
+        with open_stage(folder, MODELS, PEOPLE, env=env) as stage:
             yield stage
 
 
 @pytest.fixture(scope="module")
-def there(running: Stage, known: dict[str, str]) -> dict[str, object]:
+def there(running: Stage) -> dict[str, object]:
     running.engine.script = answer
-    run_python(MODELS, running.server.home)
-    return things(People(running, known))
+    return things(People(running, json.loads(running.told)))
 
 
 def references(value: Any) -> Iterator[str]:
