@@ -34,18 +34,23 @@ class ToolSpec(Struct, kw_only=True):
 
 
 _NAME = {"type": "string", "minLength": 1, "maxLength": 256}
-_CASES = [
+SPELLINGS: list[dict[str, Any]] = [
     {"required": ["function"], "properties": {"function": NOT_NULL}},
     {"required": ["name"], "properties": {"function": {"type": "null"}, "name": _NAME}},
 ]
-GivenTool = Annotated[ToolSpec, told(anyOf=_CASES)]
+GivenTool = Annotated[ToolSpec, told(anyOf=SPELLINGS)]
 
 
 def read_tools(given: Sequence[ToolSpec], choice: Any, param: str = "tools") -> Tools:
     """``given`` and the ``tool_choice`` of a request, each checked; ``param`` is where tools are said."""
-    if len(given) > MAX_TOOLS:
-        raise InvalidRequest(f"{len(given)} tools are too many; at most {MAX_TOOLS} are taken.", param=param)
-    tools = tuple(_tool(spec, f"{param}[{number}]") for number, spec in enumerate(given))
+    return check_tools([(f"{param}[{number}]", spec) for number, spec in enumerate(given)], choice, param)
+
+
+def check_tools(placed: Sequence[tuple[str, ToolSpec]], choice: Any, param: str) -> Tools:
+    """As ``read_tools``, of tools with where each stands in the request."""
+    if len(placed) > MAX_TOOLS:
+        raise InvalidRequest(f"{len(placed)} tools are too many; at most {MAX_TOOLS} are taken.", param=param)
+    tools = tuple(_tool(spec, place) for place, spec in placed)
     if len({tool.name for tool in tools}) < len(tools):
         raise InvalidRequest("Two tools have the same name.", param=param)
     return choose_tools(tools, choice)

@@ -226,6 +226,39 @@ def test_options_tools_and_formats_reach_the_engine_and_are_told_back(stage: Sta
     assert answer.reasoning.effort == "high"
 
 
+def test_functions_of_a_namespace_are_called_with_it(stage: Stage) -> None:
+    """As Codex sends them; two namespaces may have functions of one name."""
+    spaces: list[Any] = [
+        {"type": "namespace", "name": name, "description": f"The {name}.", "tools": [WEATHER]}
+        for name in ("past", "future")
+    ]
+    call = ToolCall(name="past.weather", arguments={"city": "Köln"}, id="call_1")
+    stage.plays(Called(call=call), Done(reason="stop"))
+    answer = stage.client.responses.create(model=ABLE, input="Köln?", tools=[WEATHER, *spaces])
+    asked = stage.asked(Generate)
+    assert [tool.name for tool in asked.tools] == ["weather", "past.weather", "future.weather"]
+    assert asked.tools[1].description == "The past.\nThe weather."
+    (item,) = answer.output
+    assert item.type == "function_call"
+    assert (item.namespace, item.name, item.call_id) == ("past", "weather", "call_1")
+    output: Any = {"type": "function_call_output", "call_id": "call_1", "output": "Rain."}
+    given: Any = [item.to_dict(), output]
+    stage.client.responses.create(model=ABLE, input=given, tools=spaces)
+    called, result = stage.asked(Generate).messages
+    assert (called.tool_calls, result.tool_name) == ((call,), "past.weather")
+    stage.client.responses.create(model=ABLE, input=[output], previous_response_id=answer.id)
+    assert stage.asked(Generate).messages[1].tool_calls == (call,)
+
+
+def test_a_search_of_the_web_is_left_out_and_said_so(stage: Stage) -> None:
+    """Codex offers one in every request, also to models without tools."""
+    search: Any = {"type": "web_search", "external_web_access": False}
+    raw = stage.client.responses.with_raw_response.create(model=MODEL, input="one", tools=[search])
+    assert raw.parse().output_text == "one "
+    assert raw.headers["x-hugweb-note"] == "web_search is not here: the model answers without it"
+    assert stage.asked(Generate).tools == ()
+
+
 def test_logprobs(stage: Stage) -> None:
     one = Logprob(token=1, text="Y", raw=b"Y", logprob=-0.5)
     stage.plays(Text(text="Y", logprobs=(one,)), Done(reason="stop"))
@@ -424,7 +457,15 @@ def test_an_alias_speaks_first(stage: Stage) -> None:
         ({"prompt": {"id": "p"}}, "prompt"),
         ({"truncation": "some"}, "truncation"),
         ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
-        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "file_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}}, "tool_choice"),
+        ({"tools": [{"type": "web_search"}], "tool_choice": "required"}, "tool_choice"),
+        ({"tools": [{"type": "namespace", "tools": []}]}, "tools[0].name"),
+        ({"tools": [{"type": "namespace", "name": "a", "tools": [{}]}]}, "tools[0].tools[0].name"),
+        (
+            {"tools": [{"type": "namespace", "name": "a", "tools": [{"type": "custom", "name": "b"}]}]},
+            "tools[0].tools[0].type",
+        ),
         ({"tools": [{"type": "function"}]}, "tools[0].name"),
         ({"tools": [WEATHER], "tool_choice": {"type": "function", "name": "clock"}}, "tool_choice"),
         ({"temperature": 1000}, "temperature"),

@@ -25,6 +25,7 @@ class OutputItem(TypedDict):
     summary: NotRequired[list[OutputPart]]
     call_id: NotRequired[str]
     name: NotRequired[str]
+    namespace: NotRequired[str]
     arguments: NotRequired[str]
 
 

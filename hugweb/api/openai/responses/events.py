@@ -6,7 +6,7 @@ An answer in one piece is the response that the last of these events carries.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 
 import msgspec
@@ -30,11 +30,14 @@ ENDS = {f"response.{COMPLETED}", f"response.{INCOMPLETE}"}
 
 
 class ResponseEvents:
-    """Writes one response; ``response`` is what it is before anything is in it, ``path`` its endpoint's."""
+    """Writes one response; ``response`` is what it is before anything is in it, ``path`` its endpoint's,
+    ``namespaces`` those of its tools, by the names that the model calls these by.
+    """
 
-    def __init__(self, response: Frame, path: str) -> None:
+    def __init__(self, response: Frame, path: str, namespaces: Mapping[str, str]) -> None:
         self._response = response
         self._path = path
+        self._namespaces = namespaces
         self._output: list[OutputItem] = []
         self._numbers = count()
         self._begun = False
@@ -90,7 +93,7 @@ class ResponseEvents:
         yield from item.add(piece)
 
     def _called(self, piece: Called) -> Iterator[Frame]:
-        item = CallItem(len(self._output), piece.call)
+        item = CallItem(len(self._output), piece.call, self._namespaces.get(piece.call.name, ""))
         yield from self._begin(item)
         yield from item.add(piece)
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from hugweb.api.fields import case, told
 from hugweb.api.openai.messages import ARGUMENTS, check_count, read_arguments
 from hugweb.api.openai.parts import CONTENT, Part, read_content
+from hugweb.api.openai.responses.tools import qualified
 from inference.errors import InvalidRequest, Unsupported
 from inference.pairing import results_paired
 from inference.protocol import MAX_CALLS, Message, Role, ToolCall
@@ -45,6 +46,7 @@ class Item(Struct, kw_only=True):
     summary: list[Thought] = []
     call_id: str = ""
     name: str = ""
+    namespace: str = ""
     arguments: str = ""
     output: str | list[Part] | None = None
 
@@ -117,7 +119,8 @@ class _Reader:
         calls = self._current().calls
         if len(calls) == MAX_CALLS:
             raise InvalidRequest(f"At most {MAX_CALLS} calls are taken.", param=param)
-        calls.append(ToolCall(name=item.name, arguments=arguments, id=item.call_id))
+        name = qualified(item.namespace, item.name)
+        calls.append(ToolCall(name=name, arguments=arguments, id=item.call_id))
 
     def _result(self, item: Item, param: str) -> None:
         self.close()

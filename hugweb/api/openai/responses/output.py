@@ -13,6 +13,7 @@ from typing import ClassVar
 import msgspec
 
 from hugweb.api.openai.frames import Frame, logprobs_frame, new_id
+from hugweb.api.openai.responses.tools import qualified
 from inference.protocol import Called, Logprob, Text, Thought, ToolCall
 
 COMPLETED, INCOMPLETE, IN_PROGRESS = "completed", "incomplete", "in_progress"
@@ -138,13 +139,15 @@ class ReasoningItem(OutputItem):
 
 
 class CallItem(OutputItem):
-    """A tool that the model wants called: it comes whole."""
+    """A tool that the model wants called: it comes whole. In a namespace it is named without that."""
 
     prefix = "fc_"
 
-    def __init__(self, index: int, call: ToolCall) -> None:
+    def __init__(self, index: int, call: ToolCall, namespace: str = "") -> None:
         super().__init__(index)
-        self._name, self._call_id, self._arguments = call.name, call.id or new_id("call_"), ""
+        self._call_id, self._arguments = call.id or new_id("call_"), ""
+        self._name = call.name.removeprefix(qualified(namespace, ""))
+        self._space = {"namespace": namespace} if namespace else {}
 
     def item(self, status: str) -> Frame:
         return {
@@ -152,6 +155,7 @@ class CallItem(OutputItem):
             "id": self.id,
             "call_id": self._call_id,
             "name": self._name,
+            **self._space,
             "arguments": self._arguments,
             "status": status,
         }

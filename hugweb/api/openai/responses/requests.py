@@ -19,8 +19,8 @@ from hugweb.api.openai.formats import GivenFormat, read_format
 from hugweb.api.openai.frames import Frame
 from hugweb.api.openai.responses.items import GivenItem, Item, read_items
 from hugweb.api.openai.responses.kept import kept
+from hugweb.api.openai.responses.tools import GivenResponseTool, namespaces, read_response_tools
 from hugweb.api.openai.sampling import GenerationBody
-from hugweb.api.openai.tools import GivenTool, read_tools
 from hugweb.api.preface import prefaced
 from inference.errors import Unsupported
 from inference.protocol import MAX_MESSAGES, MAX_TOOLS, MAX_TOP_LOGPROBS, Generate, Message
@@ -46,7 +46,7 @@ class ResponseBody(GenerationBody, kw_only=True):
     input: str | list[dict[str, Any]] = ""
     instructions: str | None = None
     max_output_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
-    tools: Annotated[list[GivenTool], told(maxItems=MAX_TOOLS)] = []
+    tools: Annotated[list[GivenResponseTool], told(maxItems=MAX_TOOLS)] = []
     tool_choice: GivenChoice = "auto"
     parallel_tool_calls: bool = True
     previous_response_id: str | None = None
@@ -68,14 +68,18 @@ class ResponseBody(GenerationBody, kw_only=True):
         given = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
         return [kept(item) for item in given]
 
+    def namespaces(self) -> dict[str, str]:
+        """The namespaces of tools, by the names that the model calls these by."""
+        return namespaces(self.tools)
+
     def request(self, target: Target, items: list[Frame], history: Sequence[Frame]) -> Generate:
         """This body as a request to ``target`` that goes on from ``history``."""
         self._refuse()
         messages = self._messages(target, items, history)
         check_files(target, messages, "input")
-        if self.tools:
+        tools = read_response_tools(self.tools, self.tool_choice)
+        if tools.tools:
             require(target, "tools", "tools", "tools")
-        tools = read_tools(self.tools, self.tool_choice)
         return target.fill(
             Generate(
                 model=target.model,

@@ -68,7 +68,7 @@ async def responses(request: HttpRequest) -> HttpResponseBase:
     items = body.items()
     asked = body.request(target, items, history)
     answer = await begin(events_of(target, asked))
-    events = ResponseEvents(new_response(body, asked), request.path)
+    events = ResponseEvents(new_response(body, asked), request.path, body.namespaces())
     frames = _written(answer, events, _keeper(body, thread, items))
     if not body.stream:
         return json_response(await _whole(frames))
