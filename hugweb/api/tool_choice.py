@@ -25,6 +25,10 @@ class Tools:
     choice: ToolChoice = "auto"
     name: str = ""
 
+    def parallel(self, wanted: bool) -> bool:
+        """Whether an answer may hold several calls: a function that is named is called exactly once."""
+        return wanted and not self.name
+
 
 class _Named(Struct, kw_only=True):
     name: str

@@ -1,7 +1,8 @@
 """What other people's programs ask, in their order: at connecting, listing, chatting and stopping.
 
-Taken from what their sources do. Open WebUI and Continue speak Ollama's API, LibreChat lists models by
-Ollama's and chats by OpenAI's.
+Taken from what their sources do, and from what they sent when they were run (docs/clients.md). Open WebUI and
+Continue speak Ollama's API, LibreChat lists models by Ollama's and chats by OpenAI's, Codex asks for OpenAI's
+responses and Claude Code for Anthropic's messages.
 """
 
 from __future__ import annotations
@@ -67,13 +68,18 @@ def test_open_webui(stage: Stage) -> None:
         stage.engine.script = echo
         web.post("/api/generate", json={"model": f"{MODEL}:latest", "keep_alive": 0, "prompt": ""})
         assert isinstance(stage.engine.requests[-1], Unload)
+        unload = {"model": "test/embedder:latest", "keep_alive": 0, "prompt": ""}
+        assert web.post("/api/generate", json=unload).json()["done_reason"] == "unload"
         missing = web.post("/api/chat", json={**body, "model": "nope"})
         assert (missing.status_code, missing.json()["error"]) == (404, "model 'nope' not found")
 
 
 def test_continue(stage: Stage) -> None:
-    """Shows the model at start, lists, chats with tools in one piece, fills in, stops."""
+    """Shows the model at start, lists, embeds, chats with tools in one piece, fills in, stops."""
     with httpx.Client(base_url=stage.server.url, timeout=10) as ide:
+        assert f"{MODEL}:latest" in [model["name"] for model in ide.get("/api/tags").json()["models"]]
+        embedded = ide.post("/api/embed", json={"model": "test/embedder", "input": ["a", "b"]})
+        assert len(embedded.json()["embeddings"]) == 2
         ide.post(
             "/api/create", json={"model": "coder", "from": "test/insert", "parameters": {"num_ctx": 512}}
         )
@@ -133,3 +139,65 @@ def test_librechat(stage: Stage) -> None:
     with client.chat.completions.create(model=MODEL, messages=HELLO, stream=True) as stream:  # type: ignore[call-overload]
         next(iter(stream))
     eventually(lambda: stage.engine.closed == 1, lambda: "still being answered", seconds=5)
+
+
+def test_codex(stage: Stage) -> None:
+    """Looks whether there is an Ollama with the model, then sends all it has: namespaces, a search, notes."""
+    with httpx.Client(base_url=stage.server.url, timeout=10) as codex:
+        assert codex.get("/v1/models").status_code == 200
+        assert "version" in codex.get("/api/version").json()
+        assert "test/tools:latest" in [model["name"] for model in codex.get("/api/tags").json()["models"]]
+        text = {"type": "input_text", "text": "Say hi"}
+        run = {"type": "function", "name": "exec_command", "strict": False, "parameters": {"type": "object"}}
+        body = {
+            "model": "test/tools:latest",
+            "stream": True,
+            "input": [
+                {"type": "message", "id": "msg_1", "role": "developer", "content": [text]},
+                {"type": "message", "id": "msg_2", "role": "user", "content": [text]},
+            ],
+            "tools": [
+                run,
+                {"type": "namespace", "name": "agents", "description": "Agents.", "tools": [run]},
+                {"type": "web_search", "external_web_access": False},
+            ],
+            "tool_choice": "auto",
+            "parallel_tool_calls": True,
+            "reasoning": {"summary": "auto"},
+            "store": False,
+            "include": ["reasoning.encrypted_content"],
+            "prompt_cache_key": "1",
+            "client_metadata": {"installation": "1"},
+        }
+        answer = codex.post("/v1/responses", json=body, headers={"accept": "text/event-stream"})
+    assert answer.status_code == 200
+    assert answer.text.endswith("\n\n")
+    assert "event: response.completed" in answer.text
+    sent = stage.engine.requests[-1]
+    assert isinstance(sent, Generate)
+    assert [tool.name for tool in sent.tools] == ["exec_command", "agents.exec_command"]
+
+
+def test_claude_code(stage: Stage) -> None:
+    """Puts a system's message among the others, and marks of caches, betas and a context that is managed."""
+    marked = {"cache_control": {"type": "ephemeral"}}
+    text = {"type": "text", "text": "Say hi"}
+    body = {
+        "model": "test/tools",
+        "max_tokens": 32000,
+        "stream": True,
+        "system": [{"type": "text", "text": "Be brief.", **marked}],
+        "messages": [
+            {"role": "user", "content": [text, {**text, **marked}]},
+            {"role": "system", "content": "There are agents."},
+        ],
+        "tools": [{"name": "Bash", "description": "Runs.", "input_schema": {"type": "object"}, **marked}],
+        "metadata": {"user_id": "1"},
+        "thinking": {"type": "disabled"},
+        "context_management": {"edits": []},
+    }
+    headers = {"authorization": "Bearer ollama", "anthropic-version": "2023-06-01", "anthropic-beta": "a,b"}
+    url = f"{stage.server.url}/v1/messages?beta=true"
+    answer = httpx.post(url, json=body, headers=headers, timeout=10)
+    assert answer.status_code == 200
+    assert "event: message_stop" in answer.text

@@ -233,12 +233,17 @@ def test_a_call_that_was_cut_stays_cut(stage: Stage) -> None:
 )
 def test_tool_choice(stage: Stage, choice: Any, sent: tuple[str, str]) -> None:
     clock: Any = {"type": "function", "function": {"name": "clock"}}
-    stage.client.chat.completions.create(
-        model=ABLE, messages=HELLO, tools=[WEATHER, clock], tool_choice=choice, parallel_tool_calls=False
-    )
-    asked = stage.asked(Generate)
+    for parallel in (True, False):
+        stage.client.chat.completions.create(
+            model=ABLE,
+            messages=HELLO,
+            tools=[WEATHER, clock],
+            tool_choice=choice,
+            parallel_tool_calls=parallel,
+        )
+        asked = stage.asked(Generate)
+        assert asked.parallel_tool_calls is (parallel and not sent[1]), "what is named is called once"
     assert (asked.tool_choice, asked.tool_name) == sent
-    assert asked.parallel_tool_calls is False
     narrowed = isinstance(choice, dict) and choice["type"] == "allowed_tools"
     assert [tool.name for tool in asked.tools] == (["weather"] if narrowed else ["weather", "clock"])
 

@@ -250,6 +250,13 @@ def test_functions_of_a_namespace_are_called_with_it(stage: Stage) -> None:
     assert stage.asked(Generate).messages[1].tool_calls == (call,)
 
 
+def test_a_function_that_is_named_is_called_once(stage: Stage) -> None:
+    """A small model would go on and call it again, until it is cut."""
+    for choice, parallel in (("required", True), ({"type": "function", "name": "weather"}, False)):
+        stage.client.responses.create(model=ABLE, input="x", tools=[WEATHER], tool_choice=choice)  # type: ignore[call-overload]
+        assert stage.asked(Generate).parallel_tool_calls is parallel
+
+
 def test_a_search_of_the_web_is_left_out_and_said_so(stage: Stage) -> None:
     """Codex offers one in every request, also to models without tools."""
     search: Any = {"type": "web_search", "external_web_access": False}
