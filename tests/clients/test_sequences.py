@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import struct
 from collections.abc import AsyncIterator
 from datetime import datetime
 
 import httpx
 import openai
 
-from inference.protocol import Event, Generate, LoadedModel, Request, Text, Unload
-from tests.api.stage import HELLO, Stage
+from inference.protocol import Done, Embedded, Event, Generate, LoadedModel, Request, Text, Unload
+from tests.api.stage import HELLO, Stage, says
 from tests.fakes import echo
 from tests.serving import MODEL, eventually
 
@@ -78,8 +79,12 @@ def test_continue(stage: Stage) -> None:
     """Shows the model at start, lists, embeds, chats with tools in one piece, fills in, stops."""
     with httpx.Client(base_url=stage.server.url, timeout=10) as ide:
         assert f"{MODEL}:latest" in [model["name"] for model in ide.get("/api/tags").json()["models"]]
+        stage.engine.script = says(
+            Embedded(vectors=struct.pack("<4f", 1, 0, 0, 1), width=2), Done(reason="stop")
+        )
         embedded = ide.post("/api/embed", json={"model": "test/embedder", "input": ["a", "b"]})
-        assert len(embedded.json()["embeddings"]) == 2
+        assert embedded.json()["embeddings"] == [[1, 0], [0, 1]]
+        stage.engine.script = echo
         ide.post(
             "/api/create", json={"model": "coder", "from": "test/insert", "parameters": {"num_ctx": 512}}
         )
