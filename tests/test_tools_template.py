@@ -1,16 +1,17 @@
-"""The starter's template: as the model's own where no tools are, and with a place for them."""
+"""The template of the docs for the starter model: as its own where no tools are, and with a place for them."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hugweb.starter_template import TEMPLATE
 from inference.chat_jinja import rendering
 from inference.chat_templates import takes_tools, thinks
 
+TEMPLATE = Path(__file__).parents[1].joinpath("docs/smollm2-tools.jinja").read_text()
 SMOL = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 ASKED = {"role": "user", "content": "Köln?"}
