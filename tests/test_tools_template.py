@@ -1,4 +1,4 @@
-"""The template of the docs for the starter model: as its own where no tools are, and with a place for them."""
+"""The starter model told of tools by a template of the docs: as by its own where there are none."""
 
 from __future__ import annotations
 
