@@ -57,7 +57,7 @@ FORMS: dict[str, tuple[dict[str, str], str, bytes]] = {
 # What asks the engine nothing that takes long, or nothing at all; "/stream-message" has tests of its own.
 QUICK = {
     *("/api/show", "/api/create", "/api/copy", "/api/push", "/api/pull", "/api/blobs/<str:digest>"),
-    *("/v1/audio/speech", "/v1/moderations"),
+    *("/v1/audio/speech", "/v1/moderations", "/v1/responses/<str:id>/cancel"),
 }
 
 
