@@ -259,11 +259,12 @@ def test_a_function_that_is_named_is_called_once(stage: Stage) -> None:
 
 def test_a_search_of_the_web_is_left_out_and_said_so(stage: Stage) -> None:
     """Codex offers one in every request, also to models without tools."""
-    search: Any = {"type": "web_search", "external_web_access": False}
-    raw = stage.client.responses.with_raw_response.create(model=MODEL, input="one", tools=[search])
-    assert raw.parse().output_text == "one "
-    assert raw.headers["x-hugweb-note"] == "web_search is not here: the model answers without it"
-    assert stage.asked(Generate).tools == ()
+    for kind in ("web_search", "web_search_2025_08_26", "web_search_preview_2025_03_11"):
+        search: Any = {"type": kind, "external_web_access": False}
+        raw = stage.client.responses.with_raw_response.create(model=MODEL, input="one", tools=[search])
+        assert raw.parse().output_text == "one "
+        assert raw.headers["x-hugweb-note"] == "web_search is not here: the model answers without it"
+        assert stage.asked(Generate).tools == ()
 
 
 def test_logprobs(stage: Stage) -> None:
@@ -465,6 +466,7 @@ def test_an_alias_speaks_first(stage: Stage) -> None:
         ({"truncation": "some"}, "truncation"),
         ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
         ({"tools": [{"type": "file_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "web_search\r\nX-Other: 1"}]}, "tools[0].type"),
         ({"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}}, "tool_choice"),
         ({"tools": [{"type": "web_search"}], "tool_choice": "required"}, "tool_choice"),
         ({"tools": [{"type": "namespace", "tools": []}]}, "tools[0].name"),

@@ -7,6 +7,7 @@ OpenAI's reference and the types of their Python client, 3.54.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
@@ -19,8 +20,9 @@ from hugweb.api.tool_choice import Tools
 from inference.errors import InvalidRequest
 
 FUNCTION, NAMESPACE = "function", "namespace"
-# How its kinds begin; not described, since none of them is here.
-SEARCH = "web_search"
+# With or without a date behind; not described, since it is not here.
+SEARCH = re.compile(r"web_search(_preview)?(_[0-9]{4}_[0-9]{2}_[0-9]{2})?")
+LEFT_OUT = "web_search is not here: the model answers without it"
 # The two names of a member are one to the model, which is not to be too long.
 _HALF = {"type": "string", "minLength": 1, "maxLength": 127}
 _MEMBER = {"required": ["name"], "properties": {"function": {"type": "null"}, "name": _HALF}}
@@ -66,8 +68,8 @@ def qualified(namespace: str, name: str) -> str:
 
 def _functions(tool: ResponseTool, place: str) -> Iterator[tuple[str, ToolSpec]]:
     """The functions in ``tool``, each with where it stands in the request."""
-    if tool.type.startswith(SEARCH):
-        remark(NOTE, f"{tool.type} is not here: the model answers without it")
+    if SEARCH.fullmatch(tool.type):
+        remark(NOTE, LEFT_OUT)
     elif tool.type == NAMESPACE:
         yield from _members(tool, place)
     else:
@@ -81,4 +83,4 @@ def _members(tool: ResponseTool, place: str) -> Iterator[tuple[str, ToolSpec]]:
         about = "\n".join(filter(None, (tool.description, function.description)))
         # Without a name it stays so, for the error that every tool without one gets.
         name = function.name and qualified(tool.name, function.name)
-        yield f"{place}.tools[{number}]", replace(function, name=name, description=about)
+        yield f"{place}.tools[{number}]", replace(function, function=None, name=name, description=about)
