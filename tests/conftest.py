@@ -1,13 +1,11 @@
-"""What all tests share: a home of their own, a tiny model, a fake engine, a running server.
+"""What all tests share: a tiny model, a fake engine, a running server.
 
-The home is set before Django reads its settings, so no test can touch the real one.
+Their home is set by ``tests.settings``.
 """
 
 from __future__ import annotations
 
 import gc
-import os
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,16 +18,6 @@ if TYPE_CHECKING:
 
     from tests.fakes import FakeEngine
     from tests.inference.store.stub_hub import Repo, StubHub
-
-HOME = tempfile.mkdtemp(prefix="hugweb-test-")
-for name in [name for name in os.environ if name.startswith(("HUGWEB_", "OLLAMA_", "HUGGINGFACE_"))]:
-    del os.environ[name]
-os.environ.update(
-    HUGWEB_HOME=HOME,
-    HF_HOME=f"{HOME}/hf",
-    HF_HUB_OFFLINE="1",
-    OMP_NUM_THREADS="1",
-)
 
 # The machine may be busy: how long an example takes says nothing about whether it is right.
 hypothesis.settings.register_profile(
