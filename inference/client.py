@@ -20,9 +20,11 @@ from inference.protocol import (
     Failed,
     Request,
     Status,
+    Ticket,
     frame,
     read_event,
 )
+from inference.request_id import request_id
 
 RECONNECT_SECONDS = 0.05
 
@@ -94,6 +96,8 @@ class EngineClient:
     @staticmethod
     async def _send(writer: asyncio.StreamWriter, request: Request) -> None:
         try:
+            if id := request_id():
+                writer.write(frame(Ticket(id=id)))
             writer.write(frame(request))
             await writer.drain()
         except ConnectionError as error:

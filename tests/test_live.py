@@ -265,6 +265,15 @@ def cancelled(owner: httpx.Client) -> int:
     return round(sum(map(float, found)))
 
 
+def test_what_the_engine_logs_for_a_request_names_it(server: Server, client: ollama.Client) -> None:
+    client.generate(MODEL, keep_alive=0)
+    eventually(lambda: client.ps().models == [], lambda: "still loaded", seconds=5)
+    found = {"X-Request-Id": "find-me"}
+    httpx.post(f"{server.url}/api/generate", json={"model": MODEL}, headers=found, timeout=60)
+    logged = re.compile(rf"\[find-me\] inference.engine\S+: Loading {MODEL}")
+    eventually(lambda: logged.search(server.output()), server.output, seconds=5)
+
+
 def test_a_killed_engine_is_one_clear_error_and_the_next_request_works(
     server: Server, client: ollama.Client
 ) -> None:

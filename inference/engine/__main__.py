@@ -22,6 +22,7 @@ from inference.engine.memory import Memory
 from inference.engine.notebook import Notebook
 from inference.engine.residents import Residents
 from inference.engine.server import EngineServer
+from inference.request_id import RequestIds
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +36,11 @@ def main() -> None:
         print(f"{ENVIRONMENT_VARIABLE} is missing or wrong: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     logging.basicConfig(
-        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=config.log_level.upper(),
+        format="%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s",
     )
+    for handler in logging.root.handlers:
+        handler.addFilter(RequestIds())
     os.umask(0o077)
     asyncio.run(serve(config))
 

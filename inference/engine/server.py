@@ -15,7 +15,8 @@ from pathlib import Path
 
 from inference.engine.core import Engine
 from inference.errors import InferenceError
-from inference.protocol import Event, Failed, Request, frame, read_request
+from inference.protocol import Event, Failed, Request, frame, read_opening
+from inference.request_id import identified
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,9 @@ class EngineServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                request = await read_request(reader)
-            await self._answer_or_cancel(request, reader, writer)
+                id, request = await read_opening(reader)
+            with identified(id):
+                await self._answer_or_cancel(request, reader, writer)
         except InferenceError as error:
             with contextlib.suppress(ConnectionError, TimeoutError):
                 await self._send(writer, Failed.of(error))

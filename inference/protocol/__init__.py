@@ -77,6 +77,7 @@ from inference.protocol.requests import (
     Rerank,
     Status,
     Think,
+    Ticket,
     Tokenize,
     ToolChoice,
     Transcribe,
@@ -90,6 +91,7 @@ from inference.protocol.wire import (
     frame,
     read_event,
     read_frame,
+    read_opening,
     read_request,
 )
 
@@ -158,6 +160,7 @@ __all__ = [
     "Text",
     "Think",
     "Thought",
+    "Ticket",
     "Timings",
     "TokenId",
     "Tokenize",
@@ -173,5 +176,6 @@ __all__ = [
     "frame",
     "read_event",
     "read_frame",
+    "read_opening",
     "read_request",
 ]

@@ -193,5 +193,11 @@ class Status(Struct, frozen=True, kw_only=True, tag="status"):
     """Ask what is loaded and what the engine is doing."""
 
 
+class Ticket(Struct, frozen=True, kw_only=True, tag="ticket"):
+    """Comes before a request: the id that it has where it came from, for the log."""
+
+    id: Annotated[str, Meta(max_length=128)]
+
+
 Work = Generate | Tokenize | Detokenize | Embed | Rerank | Transcribe | Draw
 Request = Work | Load | Unload | Status

@@ -13,16 +13,16 @@ from msgspec import DecodeError, msgpack
 from inference.errors import EngineDied, InvalidRequest, TooLarge
 from inference.protocol.events import Event
 from inference.protocol.limits import MAX_FRAME
-from inference.protocol.requests import Request
+from inference.protocol.requests import Request, Ticket
 
 LENGTH_BYTES = 4
 
-REQUESTS = msgpack.Decoder(Request)
+REQUESTS = msgpack.Decoder(Ticket | Request)
 EVENTS = msgpack.Decoder(Event)
 _encoder = msgpack.Encoder()
 
 
-def frame(message: Request | Event) -> bytes:
+def frame(message: Ticket | Request | Event) -> bytes:
     """``message`` as it goes over the wire. ``InvalidRequest`` for numbers of more than 64 bits."""
     try:
         body = _encoder.encode(message)
@@ -46,10 +46,21 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
 
 async def read_request(reader: asyncio.StreamReader) -> Request:
     """The request of a connection; ``InvalidRequest`` when it is not one."""
+    return (await read_opening(reader))[1]
+
+
+async def read_opening(reader: asyncio.StreamReader) -> tuple[str, Request]:
+    """The request of a connection, after the id on its ticket, empty where it has none."""
+    id = ""
     try:
-        return REQUESTS.decode(await read_frame(reader))
+        opening = REQUESTS.decode(await read_frame(reader))
+        if isinstance(opening, Ticket):
+            id, opening = opening.id, REQUESTS.decode(await read_frame(reader))
     except DecodeError as error:
         raise InvalidRequest(f"The request is malformed: {error}") from error
+    if isinstance(opening, Ticket):
+        raise InvalidRequest("The request is malformed: it has two tickets.")
+    return id, opening
 
 
 async def read_event(reader: asyncio.StreamReader) -> Event:

@@ -30,9 +30,11 @@ from inference.protocol import (
     Options,
     Request,
     Text,
+    Ticket,
     frame,
     read_event,
 )
+from inference.request_id import identified, request_id
 from tests.kernels import engine_cache
 
 MODEL = ModelRef(name="a/b", path="/nowhere")
@@ -101,6 +103,19 @@ async def test_closing_the_connection_cancels(address: str) -> None:
         await asyncio.wait_for(core.cancelled.wait(), 2)
 
 
+async def test_the_id_of_a_request_comes_with_it(address: str) -> None:
+    class Teller:
+        async def submit(self, request: Request) -> AsyncIterator[Event]:
+            yield Text(text=request_id())
+            yield Done(reason="load")
+
+    async with EngineServer(Teller(), address):  # type: ignore[arg-type]
+        with identified("find-me"):
+            told = await collect(address, Load(model=MODEL))
+        assert told[0] == Text(text="find-me")
+        assert (await collect(address, Load(model=MODEL)))[0] == Text(text="")
+
+
 async def test_whoever_takes_nothing_of_its_answer_has_gone_away(address: str) -> None:
     class Talker:
         ended = asyncio.Event()
@@ -141,6 +156,7 @@ async def test_an_unforeseen_error_tells_nothing_of_the_inside(address: str) -> 
         (b"\x00\x00\x00\x03abc", InvalidRequest),
         ((MAX_FRAME + 1).to_bytes(4, "big"), TooLarge),
         (b"\x00\x00\x00\x02\x81\xa0", InvalidRequest),
+        (frame(Ticket(id="a")) * 2, InvalidRequest),
     ],
 )
 async def test_malformed_requests_get_one_clear_failure(address: str, sent: bytes, kind: type) -> None:
