@@ -64,6 +64,6 @@ class Flow:
 
 def _unsent(socket: int) -> int:
     """Bytes that the system keeps of a socket until they are received; 0 where it does not tell."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         return int(struct.unpack("i", fcntl.ioctl(socket, termios.TIOCOUTQ, b"\0" * 4))[0])
     return 0

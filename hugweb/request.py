@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 # Within this time a request has to be here as a whole: enough for the largest body on a slow line.
 REQUEST_SECONDS = 120.0
-# A body up to this size is taken before anybody asks how much its key may send; it comes in one piece.
+# A body up to this size is taken before anybody asks how much its key may send, as one read may bring it.
 KEPT_UNASKED = 2**16
 # A client that is still sending reads the answer only if the connection stays open for a moment.
 LINGER_SECONDS = 1.0
@@ -83,23 +84,25 @@ class Request(WebRequest):
         """Take nothing more of a large body until it is known how much the key that came may send."""
         given = self.requestHeaders.getAllRawHeaders()
         headers = [(name.lower(), value) for name, values in given for value in values]
+        expects = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
         if KEY_HEADERS.isdisjoint(name for name, _ in headers):
             return
         self.channel._networkProducer.pauseProducing()
         # Nor is anybody told to go on before that.
         self.requestHeaders.removeHeader(b"Expect")
         path = _decoded(self.channel._path.split(b"?", 1)[0])
-        self._asking = asyncio.ensure_future(self._limit(headers, path, length))
+        self._asking = asyncio.ensure_future(self._limit(most_bytes(headers, path), length, expects))
 
-    async def _limit(self, headers: list[tuple[bytes, bytes]], path: str, length: int | None) -> None:
-        most = await most_bytes(headers, path)
+    async def _limit(self, asked: Awaitable[int | None], length: int | None, expects: bool) -> None:
+        """Hold the body to what is ``asked``, and have the rest of it come, if it may."""
+        most = await asked
         if self.channel is None or self._disconnected:
             return
         if not self._complete and most is not None and most < self._most:
             self._most, self._too_large = most, TooLarge.of_key(most)
             if max(length or 0, self._received) > most:
                 self._refuse()
-        if not self._complete and not self._refused and (b"expect", b"100-continue") in headers:
+        if expects and not self._complete and not self._refused:
             self.channel._send100Continue()
         if not self.channel._waitingForTransport:
             self.channel._networkProducer.resumeProducing()

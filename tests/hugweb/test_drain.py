@@ -154,6 +154,27 @@ async def test_an_answer_that_has_not_begun_is_cut_with_a_status():
     assert "error" in json.loads(call.body)
 
 
+async def test_a_client_that_does_not_read_keeps_nobody_from_being_told():
+    class Deaf(Call):
+        reads = asyncio.Event()
+
+        async def _send(self, message):
+            await super()._send(message)
+            await self.reads.wait()
+
+    drain, work = Drain(), Work()
+    drain.watch(work)
+    deaf, other = Deaf(drain), Call(drain)
+    await asyncio.sleep(0)
+    cutting = asyncio.create_task(drain.cut())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert work.closed
+    assert [call.sent[0]["status"] for call in (deaf, other)] == [503, 503]
+    deaf.reads.set()
+    await cutting
+
+
 async def test_other_work_is_counted_told_and_closed():
     drain, work = Drain(), Work()
     drain.watch(work)
