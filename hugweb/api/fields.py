@@ -45,6 +45,8 @@ NOT_BLANK = r"[^\s\x1c-\x1f\x85]"
 _DURATION = r"^(?:[+-]?0|[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)?$"
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
 _HOST = "(?:https?://)?[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}"
+_KNOWN_HOST = r"(?:https?://)?(?:(?:hf\.co|huggingface\.co|registry\.ollama\.ai)/)?"
+_NEW_NAME = rf"^{_KNOWN_HOST}(?:{_PART}/)?{_PART}(?::{_PART})?$"
 _NAME = rf"^(?:(?:{_HOST}/)?{_PART}/)?{_PART}(?::{_PART})?$"
 # Base64, and how the files that are taken begin in it, each to a whole number of its groups of four.
 _B = "[A-Za-z0-9+/]"
@@ -60,6 +62,8 @@ GivenOptions = Annotated[dict[str, Any], told(**OPTIONS_SCHEMA)]
 GivenSchema = Annotated[dict[str, Any], told(description="A JSON Schema.")]
 GivenTemplate = Annotated[str, told(format="jinja", maxLength=LONGEST_GIVEN_TEMPLATE)]
 ModelName = Annotated[str, told(pattern=_NAME)]
+# What is made here has no host in its name, unless it is one that need not be written.
+NewName = Annotated[str, told(pattern=_NEW_NAME)]
 BlobName = Annotated[str, told(pattern="^sha256[:-][0-9a-f]{64}$")]
 ImageOrSound = Annotated[
     bytes, told(pattern=f"^(?:{_IMAGE}|{_SOUND}){_END}$", description="An image or a sound, in base64.")

@@ -19,7 +19,17 @@ from hugweb.api.options import option_of, parse_options
 from hugweb.api.preface import prefaced
 from hugweb.api.schema import schema_text
 from inference.errors import InvalidRequest, Unsupported
-from inference.protocol import MAX_MESSAGES, MAX_STOPS, MAX_TOOLS, Generate, Options, Think, Tool, ToolChoice
+from inference.protocol import (
+    LARGEST,
+    MAX_MESSAGES,
+    MAX_STOPS,
+    MAX_TOOLS,
+    Generate,
+    Options,
+    Think,
+    Tool,
+    ToolChoice,
+)
 
 _CHOICES: dict[str, ToolChoice] = {"auto": "auto", "any": "required", "tool": "required", "none": "none"}
 _EFFORTS: dict[str, Think] = {"low": "low", "medium": "medium", "high": "high", "xhigh": "max", "max": "max"}
@@ -84,7 +94,7 @@ class MessagesBody(Struct, kw_only=True):
 
     model: str = ""
     messages: Annotated[list[DescribedMessage], told(maxItems=MAX_MESSAGES)] = []
-    max_tokens: int = 0
+    max_tokens: Annotated[int, told(minimum=-2, maximum=LARGEST)] = 0
     system: System = ""
     stream: bool = False
     temperature: Annotated[float, told(minimum=0, maximum=100)] | None = None

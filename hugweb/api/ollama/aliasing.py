@@ -20,7 +20,7 @@ from aliases.target import Target
 from aliases.templates import template_checked
 from hugweb.api.described import JSON, LINES, Operation
 from hugweb.api.endpoint import endpoint
-from hugweb.api.fields import BlobName, GivenOptions, GivenTemplate, ModelName, told
+from hugweb.api.fields import BlobName, GivenOptions, GivenTemplate, ModelName, NewName, told
 from hugweb.api.ollama.answers import Status
 from hugweb.api.ollama.messages import ChatMessage, messages_ours
 from hugweb.api.ollama.pulls import pull_statuses
@@ -49,8 +49,8 @@ Precision = Annotated[str, told(pattern=f"^(?:{_ANY_CASE})?$")]
 class CreateBody(Struct, kw_only=True):
     """``POST /api/create``. ``template`` is Jinja; adapters, which only GGUF models have, are refused."""
 
-    model: ModelName = ""
-    name: ModelName = ""
+    model: NewName = ""
+    name: NewName = ""
     source: ModelName = field(name="from", default="")
     files: dict[str, BlobName] = {}
     adapters: Annotated[dict[str, str], told(maxProperties=0)] = {}
@@ -68,7 +68,7 @@ class CopyBody(Struct, kw_only=True):
     """``POST /api/copy``."""
 
     source: ModelName = ""
-    destination: ModelName = ""
+    destination: NewName = ""
 
 
 class PushBody(Struct, kw_only=True):

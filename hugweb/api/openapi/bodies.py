@@ -98,7 +98,8 @@ def _needed(schema: Schema) -> Schema:
     if "anyOf" in schema:
         return _without_null(schema)
     rest = {name: value for name, value in schema.items() if name != "default"}
-    return {**LEAST.get(schema.get("type", ""), {}), **rest}
+    least = LEAST.get(schema.get("type", ""), {})
+    return {**rest, **{name: max(value, rest.get(name, value)) for name, value in least.items()}}
 
 
 def _without_null(schema: Schema) -> Schema:

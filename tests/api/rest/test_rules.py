@@ -38,6 +38,11 @@ OLLAMA_CHAT: list[tuple[dict[str, Any], bool]] = [
     ({"messages": [HI], "tool_choice": "required", "tools": [TOOL]}, GOOD),
     ({"messages": [HI], "tool_choice": "auto"}, GOOD),
 ]
+OLLAMA_COPY: list[tuple[dict[str, Any], bool]] = [
+    ({"destination": "copied:1"}, GOOD),
+    ({"destination": "hf.co/a/copied"}, GOOD),
+    ({"destination": "host/a/copied"}, BAD),
+]
 OLLAMA_GENERATE: list[tuple[dict[str, Any], bool]] = [
     ({"prompt": "a", "raw": True}, GOOD),
     ({"prompt": "a", "raw": True, "system": "", "context": [], "template": None}, GOOD),
@@ -109,8 +114,14 @@ MESSAGES: list[tuple[dict[str, Any], bool]] = [
     ({"messages": [HI], "system": [{"type": "text", "text": "a"}]}, GOOD),
     ({"messages": [HI], "system": [{"type": "image", "source": IMAGE}]}, BAD),
     ({"messages": [HI], "tools": [{"name": ""}]}, BAD),
+    ({"messages": [HI], "max_tokens": 0}, BAD),
     ({"messages": [HI], "tool_choice": {"type": "any"}}, BAD),
     ({"messages": [HI], "tool_choice": {"type": "any"}, "tools": [{"name": "look"}]}, GOOD),
+]
+COUNTED: list[tuple[dict[str, Any], bool]] = [
+    ({"messages": [HI]}, GOOD),
+    ({"messages": [HI], "max_tokens": 0}, GOOD),
+    ({"messages": [HI], "max_tokens": -3}, BAD),
 ]
 EDITS: list[tuple[dict[str, Any], bool]] = [
     ({"prompt": "a", "image": PICTURE_URL}, GOOD),
@@ -132,6 +143,7 @@ STREAM: list[tuple[dict[str, Any], bool]] = [
     ({}, BAD),
 ]
 RULES = {
+    "/api/copy": ({"source": ABLE}, OLLAMA_COPY),
     "/api/chat": ({"model": ABLE}, OLLAMA_CHAT),
     "/api/generate": ({"model": ABLE}, OLLAMA_GENERATE),
     "/v1/chat/completions": ({"model": ABLE}, CHAT),
@@ -139,6 +151,7 @@ RULES = {
     "/v1/responses": ({"model": ABLE}, RESPONSES),
     "/v1/embeddings": ({"model": ABLE}, EMBEDDINGS),
     "/v1/images/edits": ({"model": DRAWS}, EDITS),
+    "/v1/messages/count_tokens": ({"model": ABLE}, COUNTED),
     "/v1/messages": ({"model": ABLE, "max_tokens": 9}, MESSAGES),
     "/stream-message": ({"model": ABLE}, STREAM),
 }
@@ -164,7 +177,7 @@ def test_what_fits_is_taken_and_nothing_else(people: People, described: dict[str
     for fields, fits in cases:
         body = common | fields
         assert validator.is_valid(body) == fits, fields
-        headers = {"Authorization": f"Bearer {people.known['ann']}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {people.known['boss']}", "Content-Type": "application/json"}
         status, _, text = people.stage.request("POST", path, body, headers)
         assert (status == 200) == fits, (fields, status, text)
         assert status in (200, 400), (fields, status, text)
