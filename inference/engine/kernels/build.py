@@ -28,7 +28,7 @@ FLAGS = (
 )
 # With threads where the compiler has them, else without.
 THREADS = ("-fopenmp", "-fopenmp-simd")
-COMPILE_SECONDS = 120
+COMPILE_SECONDS = 240
 # Gives way to the engine, which starts meanwhile, but not for ever.
 POLITELY = ("nice", "-n", "10")
 
