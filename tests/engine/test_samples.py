@@ -15,7 +15,7 @@ from inference.engine.row import Row
 from inference.engine.rows import DEFAULTS
 from inference.engine.samples import Deliver, sampled
 from inference.engine.scheduler import Scheduler
-from inference.protocol import Done, Event, Failed, Reading, Text
+from inference.protocol import Done, Event, Failed, Reading, Text, Usage
 from tests.engine.arithmetic import VOCABULARY, Arithmetic, Greedy, following, run, scheduler_of
 
 
@@ -208,6 +208,19 @@ def test_a_sample_that_fails_ends_its_request_and_no_other() -> None:
     assert [isinstance(event, Failed) for event in client.events].count(True) == 1
     assert max(row.generated for row in client.rows) < 5
     other.check()
+
+
+def test_samples_say_how_they_ended_in_their_order() -> None:
+    """Whichever ended first."""
+    client = Client(Wish(prompt=(1,), samples=2))
+    first, second = client.rows
+    first.first = second.first = 1
+    second.deliver([Done(reason="stop", usage=Usage(prompt=1, completion=2))])
+    assert client.events == []
+    first.deliver([Done(reason="length", usage=Usage(prompt=1, completion=6))])
+    assert isinstance(client.last, Done)
+    assert (client.last.reason, client.last.reasons) == ("length", ("length", "stop"))
+    assert client.last.usage.completion == 8
 
 
 def test_a_prompt_alone_can_be_echoed() -> None:
