@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -29,7 +29,7 @@ from hugweb.api.rest.fields import OF_MODELS, Pattern, Search, Text
 from hugweb.api.rest.filters import Ordering
 from inference.asker import asker
 from inference.errors import InvalidRequest
-from inference.protocol import LONGEST_GIVEN_TEMPLATE, MAX_MESSAGES
+from inference.protocol import LONGEST_GIVEN_TEMPLATE, MAX_MESSAGES, Role
 
 # What a client may write of a name; the model's own checks say the rest.
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
@@ -62,8 +62,9 @@ def _is_whole(value: object) -> bool:
 class AliasMessageSerializer(serializers.Serializer[Any]):
     """A message that stands before those of every chat."""
 
-    role = serializers.ChoiceField(choices=("system", "user", "assistant"))
-    content = Text(max_length=LONGEST_SYSTEM, trim_whitespace=False)
+    role = serializers.ChoiceField(choices=get_args(Role))
+    # One that is empty is kept without it.
+    content = Text(max_length=LONGEST_SYSTEM, trim_whitespace=False, allow_blank=True, default="")
 
 
 @extend_schema_field(

@@ -157,6 +157,17 @@ def test_an_alias_is_made_changed_asked_and_deleted(people: People) -> None:
     assert people.ask("boss", "DELETE", path)[0] == 204
 
 
+def test_an_alias_shows_every_message_that_was_taken_anywhere(people: People) -> None:
+    said = [{"role": "user", "content": ""}, {"role": "tool", "content": "5"}]
+    body = {"model": "quoting", "from": MODEL, "messages": said, "stream": False}
+    assert people.ask("boss", "POST", "/api/create", body)[0] == 200
+    found = people.ask("boss", "GET", "/rest/aliases/?name=quoting")[1]["results"][0]
+    assert found["messages"] == said
+    path = f"/rest/aliases/{found['id']}/"
+    assert people.ask("boss", "PATCH", path, {"messages": said})[1]["messages"] == said
+    assert people.ask("boss", "DELETE", path)[0] == 204
+
+
 def test_only_who_manages_changes_what_is_shared(people: People) -> None:
     body = {"name": "mine", "model": MODEL}
     assert people.ask("ann", "POST", "/rest/aliases/", body)[0] == 403
