@@ -19,7 +19,7 @@ def test_the_root_is_ollamas_for_clients_and_the_chat_for_browsers(server):
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/no-such", "/api", "/api/", "/v1/no-such", "/v1/messages/x", "/api/chat/"]
+    "path", ["/api/no-such", "/api", "/api/", "/v1/no-such", "/v1/messages/x", "/api/chat/x"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_an_unknown_api_path_is_answered_in_json(server, path, method):

@@ -151,7 +151,7 @@ def test_what_is_wrong_is_a_400_that_names_the_field(stage: Stage, body: Any, pa
         ({}, "image"),
         ({"image": "https://example.org/a.png"}, "image"),
         ({"image": 1}, "image"),
-        ({"images": [{"file_id": "file-1"}]}, "image"),
+        ({"images": [{"file_id": "file-1"}]}, "images[0].image_url"),
         ({"image": [PNG_URL] * 17}, "image"),
         ({"image": PNG_URL, "mask": PNG_URL}, "mask"),
     ],
