@@ -28,7 +28,7 @@ def keep_alive_seconds(value: Any) -> float | None:
         return _parsed(value)
     if type(value) in _GO_TYPES:
         raise _refused(f"Unsupported type: '{_GO_TYPES[type(value)]}'")
-    if not abs(value) < MOST_SECONDS:
+    if not abs(value) <= MOST_SECONDS:
         raise _refused("keep_alive must be a number of seconds that is not endless, or as 5m")
     return FOREVER if value < 0 else float(value)
 
