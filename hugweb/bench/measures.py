@@ -74,6 +74,7 @@ class Bench:
         yield Row(name, "memory, nothing loaded", server.memory() / MEGABYTE, "MB")
         cold = asyncio.run(self._cold(server))
         yield Row(name, "process started to first token", cold, "s")
+        server.settle()
         one, engine = asyncio.run(self._alone(server))
         yield Row(name, "one stream", one.speed, "tok/s", one.speed / generate, "model.generate")
         per_token = one.writing / one.tokens - engine.writing / engine.tokens

@@ -25,6 +25,8 @@ from inference.machine import machine_read
 
 START_SECONDS = 300.0
 STOP_SECONDS = 20.0
+SETTLE_SECONDS = 60.0
+QUIET_SECONDS = 0.5
 OPENAI = "/v1/chat/completions"
 
 
@@ -86,8 +88,26 @@ class Running:
 
     def memory(self) -> int:
         """Bytes of the process and its children, what they share counted once where that is known."""
-        family = [self.process, *self.process.children(recursive=True)]
-        return sum(_proportional(process) for process in family)
+        return sum(map(_proportional, self._family()))
+
+    def settle(self) -> None:
+        """Wait until nothing is computed any more: kernels may still be compiled in the background."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        before = -1.0
+        while (now := sum(map(_computed, self._family()))) != before and time.monotonic() < deadline:
+            before = now
+            time.sleep(QUIET_SECONDS)
+
+    def _family(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
+
+
+def _computed(process: psutil.Process) -> float:
+    """Seconds, its ended children's too, in tenths: an idle server looks around now and then."""
+    try:
+        return round(sum(process.cpu_times()[:4]), 1)
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def _proportional(process: psutil.Process) -> int:
