@@ -26,7 +26,7 @@ from inference.machine import machine_read
 START_SECONDS = 300.0
 STOP_SECONDS = 20.0
 SETTLE_SECONDS = 60.0
-QUIET_SECONDS = 0.5
+QUIET_SECONDS = 2.0
 OPENAI = "/v1/chat/completions"
 
 
