@@ -24,6 +24,7 @@ from inference.engine.failures import in_our_words
 from inference.engine.graphs import Recorder, StepGraphs, recorder_for
 from inference.engine.kernels.library import Kernels
 from inference.engine.kernels.making import KernelsInTheMaking
+from inference.engine.lean_attention import Where, grouped_attention, turned, visible, written
 from inference.engine.lean_layers import Layer, lean_weights
 from inference.engine.lean_step import KernelStep
 from inference.engine.linear import linear_on
@@ -34,9 +35,6 @@ logger = logging.getLogger(__name__)
 FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 # Columns are looked at in multiples of this, so that few shapes occur.
 COLUMNS = 64
-
-# Columns that are written: of one row, or one of each.
-Where = slice | Tensor
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,7 @@ class LeanForward:
             hidden = embedded.float()
             turn = (cosine[:, :, None], sine[:, :, None])
             windows = {layer.window for layer in self._weights.layers}
-            masks = {window: _mask(positions, length, window) for window in windows}
+            masks = {window: visible(positions, length, window) for window in windows}
             for layer, keys, values in zip(self._weights.layers, self._keys, self._values, strict=True):
                 cache = (keys[span], values[span])
                 attended = self._attend(layer, hidden, cache, where, turn, masks[layer.window])
@@ -236,9 +234,9 @@ class LeanForward:
         if layer.norm_query is not None and layer.norm_key is not None:
             queries = self._normed(queries, layer.norm_query)
             keys = self._normed(keys, layer.norm_key)
-        queries, keys = _turned(queries, *turn), _turned(keys, *turn)
-        held_keys = _written(cache[0], keys, where)[:, :, : mask.shape[-1]]
-        held_values = _written(cache[1], values, where)[:, :, : mask.shape[-1]]
+        queries, keys = turned(queries, *turn), turned(keys, *turn)
+        held_keys = written(cache[0], keys, where)[:, :, : mask.shape[-1]]
+        held_values = written(cache[1], values, where)[:, :, : mask.shape[-1]]
         if count == 1:
             # The queries of a group share their keys as if they were tokens of one head.
             grouped = queries.view(rows, self._key_heads, -1, self._size)
@@ -259,43 +257,3 @@ class LeanForward:
 
     def _normed(self, hidden: Tensor, weight: Tensor) -> Tensor:
         return functional.rms_norm(hidden.float(), weight.shape, weight, self._epsilon).to(self._dtype)
-
-
-def grouped_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """Attention of ``queries`` ``[rows, tokens, heads, size]`` to fewer heads of ``keys`` and ``values``
-    ``[rows, heads, columns, size]``, as ``mask`` ``[rows, 1, tokens, columns]`` says; shaped as ``queries``.
-
-    On CUDA no fast kernel takes both a mask and fewer key heads; one takes the queries of a group as
-    further tokens of one head.
-    """
-    rows, count, heads, size = queries.shape
-    held = keys.shape[1]
-    grouped = queries.transpose(1, 2).reshape(rows, held, heads // held * count, size)
-    attended = functional.scaled_dot_product_attention(
-        grouped, keys, values, attn_mask=mask.repeat(1, 1, heads // held, 1)
-    )
-    return attended.reshape(rows, heads, count, size).transpose(1, 2)
-
-
-def _mask(positions: Tensor, length: int, window: int | None) -> Tensor:
-    """Which columns each token may see: ``[rows, 1, tokens, length]``."""
-    columns = torch.arange(length, device=positions.device)
-    at = positions[:, None, :, None]
-    seen = columns <= at
-    return seen & (columns > at - window) if window else seen
-
-
-def _turned(states: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """``states`` ``[rows, tokens, heads, size]`` rotated by their positions (Su et al., 2021)."""
-    first, second = states.chunk(2, dim=-1)
-    return states * cosine + torch.cat((-second, first), dim=-1) * sine
-
-
-def _written(held: Tensor, new: Tensor, where: Where) -> Tensor:
-    """``held`` ``[rows, heads, columns, size]`` with ``new`` ``[rows, tokens, heads, size]`` in the columns
-    ``where``: one of each row, or neighbouring ones of a single row."""
-    if isinstance(where, slice):
-        held[0, :, where] = new[0].transpose(0, 1)
-    else:
-        held[torch.arange(len(new), device=new.device), :, where] = new[:, 0]
-    return held

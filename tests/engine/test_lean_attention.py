@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from inference.engine.lean_forward import grouped_attention
+from inference.engine.lean_attention import grouped_attention
 
 
 @pytest.mark.parametrize("heads", [(4, 4), (6, 2), (3, 1)])
