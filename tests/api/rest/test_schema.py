@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import strategies
+from schemathesis.config import HealthCheck
 from schemathesis.engine import events, from_schema
 
 from tests.api.rest.conftest import PEOPLE, People
@@ -269,6 +270,8 @@ def _tried(people: People, chapter: str, schema: Any) -> tuple[set[str], list[st
     config.continue_on_failure = True
     config.request_timeout = 60
     config.generation.with_security_parameters = False
+    # How long the least request is, and how long the machine takes, says nothing about the server.
+    config.suppress_health_check = [HealthCheck.large_base_example, HealthCheck.too_slow]
     # What a description cannot say: text holds no NUL.
     config.generation.update(max_examples=EXAMPLES, deterministic=True, database="none", allow_x00=False)
     # ``test_description`` tries all others.
