@@ -283,8 +283,7 @@ def _tried(people: People, chapter: str, schema: Any) -> tuple[set[str], list[st
     seen: set[str] = set()
     wrong: list[str] = []
     for event in from_schema(schema).execute():
-        # How large Hypothesis finds the least request says nothing about the server.
-        if isinstance(event, events.NonFatalError) and isinstance(event.value, FailedHealthCheck):
+        if isinstance(event, events.NonFatalError) and _is_only_large(event):
             continue
         if isinstance(event, events.NonFatalError | events.FatalError):
             wrong.append(f"{event!r}")
@@ -292,6 +291,12 @@ def _tried(people: People, chapter: str, schema: Any) -> tuple[set[str], list[st
             seen.add(event.recorder.label)
             wrong += list(_failures(event.recorder))
     return seen, wrong
+
+
+def _is_only_large(event: events.NonFatalError) -> bool:
+    """Whether Hypothesis finds the least request of this one operation too large to draw from, as it does
+    after many other tests in a process: its systematic cases are run all the same."""
+    return event.label == "POST /stream-message" and isinstance(event.value, FailedHealthCheck)
 
 
 def _some_of(cases: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
