@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from tests.fakes import FakeEngine
     from tests.inference.store.stub_hub import Repo, StubHub
 
-# The machine may be busy: how long an example takes says nothing about whether it is right.
-hypothesis.settings.register_profile(
-    "steady", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+# The machine may be busy: how long an example takes says nothing about whether it is right. What is drawn
+# is the same each time, so that a change is judged by what it changes; `search` looks for more.
+steady = hypothesis.settings(
+    deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile("steady", steady)
+hypothesis.settings.register_profile("search", steady, derandomize=False, max_examples=2000)
 hypothesis.settings.load_profile("steady")
 
 

@@ -27,6 +27,8 @@ from inference.protocol import LoadedModel, Loading, ModelRef, Queued
 logger = logging.getLogger(__name__)
 
 LOADING_EVENT_SECONDS = 0.5
+# Bytes: what takes less may lie in holes of the heap, and is not seen to be taken.
+DISCERNIBLE = 2**20
 
 
 class Residents:
@@ -153,7 +155,7 @@ class Residents:
         alone = need.placement == "whole" and self._is_alone(resident)
         handler, memory = await self._loader.load(resident.model, need)
         # What others took or gave back in the meantime cannot be told apart.
-        if alone and self._is_alone(resident) and memory > 0:
+        if alone and self._is_alone(resident) and memory >= DISCERNIBLE:
             resident.memory, resident.resting = memory, max(0, memory - handler.reserved)
             await self._loader.run(self._memory.note, need, resident.resting)
         return handler

@@ -31,7 +31,7 @@ from inference.protocol import (
     Unload,
 )
 
-SIZE = 100
+SIZE = 100 * 2**20
 
 
 class WordHandler(ModelHandler):
@@ -54,9 +54,10 @@ class WordHandler(ModelHandler):
 
 
 class Room:
-    """A memory of ``total`` bytes, of which each loaded model takes ``SIZE``, or what ``needs`` says.
+    """A memory of ``total`` bytes, of which each loaded model takes what the bench says.
 
-    Those in ``offloadable`` take half of it when they are offloaded.
+    It needs ``SIZE``, or what ``needs`` says. Those in ``offloadable`` need half of it when they are
+    offloaded.
     """
 
     def __init__(self, bench: Bench, total: int) -> None:
@@ -79,7 +80,7 @@ class Room:
         return next((each for each in (need, *offloaded) if each.bytes <= self.free(need) + spare), None)
 
     def used(self, need: Need) -> int:
-        return SIZE * sum(not handler.closed.is_set() for handler in self.bench.handlers.values())
+        return self.bench.taken * sum(not handler.closed.is_set() for handler in self.bench.handlers.values())
 
     def prepare(self, need: Need) -> None: ...
     def settle(self) -> None: ...
@@ -94,7 +95,7 @@ class Room:
 class Bench:
     """An engine whose loads the test opens and counts."""
 
-    def __init__(self, *, total: int = 10**9, notebook: str = "", **settings: object) -> None:
+    def __init__(self, *, total: int = 10 * SIZE, notebook: str = "", **settings: object) -> None:
         self.config = EngineConfig(address="", model_roots=(), cache="", **settings)  # type: ignore[arg-type]
         self.room = Room(self, total)
         self.engine = Engine(Residents(self.load, self.config, self.room, Notebook(notebook)), self.config)
@@ -104,7 +105,7 @@ class Bench:
         self.may_load = threading.Event()
         self.may_load.set()
         self.fail = False
-        self.reserved = 0
+        self.taken, self.reserved = SIZE, 0
         self.loop = asyncio.get_running_loop()
 
     def load(self, model: ModelRef, config: EngineConfig) -> ModelHandler:
@@ -332,7 +333,7 @@ async def test_what_can_never_fit_is_refused_and_costs_nobody_a_place() -> None:
     await bench.loaded("a")
     bench.room.needs["big"] = 3 * SIZE
     for _ in range(5):
-        with pytest.raises(DoesNotFit, match="needs 300, free 100"):
+        with pytest.raises(DoesNotFit, match=f"needs {3 * SIZE}, free {SIZE}"):
             await bench.loaded("big")
     assert bench.names() == ["a"]
     assert bench.loads == ["a"]
@@ -398,6 +399,17 @@ async def test_room_that_was_taken_because_it_was_free_is_no_need() -> None:
     events = [event async for event in bench.engine.submit(Load(model=ref("a")))]
     assert Loaded(memory=SIZE - SIZE // 4) in events
     assert bench.room.noted == {"a": SIZE - SIZE // 4}
+    (model,) = bench.engine.status().models
+    assert model.size == SIZE
+
+
+async def test_what_is_too_little_to_be_seen_is_not_measured() -> None:
+    """A tiny model may lie in memory that the process had let go."""
+    bench = Bench()
+    bench.taken = 2**16
+    events = [event async for event in bench.engine.submit(Load(model=ref("a")))]
+    assert Loaded(memory=0) in events
+    assert bench.room.noted == {}
     (model,) = bench.engine.status().models
     assert model.size == SIZE
 

@@ -96,7 +96,7 @@ class Thoughts:
         body, beginning = before[: len(before) - keep], before[len(before) - keep :]
         if not self._begun:
             body = body.lstrip()
-            if not closing and self._name.startswith(body):
+            if not closing and self._name.startswith(body.rstrip()):
                 return False
             body = self._unnamed(body)
             self._begun = bool(body)

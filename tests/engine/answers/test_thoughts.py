@@ -79,6 +79,7 @@ def channels(*, opened: bool = False) -> TaggedReader:
         ("<|channel>thoughtful<channel|>Yes.", [("thought", "thoughtful"), ("text", "Yes.")]),
         ("<|channel>thought", []),
         ("<|channel>thought<channel|>", []),
+        ("<|channel>thought\n\nthought\n<channel|>", [("thought", "thought")]),
         ("<|channel>Hm.", [("thought", "Hm.")]),
         ("No.<channel|>", [("text", "No.")]),
         (
