@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from inference.engine.capacity import fit, free_memory
-from inference.engine.kernels.library import Kernels
 from inference.engine.kernels.making import KernelsInTheMaking
-from inference.engine.lean_forward import FAMILIES, LeanForward, Promise
+from inference.engine.lean_forward import FAMILIES, LeanForward, Promise, takes_kernels
 from inference.engine.module_forward import ModuleForward
 from inference.engine.plain_forward import PlainForward
 from inference.engine.quantizer import left_to_swap
@@ -28,6 +27,7 @@ from inference.protocol import Quantization
 logger = logging.getLogger(__name__)
 
 Batched = LeanForward | ModuleForward
+NONE = KernelsInTheMaking()
 Texts = Sequence[Sequence[int]]
 
 # Ordinary words: on odd ones, rounding alone can move a model in bfloat16 far.
@@ -53,23 +53,22 @@ def choose_forward(
     wanted: int,
     longest: int,
     quantization: Quantization = "none",
-    kernels: Kernels | None = None,
-    making: KernelsInTheMaking | None = None,
+    making: KernelsInTheMaking = NONE,
 ) -> Batched | PlainForward:
     """Forward passes for ``model``, tried with ``texts``.
 
     ``wanted`` slots (0: as many as are good) of up to ``longest`` tokens; one for a model that cannot
-    be batched, shorter ones where memory is scarce. ``kernels`` make passes on CPUs faster; without any,
-    those that are in the ``making`` are swapped in when they are made, if they pass the same trial.
+    be batched, shorter ones where memory is scarce. Kernels make passes on CPUs faster: those still in the
+    ``making`` are swapped in when they are made, if they pass the same trial, and weights quantized then.
     ``CannotLoad`` for a ``quantization`` that this model cannot have here.
     """
     expected = torch.cat([_alone(model, text) for text in texts])
     to_swap = left_to_swap(model, quantization)
-    for make in _candidates(model, to_swap, kernels):
+    for make in _candidates(model, to_swap, making):
         forward = _tried(make, model, texts, expected, TOLERANCES[quantization])
         if forward:
             allocate(forward, str(model.device), wanted, longest)
-            if making and isinstance(forward, LeanForward):
+            if isinstance(forward, LeanForward):
                 trial = partial(_passes, texts=texts, expected=expected, tolerance=TOLERANCES[quantization])
                 forward.expect(Promise(making, trial))
             return forward
@@ -80,11 +79,14 @@ def choose_forward(
 
 
 def _candidates(
-    model: Any, quantization: Quantization, kernels: Kernels | None
+    model: Any, quantization: Quantization, making: KernelsInTheMaking
 ) -> Iterator[Callable[[Any], Batched]]:
+    # In this order: kernels that are made in between are no reason to go without.
+    pending, kernels = making.pending, making.made
     if model.config.model_type in FAMILIES and model.config.hidden_act == "silu":
-        yield partial(LeanForward, quantization=quantization, kernels=kernels)
-    yield partial(ModuleForward, quantization=quantization, kernels=kernels)
+        later = pending and not kernels and quantization != "none" and takes_kernels(model)
+        yield partial(LeanForward, quantization=quantization, kernels=kernels, later=later)
+    yield partial(ModuleForward, quantization=quantization, kernels=making.for_modules(quantization))
 
 
 def _tried(

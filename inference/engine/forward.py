@@ -31,6 +31,8 @@ class Forward(Protocol[Made]):
     """Tokens that each slot has room for."""
     rewinds: bool
     """Whether a slot can go back to an earlier token and go on from there."""
+    provisional: bool
+    """Whether its weights are still to be made smaller."""
 
     @property
     def bytes_per_token(self) -> int:

@@ -13,6 +13,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,9 +26,9 @@ from inference.engine.graphs import Recorder, StepGraphs, recorder_for
 from inference.engine.kernels.library import Kernels
 from inference.engine.kernels.making import KernelsInTheMaking
 from inference.engine.lean_attention import Where, grouped_attention, turned, visible, written
-from inference.engine.lean_layers import Layer, lean_weights
+from inference.engine.lean_layers import Layer, LeanWeights, lean_weights
 from inference.engine.lean_step import KernelStep
-from inference.engine.linear import linear_on
+from inference.engine.linear import linear_in, linear_on
 from inference.protocol import Quantization
 
 logger = logging.getLogger(__name__)
@@ -45,8 +46,16 @@ class Promise:
     fits: Callable[[LeanForward], bool]
 
 
+def takes_kernels(model: Any) -> bool:
+    """Whether the kernels can run ``model``."""
+    return bool(model.device.type == "cpu" and model.dtype is torch.bfloat16)
+
+
 class LeanForward:
-    """Runs the weights of ``model``, which it takes over, once ``allocate`` has made slots."""
+    """Runs the weights of ``model``, which it takes over, once ``allocate`` has made slots.
+
+    ``later``: in ``quantization`` only once the kernels are made that it is to ``expect``.
+    """
 
     rewinds = True
 
@@ -56,6 +65,8 @@ class LeanForward:
         quantization: Quantization = "none",
         kernels: Kernels | None = None,
         recorder: Recorder | None = None,
+        *,
+        later: bool = False,
     ) -> None:
         config = model.config
         self._device = model.device
@@ -65,11 +76,12 @@ class LeanForward:
         self._epsilon = config.rms_norm_eps
         self._rotary = model.model.rotary_emb
         self._dtype = model.dtype
-        self._takes_kernels = model.device.type == "cpu" and model.dtype is torch.bfloat16
+        self._takes_kernels = takes_kernels(model)
         self._kernels = kernels if self._takes_kernels else None
         self._promise: Promise | None = None
         self._taking: Iterator[bool] = iter(())
-        self._weights = lean_weights(model, quantization, self._kernels)
+        self._quantization, self.provisional = quantization, later
+        self._weights = lean_weights(model, quantization, self._kernels, later=later)
         self._step: KernelStep | None = None
         self._recorder = recorder or recorder_for(model.device)
         self._graphs: StepGraphs | None = None
@@ -79,6 +91,8 @@ class LeanForward:
         """How this runs a model, for people to read."""
         if self._graphs:
             return f"batched, lean pass, {self._graphs.manner}"
+        if self.provisional:
+            return "batched, lean pass, still to be quantized"
         return "batched, lean pass" + (" on compiled kernels" if self._kernels else "")
 
     @property
@@ -135,11 +149,12 @@ class LeanForward:
     def prepare(self, *, idle: bool) -> bool:
         """Between two steps, make the next ones faster: True if there was something to do."""
         if self._promise and not self._promise.making.pending:
-            self._taking, self._promise = self._take(self._promise), None
+            take = self._quantize if self.provisional else self._take
+            self._taking, self._promise = take(self._promise), None
         return next(self._taking, False) or bool(self._graphs and self._graphs.prepare(idle=idle))
 
     def _take(self, promise: Promise) -> Iterator[bool]:
-        """Run on the kernels of ``promise`` from here, if a twin of this with slots of its own does right.
+        """Run on the kernels of ``promise`` from here, if they do right.
 
         True after each thing done: what is being answered waits for one at a time, and at no time are there
         all weights twice.
@@ -147,18 +162,41 @@ class LeanForward:
         kernels = promise.making.made
         if kernels is None:
             return
-        twin = copy.copy(self)
-        twin._kernels = kernels
-        twin._weights = replace(self._weights, head=linear_on(kernels, self._weights.head, wide=True))
-        if not promise.fits(twin):
+        head = linear_on(kernels, self._weights.head, wide=True)
+        if not self._became(kernels, replace(self._weights, head=head), promise):
             logger.warning("The kernels do not fit this model: it goes on without them.")
             return
-        self._kernels, self._weights = kernels, twin._weights
-        self._step = self._kernel_step(kernels)
         yield True
         for index, layer in enumerate(self._weights.layers):
-            self._weights.layers[index] = layer.on(kernels)
+            self._weights.layers[index] = layer.by(partial(linear_on, kernels))
             yield True
+
+    def _quantize(self, promise: Promise) -> Iterator[bool]:
+        """Run on weights in fewer bits from here, and on the kernels of ``promise`` if there are any.
+
+        True after each layer. All are made beside those in use, which lie in their file as a rule: only
+        together can it be told whether the model bears it.
+        """
+        kernels = promise.making.made
+        fewer = partial(linear_in, self._quantization, kernels)
+        layers = []
+        for layer in self._weights.layers:
+            layers.append(layer.by(fewer))
+            yield True
+        weights = replace(self._weights, layers=layers, head=fewer(self._weights.head, wide=True))
+        if not self._became(kernels, weights, promise):
+            logger.warning("This model does not bear %s: it goes on as it is.", self._quantization)
+        yield True
+
+    def _became(self, kernels: Kernels | None, weights: LeanWeights, promise: Promise) -> bool:
+        """Run on ``kernels`` and ``weights`` from here, if a twin with slots of its own does right."""
+        twin = copy.copy(self)
+        twin._kernels, twin._weights, twin.provisional = kernels, weights, False
+        if not promise.fits(twin):
+            return False
+        self._kernels, self._weights, self.provisional = kernels, weights, False
+        self._step = self._kernel_step(kernels) if kernels else None
+        return True
 
     def _kernel_step(self, kernels: Kernels) -> KernelStep:
         return KernelStep(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from inference.engine.kernels.library import Kernels
-from inference.engine.linear import Linear, fused_linear, head_linear, linear_on
+from inference.engine.linear import Linear, WaitingLinear, fused_linear, head_linear
 from inference.protocol import Quantization
 
 
@@ -32,14 +32,14 @@ class Layer:
     norm_key: Tensor | None
     window: int | None
 
-    def on(self, kernels: Kernels) -> Layer:
-        """The same, its weights laid out for ``kernels`` where those are faster."""
+    def by(self, remade: Callable[[Linear], Linear]) -> Layer:
+        """The same, each of its multiplications ``remade``."""
         return replace(
             self,
-            qkv=linear_on(kernels, self.qkv),
-            out=linear_on(kernels, self.out),
-            gate_up=linear_on(kernels, self.gate_up),
-            down=linear_on(kernels, self.down),
+            qkv=remade(self.qkv),
+            out=remade(self.out),
+            gate_up=remade(self.gate_up),
+            down=remade(self.down),
         )
 
 
@@ -53,18 +53,24 @@ class LeanWeights:
     head: Linear
 
 
-def lean_weights(model: Any, quantization: Quantization, kernels: Kernels | None) -> LeanWeights:
-    """The weights of ``model``, a causal language model of transformers."""
+def lean_weights(
+    model: Any, quantization: Quantization, kernels: Kernels | None, *, later: bool = False
+) -> LeanWeights:
+    """The weights of ``model``, a causal language model of transformers; ``later`` to be quantized."""
 
     def fused(*modules: Any) -> Linear:
         if any(type(module) is not nn.Linear for module in modules):
             return _side_by_side(modules)
         weights, biases = [module.weight for module in modules], [module.bias for module in modules]
+        if later:
+            return WaitingLinear(weights, biases)
         return fused_linear(weights, biases, quantization, kernels)
 
     def head(module: Any) -> Linear:
         if type(module) is not nn.Linear:
             return _side_by_side((module,))
+        if later:
+            return WaitingLinear([module.weight], [module.bias])
         return head_linear(module.weight, module.bias, quantization, kernels)
 
     def layer(module: Any, window: int | None) -> Layer:

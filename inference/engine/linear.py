@@ -71,6 +71,17 @@ def head_linear(
     return fused_linear([weight], [bias], quantization, kernels)
 
 
+def linear_in(
+    quantization: Quantization, kernels: Kernels | None, linear: Linear, *, wide: bool = False
+) -> Linear:
+    """``linear`` in fewer bits, if it was made to wait for that; ``wide`` for the last layer."""
+    if not isinstance(linear, WaitingLinear):
+        return linear
+    if wide:
+        return head_linear(linear.weights[0], linear.biases[0], quantization, kernels)
+    return fused_linear(linear.weights, linear.biases, quantization, kernels)
+
+
 def linear_on(kernels: Kernels, linear: Linear, *, wide: bool = False) -> Linear:
     """``linear``, made without ``kernels``, as it is made with them; ``wide`` for the last layer."""
     if not isinstance(linear, PackedLinear | PlainLinear) or not takes_dense(weight := linear.weight):
@@ -115,6 +126,20 @@ class PlainLinear:
         return functional.linear(inputs, self.weight, self.bias)
 
 
+class WaitingLinear:
+    """Layers of the same input, to be fused in fewer bits later: until then their weights stay where they
+    lie, which may be a file."""
+
+    def __init__(self, weights: list[Tensor], biases: list[Tensor | None]) -> None:
+        self.weights, self.biases = [weight.detach() for weight in weights], biases
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        rows = accompanied(inputs)
+        layers = zip(self.weights, self.biases, strict=True)
+        results = torch.cat([functional.linear(rows, weight, bias) for weight, bias in layers], dim=-1)
+        return results[: len(inputs)]
+
+
 class PackedLinear:
     """A layer of which oneDNN has packed the weights."""
 
@@ -128,11 +153,13 @@ class PackedLinear:
         return self._packed.to_dense()
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        # oneDNN sums a single row in another order than several: such a row gets company.
-        alone = inputs.shape[:-1].numel() == 1
-        rows = torch.cat((inputs, inputs)) if alone else inputs
-        result: Tensor = _multiply(rows, self._packed, self.bias, "none", [], "")
-        return result[:1] if alone else result
+        result: Tensor = _multiply(accompanied(inputs), self._packed, self.bias, "none", [], "")
+        return result[: len(inputs)]
+
+
+def accompanied(inputs: Tensor) -> Tensor:
+    """``inputs``, a single row twice: oneDNN sums that in another order than several."""
+    return torch.cat((inputs, inputs)) if inputs.shape[:-1].numel() == 1 else inputs
 
 
 def _eight_bit(weight: Tensor, bias: Tensor | None) -> Linear:

@@ -30,6 +30,7 @@ class ModuleForward:
     """Runs ``model``, its linear layers swapped for faster ones, once ``allocate`` has made slots."""
 
     rewinds = True
+    provisional = False
     manner = "batched, transformers' modules"
 
     def __init__(

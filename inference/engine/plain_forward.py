@@ -23,6 +23,7 @@ class PlainForward:
 
     slots = 1
     rewinds = False
+    provisional = False
     bytes_per_token = 0
     manner = "one request at a time, transformers' modules"
 

@@ -155,7 +155,8 @@ class Residents:
         alone = need.placement == "whole" and self._is_alone(resident)
         handler, memory = await self._loader.load(resident.model, need)
         # What others took or gave back in the meantime cannot be told apart.
-        if alone and self._is_alone(resident) and memory >= DISCERNIBLE:
+        alone = alone and self._is_alone(resident)
+        if alone and memory >= DISCERNIBLE and not handler.provisional:
             resident.memory, resident.resting = memory, max(0, memory - handler.reserved)
             await self._loader.run(self._memory.note, need, resident.resting)
         return handler

@@ -47,6 +47,7 @@ class Arithmetic:
     passes: int = 0
     fail_slots: set[int] = field(default_factory=set)
     most_rows: int = 99
+    provisional: bool = False
     most_tokens: int = CHUNK
 
     def __post_init__(self) -> None:

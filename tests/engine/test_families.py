@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from inference.engine.choice import choose_forward
 from inference.engine.kernels.library import Kernels
+from inference.engine.kernels.making import KernelsInTheMaking
 from inference.engine.lean_forward import LeanForward
 from inference.engine.module_forward import ModuleForward
 from inference.engine.plain_forward import PlainForward
@@ -237,7 +238,9 @@ def test_modules_with_swapped_layers_stay_near_the_models_logits(
 ) -> None:
     """Every family can be packed and quantized; rows stay independent of each other."""
     model = tiny(family, FAMILIES[family], torch.bfloat16)
-    forward = choose_forward(model, TEXTS, wanted=4, longest=64, quantization=quantization, kernels=kernels)
+    forward = choose_forward(
+        model, TEXTS, wanted=4, longest=64, quantization=quantization, making=KernelsInTheMaking(kernels)
+    )
     assert isinstance(forward, ModuleForward)
     together, alone = run_batched(forward), run_alone(forward)
     assert together == alone

@@ -28,6 +28,11 @@ class ModelHandler(ABC):
     """Requests that it answers at a time; 0 where it takes up all of them together."""
 
     @property
+    def provisional(self) -> bool:
+        """Whether the weights are still to be made smaller: what the load took says nothing yet."""
+        return False
+
+    @property
     def manner(self) -> str:
         """How the model is run, for people to read."""
         return ""

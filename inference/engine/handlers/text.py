@@ -73,7 +73,6 @@ def load(folder: Path, quantization: Quantization, config: EngineConfig) -> Text
         wanted=config.num_parallel,
         longest=longest_text(model, config),
         quantization=quantization,
-        kernels=KERNELS.for_load(quantization),
         making=KERNELS,
     )
     rows = RowBuilder(
@@ -105,6 +104,10 @@ class TextHandler(ModelHandler):
         self._rows = rows
         self._batch = Batch(Scheduler(forward, BatchSampler()), places=forward.slots, max_queue=max_queue)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompt")
+
+    @property
+    def provisional(self) -> bool:
+        return self._forward.provisional
 
     @property
     def manner(self) -> str:

@@ -1,7 +1,7 @@
 """The process's kernels: compiled while the engine starts, asked for by whoever loads a model.
 
-A model in its own precision does not wait for them: it runs on torch's operations until they are made.
-Weights in 8 and 4 bits are laid out for them, so that their load waits.
+Nobody waits for them where the lean forward pass runs a model: it runs on torch's operations until they are
+made. Only modules whose weights are to be in 8 or 4 bits, which are laid out for them once, wait.
 
 Imports no torch by itself, so that compiling begins before that is imported.
 """
@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 class KernelsInTheMaking:
     """Kernels that are there, are being made, or cannot be had."""
 
-    def __init__(self) -> None:
-        self._made: Kernels | None = None
+    def __init__(self, made: Kernels | None = None) -> None:
+        self._made = made
         self._done = threading.Event()
         self._done.set()
 
@@ -41,7 +41,7 @@ class KernelsInTheMaking:
         """Whether they are being made."""
         return not self._done.is_set()
 
-    def for_load(self, quantization: Quantization) -> Kernels | None:
+    def for_modules(self, quantization: Quantization) -> Kernels | None:
         """The kernels, waited for only by weights that are laid out for them."""
         return self.made if quantization == "none" else self.get()
 

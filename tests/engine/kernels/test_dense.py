@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from inference.engine.choice import choose_forward
 from inference.engine.kernels.library import Kernels
 from inference.engine.kernels.linear import dense_linear, takes_dense
+from inference.engine.kernels.making import KernelsInTheMaking
 from inference.engine.lean_forward import LeanForward
 from inference.engine.linear import PackedLinear, PlainLinear, linear_on
 from inference.engine.module_forward import ModuleForward
@@ -60,7 +61,9 @@ def test_logits_are_float32(family: str, forward: type, quantization: Quantizati
     if quantization != "none" and not kernels.can_multiply:
         pytest.skip("this processor lacks AVX512-VNNI")
     model = tiny(family, FAMILIES[family], torch.bfloat16)
-    chosen = choose_forward(model, TEXTS, wanted=2, longest=64, quantization=quantization, kernels=kernels)
+    chosen = choose_forward(
+        model, TEXTS, wanted=2, longest=64, quantization=quantization, making=KernelsInTheMaking(kernels)
+    )
     assert isinstance(chosen, forward)
     read, decoded = chosen.read(0, 0, [3, 1, 4, 1]), chosen.decode([0], [4], [5])
     for logits in (read, decoded):

@@ -12,6 +12,7 @@ from inference.engine.choice import choose_forward
 from inference.engine.kernels.library import Kernels
 from inference.engine.kernels.making import KernelsInTheMaking
 from inference.engine.lean_forward import LeanForward, Promise
+from inference.protocol import Quantization
 from tests.engine.test_families import FAMILIES, TEXTS, tiny
 
 PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
@@ -20,11 +21,11 @@ PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
 class Slow:
     """A compiler that begins when it is told to."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, command: str = "/usr/bin/cc") -> None:
         self._gate = folder / "gate"
         compiler = folder / "cc"
         compiler.write_text(
-            f'#!/bin/sh\nwhile [ ! -e {self._gate} ]; do sleep 0.02; done\nexec /usr/bin/cc "$@"\n'
+            f'#!/bin/sh\nwhile [ ! -e {self._gate} ]; do sleep 0.02; done\nexec {command} "$@"\n'
         )
         compiler.chmod(0o700)
         monkeypatch.setenv("CC", str(compiler))
@@ -45,10 +46,10 @@ def making(tmp_path: Path, compiler: Slow) -> KernelsInTheMaking:
     return making
 
 
-def loaded(making: KernelsInTheMaking) -> LeanForward:
+def loaded(making: KernelsInTheMaking, quantization: Quantization = "none") -> LeanForward:
     """A model as it is loaded while kernels are being made."""
     model = tiny("llama", FAMILIES["llama"], torch.bfloat16)
-    forward = choose_forward(model, TEXTS, wanted=2, longest=64, making=making)
+    forward = choose_forward(model, TEXTS, wanted=2, longest=64, quantization=quantization, making=making)
     assert isinstance(forward, LeanForward)
     return forward
 
@@ -88,6 +89,67 @@ def test_those_that_give_other_logits_are_left_alone(compiler: Slow, making: Ker
     assert len(tried) == 1 and "compiled kernels" in tried[0].manner
     assert "compiled kernels" not in forward.manner
     assert forward.read(0, 0, PROMPT).isfinite().all()
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+def test_weights_are_made_smaller_between_steps(
+    quantization: Quantization, compiler: Slow, making: KernelsInTheMaking
+) -> None:
+    forward, as_it_is = loaded(making, quantization), loaded(KernelsInTheMaking())
+    for each in (forward, as_it_is):
+        each.read(0, 0, PROMPT)
+    assert forward.provisional and not forward.prepare(idle=False)
+    assert distance(forward.decode([0], [10], [7]), as_it_is.decode([0], [10], [7])) < 0.02
+
+    compiler.begin()
+    made = making.get()
+    layers = 0
+    while forward.prepare(idle=False):
+        forward.decode([0], [10], [7])
+        layers += 1
+    assert layers > 1 and not forward.provisional
+    assert "compiled kernels" in forward.manner
+    # As if it had been loaded with the kernels at hand.
+    waited = loaded(KernelsInTheMaking(made), quantization)
+    for each in (forward, waited):
+        each.read(1, 0, PROMPT)
+    assert torch.equal(forward.decode([1], [10], [7]), waited.decode([1], [10], [7]))
+
+
+def test_the_same_row_alone_and_in_company_before_it_is_quantized(making: KernelsInTheMaking) -> None:
+    forward = loaded(making, "int8")
+    for slot in (0, 1):
+        forward.read(slot, 0, PROMPT)
+    together = forward.decode([0, 1], [10, 10], [7, 8])
+    assert torch.equal(forward.decode([0], [10], [7]), together[:1])
+
+
+def test_a_model_that_does_not_bear_it_goes_on_as_it_is(compiler: Slow, making: KernelsInTheMaking) -> None:
+    forward = loaded(making, "int4")
+    forward.expect(Promise(making, lambda twin: False))
+    before = forward.read(0, 0, PROMPT)
+    compiler.begin()
+    making.get()
+    while forward.prepare(idle=True):
+        pass
+    assert "to be quantized" in forward.manner
+    assert torch.equal(forward.read(1, 0, PROMPT), before)
+
+
+def test_where_they_cannot_be_made_weights_are_made_smaller_by_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Slow(tmp_path, monkeypatch, command="false")
+    making = KernelsInTheMaking()
+    making.start(tmp_path / "kernels")
+    forward, at_once = loaded(making, "int8"), loaded(KernelsInTheMaking(), "int8")
+    assert forward.provisional and not at_once.provisional
+    broken.begin()
+    assert making.get() is None
+    while forward.prepare(idle=True):
+        pass
+    assert not forward.provisional
+    assert torch.equal(forward.read(0, 0, PROMPT), at_once.read(0, 0, PROMPT))
 
 
 def test_without_a_compiler_nothing_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
