@@ -14,6 +14,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from inference.engine.row import Row
@@ -30,6 +31,13 @@ Mailbox = asyncio.Queue[list[Event]]
 REPEAT_SECONDS = 5.0
 
 
+class Call(Enum):
+    """What the thread is told besides rows: to look whether there is something to prepare, or to end."""
+
+    PREPARE = auto()
+    END = auto()
+
+
 @dataclass(eq=False)
 class Place:
     """The place in line of a request with so many ``rows``."""
@@ -38,7 +46,7 @@ class Place:
 
 
 class Batch:
-    """Runs rows through a scheduler in a thread of its own. Made and used on the event loop."""
+    """Runs rows through a scheduler in a thread of its own. Used on the event loop."""
 
     def __init__(
         self, scheduler: Scheduler[Any], *, places: int, max_queue: int, repeat: float = REPEAT_SECONDS
@@ -48,10 +56,11 @@ class Batch:
         self._max_queue = max_queue
         self._repeat = repeat
         self._line: list[Place] = []
-        self._arrivals: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
+        self._arrivals: queue.SimpleQueue[Row | Call] = queue.SimpleQueue()
         self._outbox: list[tuple[Mailbox, list[Event]]] = []
-        self._thread = threading.Thread(target=self._work, name="batch", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._work, name="batch", daemon=True)
+        self._thread.start()
 
     @property
     def steps(self) -> int:
@@ -85,7 +94,7 @@ class Batch:
         """
         mailbox: Mailbox = asyncio.Queue()
         rows = make_rows(lambda events: self._outbox.append((mailbox, events)) if events else None)
-        self._start()
+        self._loop = asyncio.get_running_loop()
         for row in rows:
             self._arrivals.put(row)
         try:
@@ -116,16 +125,14 @@ class Batch:
                 if isinstance(event, Done):
                     return
 
+    def prepare(self) -> None:
+        """Have the thread see what there is to make ready, though no request may come. From any thread."""
+        self._arrivals.put(Call.PREPARE)
+
     def close(self) -> None:
         """End the thread; blocks until it has ended."""
-        self._arrivals.put(None)
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _start(self) -> None:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            self._thread.start()
+        self._arrivals.put(Call.END)
+        self._thread.join()
 
     def _work(self) -> None:
         """Take arrivals in, step, hand the events out; sleep where there is nothing to do."""
@@ -146,12 +153,13 @@ class Batch:
 
     def _take_in(self) -> bool:
         """Put arrivals in line, waiting for one if there is nothing else to do; False at the end."""
+        wait = not self._scheduler.busy
         with contextlib.suppress(queue.Empty):
-            while True:
-                row = self._arrivals.get(block=not self._scheduler.busy)
-                if row is None:
-                    return False
-                self._scheduler.waiting.append(row)
+            while (arrived := self._arrivals.get(block=wait)) is not Call.END:
+                if isinstance(arrived, Row):
+                    self._scheduler.waiting.append(arrived)
+                wait = False
+            return False
         return True
 
     def _hand_out(self) -> None:

@@ -49,6 +49,16 @@ async def test_what_there_is_to_prepare_waits_until_nobody_waits() -> None:
     assert forward.calls == [False] * 4 + [True] * 3, "after each of the steps; then until nothing is left"
 
 
+async def test_what_there_is_to_prepare_needs_no_request() -> None:
+    forward = Preparing(1)
+    batch = Batch(scheduler_of(forward), places=1, max_queue=1)
+    assert forward.calls == []
+    batch.prepare()
+    assert await asyncio.to_thread(forward.ready.wait, 30.0)
+    batch.close()
+    assert forward.calls == [True] * 3
+
+
 @dataclass
 class Held(Arithmetic):
     """Reads nothing before it may."""

@@ -103,6 +103,8 @@ class TextHandler(ModelHandler):
             self.reserved = forward.bytes_per_token * forward.slots * forward.context
         self._rows = rows
         self._batch = Batch(Scheduler(forward, BatchSampler()), places=forward.slots, max_queue=max_queue)
+        # What waits for kernels need not wait for a request too.
+        KERNELS.tell(self._batch.prepare)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prompt")
 
     @property

@@ -11,6 +11,8 @@ from __future__ import annotations
 import importlib
 import logging
 import threading
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,8 @@ class KernelsInTheMaking:
         self._made = made
         self._done = threading.Event()
         self._done.set()
+        self._lock = threading.Lock()
+        self._listeners: list[weakref.WeakMethod[Callable[[], object]]] = []
 
     def start(self, folder: Path) -> None:
         """Have the kernels made in ``folder``, in the background."""
@@ -55,6 +59,15 @@ class KernelsInTheMaking:
         self._done.wait(2 * COMPILE_SECONDS)
         return self._made
 
+    def tell(self, listener: Callable[[], object]) -> None:
+        """Call the method ``listener`` when they are no longer being made, if its object is still there.
+
+        In another thread; never if they are not being made.
+        """
+        with self._lock:
+            if self.pending:
+                self._listeners.append(weakref.WeakMethod(listener))
+
     def _make(self, folder: Path) -> None:
         try:
             if library := kernels_build(folder):
@@ -62,7 +75,12 @@ class KernelsInTheMaking:
         except OSError:
             logger.warning("The kernels could not be loaded.", exc_info=True)
         finally:
-            self._done.set()
+            with self._lock:
+                self._done.set()
+                listeners, self._listeners = self._listeners, []
+            for listener in listeners:
+                if method := listener():
+                    method()
 
 
 KERNELS = KernelsInTheMaking()

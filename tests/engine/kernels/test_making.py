@@ -8,12 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from inference.engine.batch import Batch
 from inference.engine.choice import choose_forward
 from inference.engine.kernels.library import Kernels
 from inference.engine.kernels.making import KernelsInTheMaking
 from inference.engine.lean_forward import LeanForward, Promise
+from inference.engine.sampler import BatchSampler
+from inference.engine.scheduler import Scheduler
 from inference.protocol import Quantization
 from tests.engine.test_families import FAMILIES, TEXTS, tiny
+from tests.serving import eventually
 
 PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
 
@@ -77,6 +81,16 @@ def test_they_are_swapped_in_between_two_steps_of_an_answer(
     # What was read before is still there, and what is read now goes on from it.
     assert distance(forward.decode([0], [11], [8]), beside.decode([0], [11], [8])) < 0.05
     assert distance(forward.read(0, 12, PROMPT), beside.read(0, 12, PROMPT)) < 0.05
+
+
+def test_they_are_swapped_in_though_no_request_comes(compiler: Slow, making: KernelsInTheMaking) -> None:
+    forward = loaded(making, "int8")
+    batch = Batch(Scheduler(forward, BatchSampler()), places=2, max_queue=1)
+    making.tell(batch.prepare)
+    compiler.begin()
+    eventually(lambda: not forward.provisional, lambda: forward.manner, seconds=60)
+    batch.close()
+    assert "compiled kernels" in forward.manner
 
 
 def test_those_that_give_other_logits_are_left_alone(compiler: Slow, making: KernelsInTheMaking) -> None:
