@@ -119,6 +119,11 @@ class StubHub:
             return 403, {"X-Error-Code": "GatedRepo"}, b"{}"
         return self._file(repo, "/".join(parts[4:]), headers.get("Range") or "")
 
+    @property
+    def went_on(self) -> list[int]:
+        """The bytes from which bodies were asked for. What is ``sent`` may still go to one that has left."""
+        return [int(wanted.removeprefix("bytes=").removesuffix("-")) for wanted in self.ranges]
+
     def send(self, handler: BaseHTTPRequestHandler, path: str, content: bytes) -> None:
         """Send a body, if it is a large one with everything that can happen to it."""
         half = len(content) // 2 if len(content) > CHUNK else len(content)

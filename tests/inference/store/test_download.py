@@ -128,7 +128,7 @@ def test_a_killed_pull_goes_on_where_it_was(home: Path, hub: StubHub, repo: Repo
     code, out, told = pull(home, hub)
     assert (code, out) == (0, f"{NAME}\n"), told
     taken_whole(home, repo)
-    assert hub.sent[WEIGHTS] <= 1.1 * len(repo.files[WEIGHTS])
+    assert min(hub.went_on) >= 0.4 * len(repo.files[WEIGHTS])
     assert len(hub.ranges) == 1
 
 
@@ -272,7 +272,7 @@ def test_when_the_one_who_downloads_dies_the_other_goes_on(home: Path, hub: Stub
     out, told = second.communicate(timeout=60)
     assert (second.returncode, out) == (0, f"{NAME}\n"), told
     taken_whole(home, repo)
-    assert hub.sent[WEIGHTS] <= 1.1 * len(repo.files[WEIGHTS])
+    assert min(hub.went_on) >= 0.4 * len(repo.files[WEIGHTS])
 
 
 def test_a_failure_is_everybodys(home: Path, hub: StubHub) -> None:
