@@ -37,11 +37,24 @@ def _types(schema: Any) -> set[str]:
     """The names of the types that a value may have; none where the schema does not say."""
     if not isinstance(schema, dict):
         return set()
-    declared = schema.get("type", [])
-    types = {declared} if isinstance(declared, str) else {name for name in declared if isinstance(name, str)}
-    for inner in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+    declared = schema.get("type")
+    names = [declared] if isinstance(declared, str) else _several(schema, "type")
+    types = {name for name in names if isinstance(name, str)}
+    for inner in (*_several(schema, "anyOf"), *_several(schema, "oneOf")):
         types |= _types(inner)
     return types
+
+
+def _several(schema: dict[str, Any], keyword: str) -> list[Any]:
+    """What a schema has under a keyword whose value is a list; some clients send null for none."""
+    found = schema.get(keyword)
+    return found if isinstance(found, list) else []
+
+
+def _choices(schema: Any) -> tuple[str, ...]:
+    """The texts that a value has to be one of; none where it may be anything else."""
+    choices = _several(schema, "enum") if isinstance(schema, dict) else []
+    return tuple(choices) if all(isinstance(choice, str) for choice in choices) else ()
 
 
 def value_of(text: str, schema: Any) -> Any:
@@ -85,9 +98,8 @@ def arguments_written(tool: Tool, head: str, separator: str, quote: str = "") ->
 
 
 def _argument(tool: Tool, schema: Any, quote: str) -> Parts:
-    choices = schema.get("enum") if isinstance(schema, dict) else None
-    if quote and choices and all(isinstance(choice, str) for choice in choices):
-        return (quote, Either(tuple(choices)), quote)
+    if quote and (choices := _choices(schema)):
+        return (quote, Either(choices), quote)
     if quote and isinstance(schema, dict) and schema.keys() <= FREE_TEXT and schema.get("type") == "string":
         return (quote, Until(quote))
     root = {key: part for key, part in tool.parameters.items() if key in DEFINITIONS}
@@ -97,9 +109,8 @@ def _argument(tool: Tool, schema: Any, quote: str) -> Parts:
 def _written(tool: Tool, schema: Any, tail: tuple[str, ...]) -> Parts:
     """How a value of ``schema`` is written, and ``tail`` after it: text as it is, the rest as JSON."""
     schema = schema if isinstance(schema, dict) else {}
-    choices = schema.get("enum")
-    if choices and all(isinstance(choice, str) for choice in choices):
-        return (Either(tuple(choices)), *tail)
+    if choices := _choices(schema):
+        return (Either(choices), *tail)
     if "$ref" in schema or (_types(schema) and "string" not in _types(schema)):
         root = {key: part for key, part in tool.parameters.items() if key in DEFINITIONS}
         return (Json({**root, **schema}), *tail)
