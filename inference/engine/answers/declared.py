@@ -111,9 +111,10 @@ class DeclaredReader:
 
     def _calls(self, value: Any) -> list[Piece]:
         values = value if isinstance(value, list) else [value]
-        return [self._call(found_in(call, _source(call))) for call in values if not self._ended]
+        pieces = [self._call(found_in(call, _source(call))) for call in values if not self._ended]
+        return [piece for piece in pieces if isinstance(piece, Called) or piece.text]
 
-    def _call(self, found: Found | str) -> Piece:
+    def _call(self, found: Found | str) -> Text | Called:
         if not isinstance(found, Found) or found.name not in self._tools:
             return Text(text=found if isinstance(found, str) else found.source)
         self._ended = self._one

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import validate
 
 from inference.chat_templates import THOUGHTS
@@ -19,7 +21,7 @@ from inference.engine.rows import DEFAULTS
 from inference.engine.sampler import BatchSampler
 from inference.errors import InvalidRequest
 from inference.protocol import Called, Done, Event, Generate, Message, ModelRef, Options, Text, Thought, Tool
-from tests.engine.answers.readers import TOOLS, WEATHER, read
+from tests.engine.answers.readers import TOOLS, WEATHER, cuts, read, split
 from tests.tiny import tiny_tokenizer
 
 ASK = Tool(
@@ -351,6 +353,7 @@ ROME = ("call", ("get_weather", {"city": "Rome", "days": 1}))
         ("<ponder>\nHm.\n</ponder>\n\nYes,\n no.\n", [("thought", "Hm."), ("text", "Yes,\n no.")]),
         (f"Yes.\n{CALL}\n{CALL}", [("text", "Yes."), ROME, ROME]),
         ("<call>{broken</call>", [("text", "{broken")]),
+        ("Yes.<call></call><call>", [("text", "Yes.")]),
         (
             CALL.replace("get_weather", "fly"),
             [("text", '{"name": "fly", "arguments": {"city": "Rome", "days": 1}}')],
@@ -359,6 +362,15 @@ ROME = ("call", ("get_weather", {"city": "Rome", "days": 1}))
 )
 def test_reading_as_declared(text: str, expected: list[tuple]) -> None:
     assert declared(text) == expected
+
+
+DECLARED_FRAGMENTS = ["<ponder>", "</ponder>", "<call>", "</call>", CALL, "{", "}", "[1]", "null", "x", " ", "<"]
+
+
+@given(st.lists(st.sampled_from(DECLARED_FRAGMENTS), max_size=9).map("".join), cuts, st.booleans())
+def test_how_what_is_declared_is_cut_makes_no_difference(text: str, places: list[int], one: bool) -> None:
+    whole = declared(text, one=one)
+    assert read(DeclaredReader(DECLARED, "", TOOLS, one=one), split(text, places)) == whole
 
 
 def test_declared_arguments_have_the_types_of_their_schema() -> None:
