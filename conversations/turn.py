@@ -87,11 +87,10 @@ class Turn:
 
     async def _run(self) -> None:
         try:
-            await asyncio.gather(self._renderer.run(self._reading), self._save_often())
+            await self._show_and_save()
             self.ending = self._how_it_ended()
         except Exception:
             logger.exception("An answer could not be rendered.")
-            self._reading.cancel()
             self.ending = Ending(Status.INTERRUPTED, InferenceError())
         try:
             saved = await self._save(SAVE_PAUSES)
@@ -99,6 +98,20 @@ class Turn:
             self.live.enter(ENDED)
         if not saved:
             await self._save_later()
+
+    async def _show_and_save(self) -> None:
+        """Render and store what is read until all is. When one fails nothing more is read, which ends both."""
+        both = [asyncio.create_task(work) for work in (self._renderer.run(self._reading), self._save_often())]
+        tasks = {self._reading, *both}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
+            self._reading.cancel()
+            await asyncio.wait(tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        for task in both:
+            task.result()
 
     async def _read(self) -> None:
         events = events_of(self.opened.target, self.opened.request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -233,6 +234,49 @@ async def test_an_answer_that_cannot_be_rendered_is_kept(
     await turn.task
     assert turn.live.ended
     assert (await stored(turn)).status == Status.INTERRUPTED
+
+
+@pytest.mark.parametrize("broken", ["feed", "checkpoint"])
+async def test_a_turn_that_breaks_leaves_no_task_and_keeps_what_was_read(
+    ann: User, model: ModelRecord, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """Whatever breaks, nothing is written to the answer's row after its end was."""
+    monkeypatch.setattr(turn_module, "CHECKPOINT_SECONDS", 0.05)
+    before = asyncio.all_tasks()
+    engine.script, release = gated(["one ", "two "])
+    saves: list[str] = []
+    failed = threading.Event()
+
+    def feed(self: BlockStream, text: str) -> None:
+        failed.set()
+        raise KeyError("secret")
+
+    def watched(execute: Wrapper, sql: str, *rest: Any) -> Any:
+        if is_save(sql):
+            saves.append("end" if "prompt_tokens" in sql else "checkpoint")
+            if saves == ["checkpoint"]:
+                if broken == "checkpoint":
+                    raise ValueError("secret")
+                assert failed.wait(5), "rendering fails while this is being stored"
+        return execute(sql, *rest)
+
+    async with wrapped(watched):
+        turn = await started(ann)
+        await release()
+        await eventually(lambda: bool(saves))
+        if broken == "feed":
+            monkeypatch.setattr(BlockStream, "feed", feed)
+            await release()
+        async with asyncio.timeout(5):
+            await turn.task
+        left = {task.get_coro().__qualname__ for task in asyncio.all_tasks() - before}
+    assert not {name for name in left if name.startswith(("Turn.", "Renderer."))}
+    assert saves == ["checkpoint", "end"]
+    message = await stored(turn)
+    assert (message.status, message.content) == (Status.INTERRUPTED, turn.text)
+    assert message.content.startswith("one ")
+    assert "secret" not in message.error
+    await eventually(lambda: engine.closed == 1)
 
 
 async def test_a_second_turn_waits_for_the_first(ann: User, model: ModelRecord, engine: FakeEngine) -> None:
