@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from typing import Any
 
@@ -20,7 +20,7 @@ from aliases.answering import events_of
 from aliases.exchange import LONGEST, aliases_export, aliases_import
 from aliases.forms import PREFIX, AliasForm
 from aliases.models import Alias
-from aliases.selectors import alias_resolve
+from aliases.selectors import alias_resolve, names_on
 from aliases.target import Target
 from inference.asker import Asker, asking
 from inference.errors import InferenceError
@@ -145,6 +145,21 @@ class AliasAdmin(ModelAdmin):
                 return HttpResponseRedirect(reverse("admin:aliases_alias_changelist"))
         context = {**self.admin_site.each_context(request), "form": form, "title": "Import aliases"}
         return render(request, "admin/import.html", context)
+
+    def get_deleted_objects(
+        self, objs: Iterable[Alias], request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        """What goes, and the aliases that forbid it since they name one that goes."""
+        aliases = list(objs)
+        going = {alias.name for alias in aliases}
+        held = [
+            f"{alias.name}: the alias {name}"
+            for alias in aliases
+            for name in names_on(alias)
+            if name not in going
+        ]
+        gone, counts, lacking, others = super().get_deleted_objects(aliases, request)
+        return gone, counts, lacking, [*others, *held]
 
     def get_urls(self) -> list[URLPattern]:
         trial = self.admin_site.admin_view(self.try_it)

@@ -188,3 +188,14 @@ class Alias(models.Model):
             )
         if named and others.filter(model__iexact=self.name).exists():
             raise ValidationError({"model": "Another alias names this one, so it has to name a model."})
+        self._check_name(others)
+
+    def _check_name(self, others: models.QuerySet[Alias]) -> None:
+        """Refuse a new name while ``others`` name this one by its old one."""
+        old = Alias.objects.filter(pk=self.pk).values_list("name", flat=True).first()
+        if old and old.lower() != self.name.lower():
+            holders = sorted(others.filter(model__iexact=old).values_list("name", flat=True))
+            if holders:
+                raise ValidationError(
+                    {"name": f"{old} is what {', '.join(holders)} stands for: it keeps its name."}
+                )

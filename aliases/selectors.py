@@ -34,6 +34,14 @@ def names_of(record: ModelRecord) -> list[str]:
     return list(held.values_list("name", flat=True))
 
 
+def names_on(alias: Alias) -> list[str]:
+    """The aliases that name ``alias``, and would stand for nothing without it."""
+    if ModelRecord.objects.filter(name__iexact=alias.name).exists():
+        return []
+    others = Alias.objects.filter(model__iexact=alias.name).exclude(pk=alias.pk)
+    return list(others.values_list("name", flat=True))
+
+
 def aliases_visible(user: int | None) -> QuerySet[Alias]:
     """The aliases that ``user``, by primary key, may ask for; all where nobody had to log in."""
     enabled = Alias.objects.filter(enabled=True)

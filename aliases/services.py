@@ -15,10 +15,10 @@ from django.db import IntegrityError, transaction
 from msgspec import Meta, Struct
 
 from aliases.models import MAX_FALLBACKS, Alias
-from aliases.names import canonical_name
-from aliases.selectors import alias_find, alias_resolve
+from aliases.names import canonical_name, names_comparable
+from aliases.selectors import alias_find, alias_resolve, names_on
 from aliases.target import Target
-from inference.errors import InvalidRequest, ModelNotFound, NotFound
+from inference.errors import InferenceError, InvalidRequest, ModelNotFound, NotFound
 from inference.models import ModelRecord
 from inference.protocol import (
     LONGEST_GIVEN_TEMPLATE,
@@ -39,6 +39,19 @@ _REPLACED = (
 )
 # What an alias says that leaves a thing to what it names.
 _UNSAID: tuple[object, ...] = ("", [], False, "none", "auto")
+
+
+class AliasHeld(InferenceError):
+    """Other aliases name this one, so it is not deleted."""
+
+    code = "alias_held"
+    status = 409
+
+    def __init__(self, name: str, holders: Iterable[str]) -> None:
+        names = ", ".join(sorted(holders))
+        super().__init__(
+            f"{name} is what {names} stands for. Delete that alias first, or let it name another."
+        )
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -106,12 +119,20 @@ def alias_change(*, pk: int, changes: Mapping[str, Any]) -> Alias:
     return alias
 
 
-def alias_delete(*, name: str) -> None:
-    """Remove the alias; its model stays. ``ModelNotFound`` if there is no such alias."""
+def alias_delete(*, name: str, along: Iterable[str] = ()) -> None:
+    """Remove the alias; its model stays.
+
+    ``ModelNotFound`` if there is no such alias, ``AliasHeld`` if another names it that is not removed
+    ``along`` with it.
+    """
     alias = alias_find(canonical_name(name))
     if alias is None:
         raise ModelNotFound.named(name)
-    alias.delete()
+    leaving = names_comparable(along)
+    with transaction.atomic():
+        if holders := [other for other in names_on(alias) if other.lower() not in leaving]:
+            raise AliasHeld(alias.name, holders)
+        alias.delete()
 
 
 def _checked(settings: Settings) -> Settings:

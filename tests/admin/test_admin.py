@@ -349,6 +349,21 @@ def test_deleting_a_model_says_what_it_frees_and_who_forbids_it(
     assert "Unload" in [type(each).__name__ for each in engine.requests]
 
 
+def test_an_alias_that_another_names_is_deleted_with_it_only(
+    client: Client, boss: User, record: ModelRecord
+) -> None:
+    inner = Alias.objects.create(name="inner", model="org/model")
+    outer = Alias.objects.create(name="outer", model="inner")
+    address = f"/admin/aliases/alias/{inner.pk}/delete/"
+    assert "inner: the alias outer" in client.get(address).content.decode()
+    client.post(address, {"post": "yes"})
+    chosen = {"action": "delete_selected", "post": "yes", "_selected_action": [inner.pk]}
+    client.post("/admin/aliases/alias/", chosen)
+    assert Alias.objects.count() == 2
+    client.post("/admin/aliases/alias/", chosen | {"_selected_action": [inner.pk, outer.pk]})
+    assert not Alias.objects.exists()
+
+
 def test_a_provider_is_set_and_none_is_made_or_deleted(client: Client, boss: User, engine: Any) -> None:
     client.get("/admin/inference/providerconfig/")
     row = ProviderConfig.objects.get()

@@ -243,6 +243,15 @@ def test_rm_removes_aliases_and_says_what_is_none(record: ModelRecord) -> None:
     assert not Alias.objects.exists()
 
 
+def test_rm_leaves_no_alias_without_its_model(record: ModelRecord) -> None:
+    run("create", *CREATE)
+    Alias.objects.create(name="outer", model="mistral-instruct")
+    with pytest.raises(CommandError, match="^mistral-instruct is what outer stands for"):
+        run("rm", "mistral-instruct")
+    run("rm", "mistral-instruct", "outer")
+    assert not Alias.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

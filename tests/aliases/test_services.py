@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from aliases.models import Alias
 from aliases.selectors import alias_resolve
-from aliases.services import Settings, alias_copy, alias_create, alias_delete
+from aliases.services import AliasHeld, Settings, alias_change, alias_copy, alias_create, alias_delete
 from inference.asker import Asker, asking
 from inference.errors import InvalidRequest, ModelNotFound
 from inference.models import ModelRecord
@@ -165,6 +165,35 @@ def test_a_copy_is_the_same_under_another_name() -> None:
     assert alias_resolve("two").options == FULL.options
     with pytest.raises(ModelNotFound):
         alias_resolve("one")
+
+
+def test_an_alias_that_others_name_stays() -> None:
+    alias_create(name="inner", source="org/model-1b")
+    for name in ("two", "one"):
+        Alias.objects.create(name=name, model="Inner")
+    with pytest.raises(AliasHeld, match="^inner is what one stands for. Delete"):
+        alias_delete(name="INNER:latest", along=["two", "a b"])
+    assert alias_resolve("one").model.name == "one"
+    alias_delete(name="inner", along=["ONE", "two:latest"])
+    assert not Alias.objects.filter(name="inner").exists()
+
+
+def test_an_alias_whose_name_a_model_has_too_is_not_needed_by_others() -> None:
+    Alias.objects.create(name="org/model-1b", model="org/gone")
+    Alias.objects.create(name="one", model="org/model-1b")
+    alias_delete(name="org/model-1b")
+    assert alias_resolve("one").record.name == "Org/Model-1B"
+
+
+def test_an_alias_that_others_name_keeps_its_name() -> None:
+    inner = alias_create(name="inner", source="org/model-1b")
+    Alias.objects.create(name="one", model="inner")
+    with pytest.raises(InvalidRequest, match="inner is what one stands for"):
+        alias_change(pk=inner.pk, changes={"name": "other"})
+    alias_change(pk=inner.pk, changes={"name": "INNER", "system": "Be brief."})
+    assert alias_resolve("one").system == "Be brief."
+    Alias.objects.filter(name="one").delete()
+    alias_change(pk=inner.pk, changes={"name": "other"})
 
 
 @pytest.mark.parametrize("name", ["nope", "org/model-1b"])

@@ -23,7 +23,7 @@ class Command(BaseCommand):
         database_prepare(self.stderr.write)
         for name in names:
             try:
-                alias_delete(name=name)
+                alias_delete(name=name, along=names)
             except ModelNotFound as error:
                 if ModelRecord.objects.filter(name__iexact=name).exists():
                     raise CommandError(f"'{name}' is a model; `rm` removes aliases.") from error

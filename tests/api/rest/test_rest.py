@@ -157,6 +157,19 @@ def test_an_alias_is_made_changed_asked_and_deleted(people: People) -> None:
     assert people.ask("boss", "DELETE", path)[0] == 204
 
 
+def test_an_alias_that_another_names_is_deleted_by_nobody(people: People) -> None:
+    ids = {}
+    for name in ("inner", "outer"):
+        ids[name] = people.ask("boss", "POST", "/rest/aliases/", {"name": name, "model": MODEL})[1]["id"]
+    assert people.ask("boss", "PATCH", f"/rest/aliases/{ids['outer']}/", {"model": "inner"})[0] == 200
+    said = "inner is what outer stands for. Delete that alias first, or let it name another."
+    status, answer = people.ask("boss", "DELETE", f"/rest/aliases/{ids['inner']}/")
+    assert (status, answer["error"]["code"], answer["error"]["message"]) == (409, "alias_held", said)
+    assert people.ask("boss", "DELETE", "/api/delete", {"model": "inner"}) == (409, {"error": said})
+    for name in ("outer", "inner"):
+        assert people.ask("boss", "DELETE", "/api/delete", {"model": name})[0] == 200
+
+
 def test_an_alias_shows_every_message_that_was_taken_anywhere(people: People) -> None:
     said = [{"role": "user", "content": ""}, {"role": "tool", "content": "5"}]
     body = {"model": "quoting", "from": MODEL, "messages": said, "stream": False}
