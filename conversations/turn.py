@@ -100,7 +100,7 @@ class Turn:
             await self._save_later()
 
     async def _show_and_save(self) -> None:
-        """Render and store what is read until all is. When one fails nothing more is read, which ends both."""
+        """Render and store what is read until all is. If one fails no more is read, which ends both."""
         both = [asyncio.create_task(work) for work in (self._renderer.run(self._reading), self._save_often())]
         tasks = {self._reading, *both}
         try:

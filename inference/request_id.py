@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 
 HEADER = "X-Request-Id"
 # What Anthropic's clients read.
@@ -43,6 +43,19 @@ def identified(id: str) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def shared_id(ids: Iterable[str]) -> str:
+    """The id of work that is done for all of ``ids`` at once: theirs where it is one, else none."""
+    different = set(ids)
+    return different.pop() if len(different) == 1 else ""
+
+
+def for_nobody() -> Context:
+    """A context for work that a request begins and that goes on for others."""
+    context = copy_context()
+    context.run(_current.set, "")
+    return context
 
 
 class RequestIds(logging.Filter):

@@ -10,6 +10,7 @@ All state belongs to the event loop; only the passes run in a thread.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -17,8 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from inference.engine.threads import in_thread
 from inference.errors import Busy, InferenceError
 from inference.protocol import Events, Queued, Reading
+from inference.request_id import for_nobody, identified, request_id, shared_id
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ class Job:
     texts: Sequence[Encoding]
     results: list[Any] = field(init=False)
     error: InferenceError | None = None
+    request: str = field(default_factory=request_id)
 
     def __post_init__(self) -> None:
         self.results = [None] * len(self.texts)
@@ -73,7 +77,7 @@ class EncoderBatch:
         before = len(self._jobs)
         self._jobs.append(job)
         if self._pump is None:
-            self._pump = asyncio.create_task(self._run_all())
+            self._pump = asyncio.create_task(self._run_all(), context=for_nobody())
         try:
             if before:
                 yield Queued(position=before)
@@ -95,17 +99,18 @@ class EncoderBatch:
         try:
             while self._jobs:
                 places = pick(self._jobs)
-                self._hand_out(places, await self._pass([job.texts[index] for job, index in places]))
+                self._hand_out(places, await self._pass(places))
                 self.steps += 1
         finally:
             self._pump = None
 
-    async def _pass(self, texts: Sequence[Encoding]) -> Sequence[Any]:
+    async def _pass(self, places: Sequence[Place]) -> Sequence[Any]:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._tried, texts)
+            return await in_thread(self._thread, self._tried, places)
         except Exception:
-            logger.exception("A pass failed in a way that nobody foresaw.")
-            return [InferenceError()] * len(texts)
+            with _identified(places):
+                logger.exception("A pass failed in a way that nobody foresaw.")
+            return [InferenceError()] * len(places)
 
     def _hand_out(self, places: Iterable[Place], results: Iterable[Any]) -> None:
         for (job, index), result in zip(places, results, strict=True):
@@ -122,15 +127,21 @@ class EncoderBatch:
         if job in self._jobs:
             self._jobs.remove(job)
 
-    def _tried(self, texts: Sequence[Encoding]) -> list[Any]:
+    def _tried(self, places: Sequence[Place]) -> list[Any]:
         """The results; if a pass fails, smaller ones, down to the text that cannot be helped."""
         try:
-            return list(self._encode(texts))
+            with _identified(places):
+                return list(self._encode([job.texts[index] for job, index in places]))
         except InferenceError as error:
-            if len(texts) == 1:
+            if len(places) == 1:
                 return [error]
-            middle = len(texts) // 2
-            return self._tried(texts[:middle]) + self._tried(texts[middle:])
+            middle = len(places) // 2
+            return self._tried(places[:middle]) + self._tried(places[middle:])
+
+
+def _identified(places: Iterable[Place]) -> contextlib.AbstractContextManager[None]:
+    """Work for the request that all of ``places`` are of, or for several."""
+    return identified(shared_id(job.request for job, _ in places))
 
 
 def length(text: Encoding) -> int:

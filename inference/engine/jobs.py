@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 from inference.errors import Busy
 from inference.protocol import Done, Event, Events, Queued
@@ -43,7 +44,7 @@ class Jobs:
         with self._admitted(place):
             if ahead := self._line.index(place):
                 yield Queued(position=ahead)
-            running = self._thread.submit(place.work, job)
+            running = self._thread.submit(copy_context().run, place.work, job)
             try:
                 async with contextlib.aclosing(self._told(place)) as events:
                     async for event in events:

@@ -6,7 +6,6 @@ nor of torch: how a model is loaded is a function it is given.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from msgspec.structs import replace
 from inference.engine.config import EngineConfig
 from inference.engine.handlers.base import ModelHandler
 from inference.engine.memory import MemoryKeeper, Need
+from inference.engine.threads import in_thread
 from inference.errors import InferenceError, LoadFailed
 from inference.protocol import ModelRef
 
@@ -37,7 +37,7 @@ class Loader:
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """What ``function`` returns, in the thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+        return await in_thread(self._thread, function, *arguments)
 
     def later(self, function: Callable[..., object], *arguments: Any) -> None:
         """Have the thread run ``function`` when its turn comes."""

@@ -23,6 +23,7 @@ from inference.engine.notebook import Kept, Notebook
 from inference.engine.resident import Key, Resident, key_of
 from inference.errors import DoesNotFit, InferenceError
 from inference.protocol import LoadedModel, Loading, ModelRef, Queued
+from inference.request_id import for_nobody
 
 logger = logging.getLogger(__name__)
 
@@ -226,7 +227,9 @@ class Residents:
             self._let_go(resident)
         else:
             loop = asyncio.get_running_loop()
-            resident.timer = loop.call_later(resident.keep_alive, self._let_go, resident)
+            resident.timer = loop.call_later(
+                resident.keep_alive, self._let_go, resident, context=for_nobody()
+            )
 
     def _let_go(self, resident: Resident) -> None:
         if self._residents.get(key_of(resident.model)) is not resident:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from inference.engine.echo import Echo
 from inference.engine.logprobs import LogprobReport, Score
 from inference.engine.writer import AnswerWriter
 from inference.protocol import Done, Event, Options, Piece, Reading, Reason, Text, Timings, Usage
+from inference.request_id import request_id
 
 
 class Grammar(Protocol):
@@ -78,6 +79,8 @@ class Row:
 
     Sample ``sample`` of a request draws from a random stream of its own; all but the first have it as
     their ``leader``, and wait until it has read the prompt.
+
+    What is logged for the row names ``request``, that which is answered where the row is made.
     """
 
     prompt: list[int]
@@ -95,6 +98,7 @@ class Row:
     keep: int = 0
     sample: int = 0
     leader: Row | None = None
+    request: str = field(default_factory=request_id)
     stage: Stage = Stage.WAITING
     read: int = 0
     reused: int = 0

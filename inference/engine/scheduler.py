@@ -23,6 +23,7 @@ from inference.engine.row import Row, Stage
 from inference.engine.slots import Slot, Slots
 from inference.errors import InferenceError, OutOfMemory
 from inference.protocol import Event, Failed
+from inference.request_id import identified, shared_id
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +140,10 @@ class Scheduler(Generic[Logits]):
         rows = [slot.row for slot in slots if slot.row]
         tokens = [row.seen[-1] for row in rows]
         try:
-            logits = self._forward.decode([slot.index for slot in slots], [row.read for row in rows], tokens)
+            with identified(shared_id(row.request for row in rows)):
+                logits = self._forward.decode(
+                    [slot.index for slot in slots], [row.read for row in rows], tokens
+                )
         except InferenceError as error:
             # Its frames hold what the pass worked with, for which smaller ones need the room.
             traceback.clear_frames(error.__traceback__)
@@ -204,13 +208,14 @@ class Scheduler(Generic[Logits]):
     @contextlib.contextmanager
     def _alone(self, slot: Slot) -> Iterator[None]:
         """Whatever fails in the block ends the row of ``slot``, and no other."""
-        try:
-            yield
-        except InferenceError as error:
-            self._drop(slot, error)
-        except Exception:
-            logger.exception("A request failed in a way that nobody foresaw.")
-            self._drop(slot, InferenceError())
+        with identified(slot.row.request if slot.row else ""):
+            try:
+                yield
+            except InferenceError as error:
+                self._drop(slot, error)
+            except Exception:
+                logger.exception("A request failed in a way that nobody foresaw.")
+                self._drop(slot, InferenceError())
 
     def _drop(self, slot: Slot, error: InferenceError) -> None:
         """End the row of ``slot`` with ``error``; what the slot holds is no longer sure."""
@@ -220,6 +225,8 @@ class Scheduler(Generic[Logits]):
 
     @staticmethod
     def _fail(row: Row, error: InferenceError) -> None:
+        with identified(row.request):
+            logger.warning("An answer has failed after %d tokens: %s", row.generated, error.message)
         row.stage = Stage.ENDED
         events: list[Event] = [Failed.of(error)]
         row.deliver(events)

@@ -54,18 +54,19 @@ class EngineServer:
         await asyncio.gather(*self._answers, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(REQUEST_SECONDS):
-                id, request = await read_opening(reader)
-            with identified(id):
+        with contextlib.ExitStack() as known:
+            try:
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    id, request = await read_opening(reader)
+                known.enter_context(identified(id))
                 await self._answer_or_cancel(request, reader, writer)
-        except InferenceError as error:
-            with contextlib.suppress(ConnectionError, TimeoutError):
-                await self._send(writer, Failed.of(error))
-        except (ConnectionError, TimeoutError):
-            logger.debug("A client went away.")
-        finally:
-            writer.close()
+            except InferenceError as error:
+                with contextlib.suppress(ConnectionError, TimeoutError):
+                    await self._send(writer, Failed.of(error))
+            except (ConnectionError, TimeoutError):
+                logger.debug("A client went away.")
+            finally:
+                writer.close()
 
     async def _answer_or_cancel(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

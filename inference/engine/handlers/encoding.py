@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import time
@@ -15,6 +14,7 @@ from inference.engine.config import EngineConfig
 from inference.engine.encoder import Encoder
 from inference.engine.encoder_batch import EncoderBatch, Encoding, Job
 from inference.engine.handlers.base import ModelHandler
+from inference.engine.threads import in_thread
 from inference.engine.video_memory import empty_cache
 from inference.errors import Unsupported
 from inference.protocol import (
@@ -75,14 +75,13 @@ class EncodingHandler(ModelHandler, Generic[Asked]):
         return self._batch.steps
 
     async def run(self, request: Work) -> Events:
-        loop = asyncio.get_running_loop()
         match request:
             case Tokenize():
-                yield await loop.run_in_executor(self._thread, self._encoder.tokens, request)
+                yield await in_thread(self._thread, self._encoder.tokens, request)
                 yield Done(reason="stop")
                 return
             case Detokenize():
-                yield await loop.run_in_executor(self._thread, self._encoder.text, request)
+                yield await in_thread(self._thread, self._encoder.text, request)
                 yield Done(reason="stop")
                 return
         if not isinstance(request, self.answers):
@@ -104,10 +103,9 @@ class EncodingHandler(ModelHandler, Generic[Asked]):
         empty_cache()
 
     async def _tokenized(self, request: Asked) -> list[Encoding]:
-        loop = asyncio.get_running_loop()
         texts = self._texts(request)
         tokens: list[Encoding] = []
         for start in range(0, len(texts), SLICE):
             some = texts[start : start + SLICE]
-            tokens += await loop.run_in_executor(self._thread, self._tokenize, request, some)
+            tokens += await in_thread(self._thread, self._tokenize, request, some)
         return tokens

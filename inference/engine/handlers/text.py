@@ -7,7 +7,6 @@ one slot.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from inference.engine.quantizer import quantized_loading
 from inference.engine.rows import RowBuilder
 from inference.engine.sampler import BatchSampler
 from inference.engine.scheduler import Scheduler
+from inference.engine.threads import in_thread
 from inference.engine.video_memory import empty_cache
 from inference.engine.weights import count_parameters
 from inference.errors import Unsupported
@@ -153,7 +153,7 @@ class TextHandler(ModelHandler):
 
     async def _threaded(self, build: Callable[[Asked], Built], request: Asked) -> Built:
         """What ``build`` makes of ``request``, in the thread for what takes a moment."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, build, request)
+        return await in_thread(self._thread, build, request)
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
