@@ -18,24 +18,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from inference.engine.cache import zeros
-from inference.engine.failures import in_our_words
 from inference.engine.graphs import Recorder, StepGraphs, recorder_for
 from inference.engine.kernels.library import Kernels
 from inference.engine.kernels.making import KernelsInTheMaking
-from inference.engine.lean_attention import Where, grouped_attention, turned, visible, written
-from inference.engine.lean_layers import Layer, LeanWeights, lean_weights
+from inference.engine.lean_layers import LeanWeights, lean_weights
 from inference.engine.lean_step import KernelStep
+from inference.engine.lean_torch import TorchStep
 from inference.engine.linear import linear_in, linear_on
 from inference.protocol import Quantization
 
 logger = logging.getLogger(__name__)
 
 FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-# Columns are looked at in multiples of this, so that few shapes occur.
-COLUMNS = 64
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,7 @@ class LeanForward:
     """
 
     rewinds = True
+    _step: KernelStep | TorchStep
 
     def __init__(
         self,
@@ -82,7 +79,6 @@ class LeanForward:
         self._taking: Iterator[bool] = iter(())
         self._quantization, self.provisional = quantization, later
         self._weights = lean_weights(model, quantization, self._kernels, later=later)
-        self._step: KernelStep | None = None
         self._recorder = recorder or recorder_for(model.device)
         self._graphs: StepGraphs | None = None
 
@@ -107,11 +103,10 @@ class LeanForward:
         shape = (len(self._weights.layers), slots, self._key_heads, context + 1, self._size)
         self._keys = zeros(shape, self._dtype, self._device)
         self._values = zeros(shape, self._dtype, self._device)
-        if self._kernels:
-            self._step = self._kernel_step(self._kernels)
-        elif self._recorder:
+        self._step = step = self._made_step()
+        if self._recorder and isinstance(step, TorchStep):
             self._graphs = StepGraphs(
-                self._stepped, self._decode, self._recorder, slots=slots, context=context, device=self._device
+                step.span, step.decode, self._recorder, slots=slots, context=context, device=self._device
             )
 
     def read(
@@ -119,13 +114,7 @@ class LeanForward:
     ) -> Tensor:
         """Logits after the last of ``tokens``, read at ``start`` of ``slot``: ``[1, vocabulary]``; after
         ``every`` one of them: ``[tokens, vocabulary]``."""
-        if self._step:
-            with in_our_words():
-                return self._step.read(slot, start, tokens, every=every)
-        positions = torch.arange(start, start + len(tokens), device=self._device)[None]
-        end = start + len(tokens)
-        hidden = self._run(slice(slot, slot + 1), positions, torch.tensor([tokens]), end, slice(start, end))
-        return self._logits(hidden[0] if every else hidden[:, -1])
+        return self._step.read(slot, start, tokens, every=every)
 
     @torch.inference_mode()
     def copy(self, source: int, target: int, count: int) -> None:
@@ -135,10 +124,7 @@ class LeanForward:
 
     def decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Tensor:
         """Logits of one token for each of ``slots``: ``[rows, vocabulary]``."""
-        if self._step:
-            with in_our_words():
-                return self._step.decode(slots, positions, tokens)
-        decode = self._graphs.decode if self._graphs else self._decode
+        decode = self._graphs.decode if self._graphs else self._step.decode
         return decode(slots, positions, tokens)
 
     def expect(self, promise: Promise) -> None:
@@ -195,12 +181,13 @@ class LeanForward:
         if not promise.fits(twin):
             return False
         self._kernels, self._weights, self.provisional = kernels, weights, False
-        self._step = self._kernel_step(kernels) if kernels else None
+        self._step = self._made_step()
         return True
 
-    def _kernel_step(self, kernels: Kernels) -> KernelStep:
-        return KernelStep(
-            kernels,
+    def _made_step(self) -> KernelStep | TorchStep:
+        """A step on what there is now, over the slots."""
+        make = partial(KernelStep, self._kernels) if self._kernels else TorchStep
+        return make(
             self._weights,
             self._keys,
             self._values,
@@ -208,90 +195,3 @@ class LeanForward:
             epsilon=self._epsilon,
             rotary=self._rotary,
         )
-
-    def _decode(self, slots: Sequence[int], positions: Sequence[int], tokens: Sequence[int]) -> Tensor:
-        """The same by torch's operations, one after the other."""
-        first, last = slots[0], slots[-1]
-        rows = torch.tensor(slots) - first
-        # Slots within the span that have nothing to say write where nobody looks.
-        at = torch.full((last - first + 1, 1), self.context)
-        said = torch.zeros_like(at)
-        at[rows, 0] = torch.tensor(positions)
-        said[rows, 0] = torch.tensor(tokens)
-        # Of a single row the place is known here, where nobody has to wait for the device to tell.
-        placed, end = at.to(self._device), max(positions) + 1
-        where = slice(end - 1, end) if first == last else placed[:, 0]
-        picked = rows.to(self._device)  # before the pass: a copy would wait for it
-        hidden = self._run(slice(first, last + 1), placed, said, end, where)[:, -1]
-        return self._logits(hidden if len(slots) == len(at) else hidden[picked])
-
-    def _stepped(self, span: slice, positions: Tensor, tokens: Tensor, seen: int) -> Tensor:
-        """Logits of one token for each slot of ``span``: ``[rows, vocabulary]``."""
-        return self._logits(self._run(span, positions, tokens, seen, positions[:, 0])[:, -1])
-
-    @torch.inference_mode()
-    def _run(self, span: slice, positions: Tensor, tokens: Tensor, seen: int, where: Where) -> Tensor:
-        """One pass over ``span``, ``positions`` and ``tokens`` ``[rows, tokens]``, which go to the columns
-        ``where``: what the last layer makes of each, ``[rows, tokens, width]``."""
-        length = min(-(-seen // COLUMNS) * COLUMNS, self.context)
-        with in_our_words():
-            embedded = functional.embedding(tokens.to(self._device), self._weights.embedding)
-            cosine, sine = self._rotary(embedded, positions)
-            # What passes from layer to layer is summed in float32, closer to the true sums than the
-            # modules are: where two tokens are nearly as likely, rounding decides.
-            hidden = embedded.float()
-            turn = (cosine[:, :, None], sine[:, :, None])
-            windows = {layer.window for layer in self._weights.layers}
-            masks = {window: visible(positions, length, window) for window in windows}
-            for layer, keys, values in zip(self._weights.layers, self._keys, self._values, strict=True):
-                cache = (keys[span], values[span])
-                attended = self._attend(layer, hidden, cache, where, turn, masks[layer.window])
-                hidden = hidden + attended
-                hidden = hidden + self._feed_forward(layer, hidden)
-            return hidden
-
-    @torch.inference_mode()
-    def _logits(self, hidden: Tensor) -> Tensor:
-        """``[rows, width]`` to ``[rows, vocabulary]``."""
-        with in_our_words():
-            return self._weights.head(self._normed(hidden, self._weights.norm))
-
-    def _attend(
-        self,
-        layer: Layer,
-        hidden: Tensor,
-        cache: tuple[Tensor, Tensor],
-        where: Where,
-        turn: tuple[Tensor, Tensor],
-        mask: Tensor,
-    ) -> Tensor:
-        rows, count, _ = hidden.shape
-        qkv = layer.qkv(self._normed(hidden, layer.norm_attention))
-        qkv = qkv.view(rows, count, self._heads + 2 * self._key_heads, self._size)
-        queries, keys, values = qkv.split((self._heads, self._key_heads, self._key_heads), dim=2)
-        if layer.norm_query is not None and layer.norm_key is not None:
-            queries = self._normed(queries, layer.norm_query)
-            keys = self._normed(keys, layer.norm_key)
-        queries, keys = turned(queries, *turn), turned(keys, *turn)
-        held_keys = written(cache[0], keys, where)[:, :, : mask.shape[-1]]
-        held_values = written(cache[1], values, where)[:, :, : mask.shape[-1]]
-        if count == 1:
-            # The queries of a group share their keys as if they were tokens of one head.
-            grouped = queries.view(rows, self._key_heads, -1, self._size)
-            attended = functional.scaled_dot_product_attention(
-                grouped, held_keys, held_values, attn_mask=mask
-            )
-        elif queries.device.type == "cuda":
-            attended = grouped_attention(queries, held_keys, held_values, mask)
-        else:
-            attended = functional.scaled_dot_product_attention(
-                queries.transpose(1, 2), held_keys, held_values, attn_mask=mask, enable_gqa=True
-            ).transpose(1, 2)
-        return layer.out(attended.reshape(rows, count, -1))
-
-    def _feed_forward(self, layer: Layer, hidden: Tensor) -> Tensor:
-        gate, up = layer.gate_up(self._normed(hidden, layer.norm_feed_forward)).chunk(2, dim=-1)
-        return layer.down(functional.silu(gate) * up)
-
-    def _normed(self, hidden: Tensor, weight: Tensor) -> Tensor:
-        return functional.rms_norm(hidden.float(), weight.shape, weight, self._epsilon).to(self._dtype)

@@ -1,6 +1,6 @@
 """The lean forward pass by compiled kernels: one token for each of several slots, or a chunk of one.
 
-The same mathematics as ``LeanForward`` with torch's operations, in about eight calls a layer instead
+The same mathematics as ``TorchStep``, in about eight calls a layer instead
 of fifty, and attention to exactly the tokens that a row has.
 """
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from inference.engine.failures import in_our_words
 from inference.engine.kernels.library import Attention, Kernels
 from inference.engine.lean_layers import LeanWeights
 
@@ -78,13 +79,14 @@ class KernelStep:
     ) -> Tensor:
         """Logits after the ``wanted`` ones of ``tokens``, which ``attend`` lets see what they may."""
         kernels, weights, epsilon = self._kernels, self._weights, self._epsilon
-        hidden = functional.embedding(torch.tensor(tokens), weights.embedding).float()
-        cosine, sine = (part[0].contiguous() for part in self._rotary(hidden[None], positions[None]))
-        delta = None
-        for layer, attention in zip(weights.layers, self._attention, strict=True):
-            normed = kernels.add_norm(hidden, delta, layer.norm_attention, epsilon)
-            attended = attend(attention, layer.qkv(normed), cosine, sine)
-            normed = kernels.add_norm(hidden, layer.out(attended), layer.norm_feed_forward, epsilon)
-            delta = layer.down(kernels.gate(layer.gate_up(normed)))
-        delta = None if delta is None else delta[wanted]
-        return weights.head(kernels.add_norm(hidden[wanted], delta, weights.norm, epsilon))
+        with in_our_words():
+            hidden = functional.embedding(torch.tensor(tokens), weights.embedding).float()
+            cosine, sine = (part[0].contiguous() for part in self._rotary(hidden[None], positions[None]))
+            delta = None
+            for layer, attention in zip(weights.layers, self._attention, strict=True):
+                normed = kernels.add_norm(hidden, delta, layer.norm_attention, epsilon)
+                attended = attend(attention, layer.qkv(normed), cosine, sine)
+                normed = kernels.add_norm(hidden, layer.out(attended), layer.norm_feed_forward, epsilon)
+                delta = layer.down(kernels.gate(layer.gate_up(normed)))
+            delta = None if delta is None else delta[wanted]
+            return weights.head(kernels.add_norm(hidden[wanted], delta, weights.norm, epsilon))

@@ -364,7 +364,20 @@ def test_reading_as_declared(text: str, expected: list[tuple]) -> None:
     assert declared(text) == expected
 
 
-DECLARED_FRAGMENTS = ["<ponder>", "</ponder>", "<call>", "</call>", CALL, "{", "}", "[1]", "null", "x", " ", "<"]
+DECLARED_FRAGMENTS = [
+    "<ponder>",
+    "</ponder>",
+    "<call>",
+    "</call>",
+    CALL,
+    "{",
+    "}",
+    "[1]",
+    "null",
+    "x",
+    " ",
+    "<",
+]
 
 
 @given(st.lists(st.sampled_from(DECLARED_FRAGMENTS), max_size=9).map("".join), cuts, st.booleans())
