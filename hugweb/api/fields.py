@@ -62,7 +62,7 @@ GivenOptions = Annotated[dict[str, Any], told(**OPTIONS_SCHEMA)]
 GivenSchema = Annotated[dict[str, Any], told(description="A JSON Schema.")]
 GivenTemplate = Annotated[str, told(format="jinja", maxLength=LONGEST_GIVEN_TEMPLATE)]
 ModelName = Annotated[str, told(pattern=_NAME)]
-# What is made here has no host in its name, unless it is one that need not be written.
+# What is made or pulled has no host in its name, unless it is one that need not be written.
 NewName = Annotated[str, told(pattern=_NEW_NAME)]
 BlobName = Annotated[str, told(pattern="^sha256[:-][0-9a-f]{64}$")]
 ImageOrSound = Annotated[

@@ -5,11 +5,11 @@ from __future__ import annotations
 from aliases.names import full_name
 from aliases.target import Target
 from hugweb.api.ollama.requests import ChatBody, GenerateBody, GenerationBody
-from inference.errors import InvalidRequest, Unsupported
+from inference.errors import Unsupported
 
 
 def check_chat(body: ChatBody, target: Target) -> None:
-    """Raise ``InvalidRequest`` for what ``target`` cannot do."""
+    """Raise ``Unsupported`` for what ``target`` cannot do."""
     _check(body, target, "chat")
     # Another template may have a place for them, which the engine sees.
     if body.tools and not body.template and "tools" not in target.capabilities:
@@ -19,9 +19,7 @@ def check_chat(body: ChatBody, target: Target) -> None:
 
 
 def check_generate(body: GenerateBody, target: Target) -> None:
-    """Raise ``InvalidRequest`` for what ``target`` cannot do."""
-    if body.raw and (body.template or body.system or body.context):
-        raise InvalidRequest("raw mode does not support template, system, or context")
+    """Raise ``Unsupported`` for what ``target`` cannot do."""
     _check(body, target, "generate")
     if body.suffix and "insert" not in target.capabilities:
         raise Unsupported(f"{_qualified(target)} does not support insert")
@@ -34,7 +32,7 @@ def check_generate(body: GenerateBody, target: Target) -> None:
 
 
 def check_draw(body: GenerateBody, target: Target) -> None:
-    """Raise ``InvalidRequest`` for what an image model cannot do."""
+    """Raise ``Unsupported`` for what an image model cannot do."""
     if body.raw or body.suffix or body.context or body.format or body.think or body.logprobs:
         raise Unsupported(
             f'"{target.model.name}" draws; it has no raw, suffix, context, format, think and logprobs'

@@ -26,6 +26,7 @@ from hugweb.api.ollama.requests import (
     GenerateBody,
     GenerationBody,
     chat_request,
+    check_raw,
     draw_request,
     generate_request,
     parse,
@@ -56,12 +57,14 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
     target = await look_up(body.model)
     images = sum(len(message.images or ()) for message in body.messages)
     frames = ChatFrames(body.model, images=images)
-    if not body.messages and _unloads(body):
-        return await _unload(target, frames)
-    check_chat(body, target)
+    is_unload = not body.messages and _unloads(body)
+    if not is_unload:
+        check_chat(body, target)
     if body.template:
         body.template = await asyncio.to_thread(template_given, body.template, target)
     asked = chat_request(body, target)
+    if is_unload:
+        return await _unload(target, frames)
     if not body.messages:
         return await _load(body, target, frames)
     return await _respond(request, body, target, asked, frames)
@@ -81,29 +84,38 @@ async def generate(request: HttpRequest) -> HttpResponseBase:
         raise ModelNotFound.named("")
     target = await look_up(body.model)
     frames = GenerateFrames(body.model, images=len(body.images), raw=body.raw)
-    if not body.prompt and _unloads(body):
-        return await _unload(target, frames)
+    is_unload = not body.prompt and _unloads(body)
     if "image" in target.capabilities:
-        return await _draw(request, body, target)
-    check_generate(body, target)
+        return await _draw(request, body, target, is_unload=is_unload)
+    if not is_unload:
+        check_generate(body, target)
+    check_raw(body)
     if body.template:
         body.template = await asyncio.to_thread(template_given, body.template, target)
     asked = generate_request(body, target)
+    if is_unload:
+        return await _unload(target, frames)
     if not body.prompt:
         return await _load(body, target, frames)
     return await _respond(request, body, target, asked, frames)
 
 
-async def _draw(request: HttpRequest, body: GenerateBody, target: Target) -> HttpResponseBase:
-    check_draw(body, target)
+async def _draw(
+    request: HttpRequest, body: GenerateBody, target: Target, *, is_unload: bool
+) -> HttpResponseBase:
+    if not is_unload:
+        check_draw(body, target)
     frames, asked = DrawFrames(body.model), draw_request(body, target)
+    if is_unload:
+        return await _unload(target, frames)
     if not body.prompt:
         return await _load(body, target, frames)
     return await _respond(request, body, target, asked, frames)
 
 
 def _unloads(body: GenerationBody) -> bool:
-    """Whether a request without a prompt is one to unload its model, of whatever kind that is."""
+    """Whether a request without a prompt is one to unload its model, of whatever kind that is: what it says
+    has to be right, but need not be what the model can do."""
     return keep_alive_seconds(body.keep_alive) == 0
 
 

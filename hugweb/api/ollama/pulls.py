@@ -17,7 +17,7 @@ from aliases.selectors import alias_find, model_find, names_of
 from aliases.services import alias_delete
 from hugweb.api.described import JSON, LINES, Operation
 from hugweb.api.endpoint import endpoint
-from hugweb.api.fields import ModelName
+from hugweb.api.fields import ModelName, NewName
 from hugweb.api.ollama.answers import Status
 from hugweb.api.ollama.frames import Frame
 from hugweb.api.ollama.requests import parse
@@ -37,8 +37,8 @@ DIGITS_SHOWN = 12
 class PullBody(Struct, kw_only=True):
     """``POST /api/pull``. ``insecure`` is accepted and changes nothing."""
 
-    model: ModelName = ""
-    name: ModelName = ""
+    model: NewName = ""
+    name: NewName = ""
     insecure: bool = False
     stream: bool = True
 

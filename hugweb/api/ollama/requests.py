@@ -161,6 +161,12 @@ def generate_request(body: GenerateBody, target: Target) -> Generate:
     return replace(request, messages=prefaced((question,), target, body.system))
 
 
+def check_raw(body: GenerateBody) -> None:
+    """Raise ``InvalidRequest`` for a prompt that is raw and to be put into something."""
+    if body.raw and (body.template or body.system or body.context):
+        raise InvalidRequest("raw mode does not support template, system, or context")
+
+
 def check_size(body: GenerateBody) -> None:
     """Raise ``InvalidRequest`` for a picture that nobody draws."""
     if max(body.width, body.height) > LARGEST_PICTURE:

@@ -117,6 +117,23 @@ def test_any_model_is_unloaded(stage: Stage, path: str, model: str, keep_alive: 
 
 
 @pytest.mark.parametrize(
+    ("path", "wrong"),
+    [
+        ("/api/chat", {"options": {"repeat_penalty": -1896240}}),
+        ("/api/chat", {"format": "yaml"}),
+        ("/api/chat", {"template": "{% for"}),
+        ("/api/chat", {"tool_choice": "required"}),
+        ("/api/generate", {"options": {"temperature": "hot"}}),
+        ("/api/generate", {"raw": True, "system": "y"}),
+        ("/api/generate", {"model": "test/image", "width": 100_000}),
+    ],
+)
+def test_what_unloads_has_to_be_right_as_well(stage: Stage, path: str, wrong: dict[str, Any]) -> None:
+    status, _, text = stage.post(path, {"model": MODEL, "keep_alive": 0, **wrong})
+    assert status == 400, text
+
+
+@pytest.mark.parametrize(
     ("path", "body", "status", "error"),
     [
         ("/api/chat", {}, 400, "model is required"),
