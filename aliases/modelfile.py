@@ -32,7 +32,7 @@ def parameters_text(options: Options) -> str:
 def modelfile_text(target: Target, template: str, license: str) -> str:
     """A Modelfile that makes ``target`` again from its model."""
     lines = [_HEAD.format(name=full_name(target.model.name), model=target.record.name)]
-    lines += [f'{word} """{text}"""\n' for word, text in _texts(target, template) if text]
+    lines += [f"{word} {_quoted(text)}\n" for word, text in _texts(target, template) if text]
     lines += [f"PARAMETER {name} {value}\n" for name, value in _parameters(target.options)]
     lines += [f"PARAMETER {name} {_go(value)}\n" for name, value in loading_said(target)]
     lines += [
@@ -40,12 +40,19 @@ def modelfile_text(target: Target, template: str, license: str) -> str:
         for message in target.messages
     ]
     if license:
-        lines.append(f'LICENSE """{license}"""\n')
+        lines.append(f"LICENSE {_quoted(license)}\n")
     return "".join(lines)
 
 
 def _texts(target: Target, template: str) -> tuple[tuple[str, str], ...]:
     return (("TEMPLATE", template), ("SYSTEM", target.system))
+
+
+def _quoted(text: str) -> str:
+    """``text`` between three quotes; as in JSON where it has three itself, or line ends that would change."""
+    if '"""' in text or "\r" in text:
+        return json.dumps(text, ensure_ascii=False)
+    return f'"""{text}"""'
 
 
 def _parameters(options: Options) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,19 +70,56 @@ def test_what_is_none_is_refused(text: str, said: str) -> None:
         modelfile_read(text)
 
 
-TEXTS = st.text(
-    st.characters(codec="utf-8", exclude_characters='"\r\v\f\x1c\x1d\x1e\x85\u2028\u2029'), max_size=60
+@pytest.mark.parametrize(
+    ("text", "system"),
+    [
+        ('SYSTEM """Say "yes" or "no""""', 'Say "yes" or "no"'),
+        ('SYSTEM """a """ b"""', 'a """ b'),
+        ('SYSTEM """\n"""', "\n"),
+        ('SYSTEM """"""', ""),
+        ('SYSTEM   """ a """  ', " a "),
+        ('SYSTEM "You are Mario.\nYou jump."', "You are Mario.\nYou jump."),
+        ('SYSTEM "\nYou are Mario."', "\nYou are Mario."),
+        ('SYSTEM "Hello" is what you say.', '"Hello" is what you say.'),
+        ('SYSTEM "Hello\nPARAMETER stop "x"', '"Hello'),
+        ('SYSTEM "Hello', '"Hello'),
+        ('SYSTEM "a\\nb"', "a\nb"),
+        ('SYSTEM "C:\\dir"', "C:\\dir"),
+    ],
 )
+def test_quotes_are_those_of_ollama(text: str, system: str) -> None:
+    """Which writes text of several lines between three quotes, or one if it has none itself."""
+    assert modelfile_read(f"FROM a\n{text}").settings.system == system
+
+
+def test_a_file_may_come_from_windows_and_have_tabs() -> None:
+    read = modelfile_read(
+        '\ufeffFROM\ta\r\nPARAMETER\ttop_k\t7\r\nMESSAGE user\t"""a\r\nb"""\r\nSYSTEM """c\r\nd"""\r\n'
+    )
+    assert (read.source, read.settings.options.top_k) == ("a", 7)
+    assert (read.settings.system, read.settings.messages) == ("c\nd", (Message(role="user", content="a\nb"),))
+
+
+def test_what_newer_versions_of_ollama_write_is_left_out() -> None:
+    read = modelfile_read("FROM a\nRENDERER qwen3-coder\nPARSER qwen3-coder\nREQUIRES 0.14.0")
+    assert read.left_out == ("RENDERER", "PARSER", "REQUIRES")
+
+
+QUOTES = st.lists(st.sampled_from(['"', '"""', "\n", "\r", " ", "\\", "FROM b", "x"]), max_size=8).map(
+    "".join
+)
+TEXTS = st.text(max_size=60) | QUOTES
 
 
 @given(
-    system=TEXTS.map(str.strip),
-    message=st.text(max_size=40),
-    stops=st.lists(st.text(min_size=1, max_size=9), min_size=1, max_size=3),
+    system=TEXTS,
+    license=TEXTS,
+    message=TEXTS,
+    stops=st.lists(TEXTS.filter(bool), min_size=1, max_size=3),
     temperature=st.floats(0, 100, allow_nan=False),
 )
 def test_what_we_write_reads_the_same(
-    system: str, message: str, stops: list[str], temperature: float
+    system: str, license: str, message: str, stops: list[str], temperature: float
 ) -> None:
     options = Options(temperature=temperature, stop=tuple(stops), seed=-3)
     target = Target(
@@ -91,11 +130,36 @@ def test_what_we_write_reads_the_same(
         options=options,
         messages=(Message(role="user", content=message),),
     )
-    read = modelfile_read(modelfile_text(target, "", ""))
+    read = modelfile_read(modelfile_text(target, "", license))
     assert read.source == "org/model"
     assert (read.settings.system or "") == system
+    assert (read.settings.license or "") == license
     assert read.settings.options == options
     assert read.settings.messages == target.messages
+
+
+WORDS = [
+    "FROM a",
+    "SYSTEM",
+    "MESSAGE",
+    "user",
+    "PARAMETER",
+    "stop",
+    "top_k",
+    "#",
+    " ",
+    "\n",
+    '"',
+    '"""',
+    "\t",
+    "7",
+]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=14).map("".join) | st.text(max_size=60))
+def test_whatever_it_holds_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(InvalidRequest):
+        assert modelfile_read(text).source
 
 
 @pytest.mark.parametrize("keep_alive", [-1.0, 0.0, 0.5, 90.0, 1e6])
