@@ -17,6 +17,7 @@ from aliases.modelfile import modelfile_text, parameters_text
 from aliases.selectors import alias_resolve
 from aliases.services import Settings, alias_create
 from aliases.target import Target
+from hugweb.interrupts import run_until_ctrl_c
 from hugweb.terminal import TerminalChat
 from inference.errors import InferenceError, InvalidRequest
 from inference.protocol import JSON, Options
@@ -94,7 +95,7 @@ class Repl:
             elif name.startswith("/") and "/" not in name[1:] and "." not in name:
                 raise InvalidRequest(f"There is no command {name}. /? lists them.")
             else:
-                runner.run(self.chat.turn(said))
+                run_until_ctrl_c(self.chat.turn(said), runner)
         except KeyboardInterrupt:
             self._console.print("\n[dim]Stopped.[/dim]")
         except InferenceError as error:

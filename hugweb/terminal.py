@@ -17,6 +17,7 @@ from rich.status import Status
 
 from aliases.answering import events_of
 from aliases.target import Target
+from hugweb.interrupts import run_until_ctrl_c
 from hugweb.pictures import pictures_taken
 from hugweb.transcript import transcript_save
 from inference.errors import Unsupported
@@ -82,7 +83,8 @@ class TerminalChat:
 
     def answer(self, said: str, pictures: tuple[bytes, ...] = ()) -> None:
         """One answer to ``said`` and ``pictures``; its error is raised."""
-        asyncio.run(self.turn(said, pictures))
+        with asyncio.Runner() as runner:
+            run_until_ctrl_c(self.turn(said, pictures), runner)
 
     async def turn(self, said: str, pictures: tuple[bytes, ...] = ()) -> None:
         """Stream the answer; what was shown of it is remembered however it ends."""

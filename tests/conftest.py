@@ -6,6 +6,7 @@ Their home is set by ``tests.settings``.
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,10 @@ steady = hypothesis.settings(
 hypothesis.settings.register_profile("steady", steady)
 hypothesis.settings.register_profile("search", steady, derandomize=False, max_examples=2000)
 hypothesis.settings.load_profile("steady")
+
+# A shell ignores Ctrl-C for what it starts in the background, and what tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

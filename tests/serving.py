@@ -36,7 +36,7 @@ from tests.kernels import engine_cache
 
 PROJECT = Path(__file__).resolve().parent.parent
 MODEL = "test/model"
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 T = TypeVar("T")
 

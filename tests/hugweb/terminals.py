@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import time
 from pathlib import Path
 
 from tests.fakes import FakeEngine
-from tests.serving import MODEL, PROJECT, environment
+from tests.serving import MODEL, PROJECT, START_SECONDS, environment
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -42,16 +43,17 @@ class Terminal:
     def press_ctrl_c(self) -> None:
         os.kill(self.process.pid, signal.SIGINT)
 
-    def wait_for(self, text: str, seconds: float = 15.0) -> None:
+    def wait_for(self, text: str, seconds: float = START_SECONDS) -> None:
         """Read until ``text`` stands in what came since the last call."""
         deadline = time.monotonic() + seconds
         while text not in self.seen:
-            assert time.monotonic() < deadline, f"{text!r} not in {self.seen!r}"
+            left = max(0.0, deadline - time.monotonic())
+            assert select.select([self._ours], [], [], left)[0], f"{text!r} not in {self.seen!r}"
             self.seen = CONTROL.sub("", self.seen + os.read(self._ours, 4096).decode(errors="replace"))
         self.seen = self.seen.partition(text)[2]
 
     def ended(self) -> int:
-        return self.process.wait(15)
+        return self.process.wait(START_SECONDS)
 
     def close(self) -> None:
         self.process.kill()

@@ -17,6 +17,7 @@ from aliases.arguments import arguments_add, loading_given, options_given, templ
 from aliases.selectors import alias_resolve
 from aliases.target import Target, asking_for_json
 from hugweb.database import database_prepare
+from hugweb.interrupts import run_until_ctrl_c
 from hugweb.pictures import picture_read
 from hugweb.repl import Repl
 from hugweb.supervise import EngineSupervisor
@@ -64,7 +65,8 @@ class Command(BaseCommand):
             pictures = tuple(map(picture_read, given["image"]))
             with RECORDER.running(), _engine(target):
                 if given["force"]:
-                    asyncio.run(_load(chat))
+                    with asyncio.Runner() as runner:
+                        run_until_ctrl_c(_load(chat), runner)
                 if first or pictures:
                     chat.answer(first, pictures)
                 if not given["prompt"]:
