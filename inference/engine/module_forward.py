@@ -111,7 +111,7 @@ class ModuleForward:
         with in_our_words():
             output = self._model(
                 input_ids=tokens.to(device),
-                position_ids=positions,
+                position_ids=self._known(positions),
                 attention_mask=self._masks(positions, length),
                 past_key_values=self._cache,
                 use_cache=True,
@@ -119,6 +119,11 @@ class ModuleForward:
             )
         logits: Tensor = output.logits
         return logits
+
+    def _known(self, positions: Tensor) -> Tensor:
+        """``positions`` as the model is told them. Where rows without a token write lies behind the last one
+        that it may know: a table of positions ends there."""
+        return positions.masked_fill(positions == self._cache.context, 0)
 
     def _single(self, positions: Tensor, length: int) -> Tensor:
         """The one mask of a model whose layers are all alike: ``[rows, 1, tokens, columns]``."""

@@ -89,7 +89,7 @@ class VisionForward(ModuleForward):
                 embedded, turns = media.embeddings[None, start:end], media.positions[:, None, start:end]
             else:
                 embedded = self._decoder.get_input_embeddings()(tokens.to(device))
-                turns = (positions + self._offsets[span, None])[None]
+                turns = (self._known(positions) + self._offsets[span, None])[None]
             turns = turns.to(device)
             output = self._decoder(
                 inputs_embeds=embedded,

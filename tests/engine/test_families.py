@@ -48,6 +48,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256},
     "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32},
 }
+# Contexts of 64, and in all but the first a table of as many positions.
+WHOLE: dict[str, dict[str, Any]] = {
+    "llama": {"max_position_embeddings": 64},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "max_position_embeddings": 64},
+    "gptj": {"n_embd": 32, "n_layer": 2, "n_head": 4, "max_position_embeddings": 64, "rotary_dim": 4},
+    "opt": NO_HEAD_DIM | {"ffn_dim": 64, "word_embed_proj_dim": 32, "max_position_embeddings": 64},
+}
 PROMPTS = ([5, 6, 7, 8, 9], list(range(20, 37)), [50, 40, 30, 20, 10, 11, 12, 13, 14, 15, 16])
 COUNT = 20
 TEXTS = ((1, 2, 3, 4, 5, 6), (5, 4, 3, 2))
@@ -74,6 +81,14 @@ def alone(model: Any, prompt: list[int]) -> list[int]:
 def test_ragged_rows_say_what_generate_says(family: str) -> None:
     """Also past a sliding window, and with a slot in the middle that has nothing to say."""
     model = tiny(family, FAMILIES[family])
+    said = run_batched(choose_forward(model, TEXTS, wanted=4, longest=64))
+    assert said == [alone(model, prompt) for prompt in PROMPTS]
+
+
+@pytest.mark.parametrize("family", WHOLE)
+def test_a_context_may_be_as_long_as_the_model_knows_positions(family: str) -> None:
+    """A slot in the middle that has nothing to say has no position behind the last of a table of them."""
+    model = tiny(family, WHOLE[family])
     said = run_batched(choose_forward(model, TEXTS, wanted=4, longest=64))
     assert said == [alone(model, prompt) for prompt in PROMPTS]
 
