@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from inference.engine.cache import SlotCache
 from inference.engine.failures import in_our_words
 from inference.engine.kernels.library import Kernels
+from inference.engine.long_rope import settle_frequencies
 from inference.engine.module_linears import SwappedLinears
 from inference.errors import CannotLoad
 from inference.protocol import Quantization
@@ -62,6 +63,7 @@ class ModuleForward:
         """Make ``slots`` empty slots of ``context`` tokens."""
         self.slots, self.context = slots, context
         self._cache = self._cache.resized(slots, context)
+        settle_frequencies(self._model, context)
 
     @property
     def bytes_per_token(self) -> int:

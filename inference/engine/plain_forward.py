@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from inference.engine.failures import in_our_words
+from inference.engine.long_rope import settle_frequencies
 
 # What attention models, state-space models and RWKV call what they remember.
 STATES = ("past_key_values", "cache_params", "state")
@@ -30,6 +31,7 @@ class PlainForward:
     def __init__(self, model: Any, context: int) -> None:
         self.context = context
         self._model = model
+        settle_frequencies(model, context)
         self._begin(None)
 
     def read(
