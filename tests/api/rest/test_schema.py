@@ -133,7 +133,10 @@ def sharpened(described: dict[str, Any], there: dict[str, object]) -> dict[str, 
         for method, operation in operations.items():
             _sharpen_parameters(path, method, operation, there)
             for media, content in operation.get("requestBody", {}).get("content", {}).items():
-                _sharpen_fields(path, media, content, _schema(described, content["schema"]))
+                schema = _schema(described, content["schema"])
+                _sharpen_fields(path, media, content, schema)
+                if "previous_response_id" in schema.get("properties", {}):
+                    schema["properties"]["previous_response_id"] = {"enum": [there["/v1/responses/"], None]}
             for response in operation["responses"].values():
                 for media, content in response.get("content", {}).items():
                     answers |= set(references(content))

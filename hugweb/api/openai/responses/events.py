@@ -80,6 +80,8 @@ class ResponseEvents:
     def _said(self, piece: Text) -> Iterator[Frame]:
         item = self._current()
         if not isinstance(item, MessageItem):
+            if self._output and not piece.text:
+                return  # Logprobs that no text is left for are no message.
             item = MessageItem(len(self._output))
             yield from self._begin(item)
         yield from item.add(piece)
@@ -88,6 +90,8 @@ class ResponseEvents:
         self._reasoning += piece.tokens
         item = self._current()
         if not isinstance(item, ReasoningItem):
+            if not piece.text:
+                return
             item = ReasoningItem(len(self._output))
             yield from self._begin(item)
         yield from item.add(piece)
