@@ -4,12 +4,30 @@
 import os
 import sys
 
+# What a shell reports of a command that Ctrl-C has ended.
+INTERRUPTED = 130
+
 
 def main() -> None:
+    try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _run() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hugweb.settings")
     from django.core.management import execute_from_command_line
+    from django.db import DatabaseError
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except DatabaseError as error:
+        if "--traceback" in sys.argv:
+            raise
+        from hugweb.database import database_problem
+
+        sys.exit(f"CommandError: {database_problem(error)}")
 
 
 if __name__ == "__main__":

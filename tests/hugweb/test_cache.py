@@ -60,6 +60,10 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def interrupted(question: str) -> str:
+    raise KeyboardInterrupt
+
+
 def test_every_model_on_the_disk_is_shown(disk: Path, llama: Path) -> None:
     Alias.objects.create(name="mine", model="ORG/tiny")
     found = scanned()
@@ -114,6 +118,10 @@ def test_nothing_is_deleted_without_a_yes(disk: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr("builtins.input", lambda question, answer=answer: answer)
         with pytest.raises(CommandError, match="Nothing was deleted"):
             run("--clear", "org/tiny")
+    monkeypatch.setattr("builtins.input", interrupted)
+    with pytest.raises(CommandError, match="Nothing was deleted") as ended:
+        run("--clear", "org/tiny")
+    assert ended.value.returncode == 130
     assert names_below(CACHE) == before
     monkeypatch.setattr("builtins.input", lambda question: "y")
     run("--clear", "org/tiny")

@@ -96,3 +96,8 @@ def test_the_list_of_popular_models_holds_names_that_can_be_pulled() -> None:
     for model in POPULAR:
         model_name_check(model.name)
     assert len({model.name.lower() for model in POPULAR}) == len(POPULAR)
+
+
+def test_where_nothing_is_it_says_how_to_get_a_model() -> None:
+    Alias.objects.all().delete()
+    assert "pull starter" in run()

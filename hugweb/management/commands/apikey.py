@@ -94,7 +94,9 @@ class Command(BaseCommand):
 def _user(name: str) -> User:
     user = User.objects.filter(username=name).first()
     if user is None:
-        raise CommandError(f"There is no user {name!r}.")
+        raise CommandError(
+            f"There is no user {name!r}. People are made in the admin, or by `createsuperuser`."
+        )
     return user
 
 

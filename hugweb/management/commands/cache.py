@@ -91,6 +91,8 @@ def _ask(question: str) -> None:
         answer = input(f"{question} [y/N] ")
     except EOFError as error:
         raise CommandError("Nobody is there to answer. Nothing was deleted; --yes does not ask.") from error
+    except KeyboardInterrupt as error:
+        raise CommandError("Nothing was deleted.", returncode=130) from error
     if answer.strip().lower() not in {"y", "yes"}:
         raise CommandError("Nothing was deleted.")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from msgspec.structs import replace
 
 from aliases.arguments import arguments_add, loading_given, options_given, template_given
@@ -34,6 +34,12 @@ LONGEST_INPUT = 4_000_000
 class Command(BaseCommand):
     help = "Chat with a model in the terminal."
     requires_system_checks = ()
+
+    def create_parser(self, *args: Any, **given: Any) -> CommandParser:
+        parser = super().create_parser(*args, **given)
+        # The prompt may come after options, too; by itself argparse takes it only right after the model.
+        parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
+        return parser
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("model", help="an alias or a model's id")

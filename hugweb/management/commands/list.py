@@ -20,6 +20,7 @@ from inference.store.room import empty_machine
 
 Entries = list[dict[str, Any]]
 
+NO_ALIASES = "No aliases. `manage.py pull starter` gets a small model, `list --all` shows others."
 LOADED = {"none": "as it is", "int8": "in 8 bits", "int4": "in 4 bits"}
 
 
@@ -118,7 +119,7 @@ def _alias_table(entries: Entries) -> str:
         )
         for entry in entries
     ]
-    return table_text(("ALIAS", "MODEL", "LOADED", "SIZE", "DESCRIPTION"), rows) if rows else "No aliases."
+    return table_text(("ALIAS", "MODEL", "LOADED", "SIZE", "DESCRIPTION"), rows) if rows else NO_ALIASES
 
 
 def _model_table(entries: Entries) -> str:

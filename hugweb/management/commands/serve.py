@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection
 from aliases.watch import AliasFile
 from conversations.services import turns_sweep
 from hugweb.compiling import compile_begin
-from hugweb.database import database_prepare
+from hugweb.database import database_prepare, database_problem
 from hugweb.listen import CannotListen, bind, listen, url_of
 from hugweb.lock import HomeInUse, locked
 from hugweb.owner import first_owner, login_address
@@ -54,7 +54,7 @@ class Command(BaseCommand):
         except (CannotListen, HomeInUse) as error:
             raise CommandError(str(error)) from error
         except DatabaseError as error:
-            raise CommandError(f"The database cannot be used: {' '.join(str(error).split())}") from error
+            raise CommandError(database_problem(error)) from error
         except KeyboardInterrupt as error:
             raise CommandError("Stopped before it was ready.", returncode=130) from error
         # A sync view that is still in its thread would hold the exit for as long as it likes.
