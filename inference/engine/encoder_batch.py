@@ -85,8 +85,11 @@ class EncoderBatch:
                 await job.changed.wait()
                 job.changed.clear()
                 if job.error:
-                    raise job.error
+                    break
                 yield Reading(done=job.done, total=job.tokens)
+            # Also where a text failed while whoever asked was looking at how far the others are.
+            if job.error:
+                raise job.error
         finally:
             self._leave(job)
 
