@@ -15,8 +15,10 @@ from hugweb.interrupts import run_until_ctrl_c
 
 @pytest.fixture
 def presses() -> Iterator[threading.Event]:
-    """Set it, and Ctrl-C comes to another thread than this one, whose system call it does not interrupt: as if
-    it had come just before that."""
+    """Set it, and Ctrl-C comes to another thread than this one, whose system call it does not interrupt.
+
+    As if it had come just before that.
+    """
     event = threading.Event()
 
     def press() -> None:
