@@ -27,7 +27,7 @@ MOST_PIXELS = 64_000_000
 LONGEST_TO_SHORTEST = 100
 # A JPEG is decoded at an eighth of its size where that is enough to see that it is whole.
 ENOUGH_SIDE = 512
-# What Pillow's readers raise for files that are damaged or made to do damage.
+# What Pillow's readers raise for files that are damaged or made to do damage, and for what is no picture.
 DAMAGED = (
     *(OSError, ValueError, SyntaxError, EOFError, TypeError, LookupError, ArithmeticError),
     *(AttributeError, NotImplementedError, MemoryError, struct.error),

@@ -37,7 +37,6 @@ DAMAGED = (
     NotImplementedError,
     MemoryError,
     struct.error,
-    Image.DecompressionBombError,
 )
 
 
@@ -66,6 +65,8 @@ def decode_picture(data: bytes) -> Image.Image:
         raise InvalidRequest(
             "The picture is in no format that can be read. Send PNG, JPEG, WebP, GIF, BMP or TIFF."
         ) from error
+    except Image.DecompressionBombError as error:
+        raise TooLarge(f"The picture has too many pixels; at most {MOST_PIXELS:,} are taken.") from error
     except DAMAGED as error:
         raise InvalidRequest("The picture is damaged. Save it again, as PNG or JPEG.") from error
 

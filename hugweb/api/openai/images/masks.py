@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from io import BytesIO
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from conversations.pictures import DAMAGED
 from inference.errors import InvalidRequest
 
 LARGEST_PIXELS = 4096 * 4096
@@ -27,7 +28,8 @@ def _painted_white(mask: bytes) -> bytes:
             if not image.has_transparency_data:
                 return mask
             alpha = image.convert("RGBA").getchannel("A")
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+    # The last is what Pillow says to a palette that is not there.
+    except (*DAMAGED, Image.DecompressionBombError, AssertionError) as error:
         raise InvalidRequest("The mask is not an image.", param="mask") from error
     painted = BytesIO()
     ImageOps.invert(alpha).save(painted, "PNG")
