@@ -25,10 +25,6 @@ def check_generate(body: GenerateBody, target: Target) -> None:
         raise Unsupported(f"{_qualified(target)} does not support insert")
     if body.images:
         _check_images(target)
-    if body.images and (body.raw or body.suffix):
-        raise Unsupported(
-            "images go with a prompt that the model's template has a place for: not raw or suffix"
-        )
 
 
 def check_draw(body: GenerateBody, target: Target) -> None:

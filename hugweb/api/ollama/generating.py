@@ -21,6 +21,7 @@ from hugweb.api.ollama.answers import ChatFrame, GenerateFrame
 from hugweb.api.ollama.capabilities import check_chat, check_draw, check_generate
 from hugweb.api.ollama.frames import ChatFrames, DrawFrames, Frames, GenerateFrames
 from hugweb.api.ollama.requests import (
+    FILLED_IN,
     RAW,
     ChatBody,
     GenerateBody,
@@ -74,7 +75,7 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
     "Go on from a prompt, or draw it; without one, load or unload the model",
     takes={JSON: GenerateBody},
     needs=("model",),
-    rules=(RAW,),
+    rules=(RAW, FILLED_IN),
     gives={LINES: GenerateFrame, JSON: GenerateFrame},
 )
 @endpoint("POST")

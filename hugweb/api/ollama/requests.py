@@ -102,10 +102,12 @@ class ChatBody(GenerationBody, kw_only=True):
     tool_choice: GivenChoice = None
 
 
+NO_ITEMS = {"enum": [[], None, ""]}
 RAW = rule(
     {"raw": {"const": True}},
-    {"properties": {"template": NOTHING, "system": NOTHING, "context": {"enum": [[], None, ""]}}},
+    {"properties": {"template": NOTHING, "system": NOTHING, "context": NO_ITEMS, "images": NO_ITEMS}},
 )
+FILLED_IN = rule({"suffix": {"type": "string", "minLength": 1}}, {"properties": {"images": NO_ITEMS}})
 
 
 class GenerateBody(GenerationBody, kw_only=True):
@@ -162,9 +164,13 @@ def generate_request(body: GenerateBody, target: Target) -> Generate:
 
 
 def check_raw(body: GenerateBody) -> None:
-    """Raise ``InvalidRequest`` for a prompt that is raw and to be put into something."""
+    """Raise ``InvalidRequest`` for a prompt that is to be taken as it is and to be put into something."""
     if body.raw and (body.template or body.system or body.context):
         raise InvalidRequest("raw mode does not support template, system, or context")
+    if body.images and (body.raw or body.suffix):
+        raise InvalidRequest(
+            "images go with a prompt that the model's template has a place for: not raw or suffix"
+        )
 
 
 def check_size(body: GenerateBody) -> None:
