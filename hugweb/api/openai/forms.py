@@ -12,6 +12,7 @@ from hugweb.api.body import Body, parse, struct_of
 from inference.errors import InvalidRequest
 
 Files = dict[str, list[bytes]]
+KEEP_ALIVE = "keep_alive"
 
 
 async def read_form(request: HttpRequest, kind: type[Body]) -> tuple[Body, Files]:
@@ -22,7 +23,15 @@ async def read_form(request: HttpRequest, kind: type[Body]) -> tuple[Body, Files
     if request.content_type != "multipart/form-data":
         return parse(request.body, kind), {}
     fields, files = await sync_to_async(_parts)(request)
-    return struct_of(fields, kind, strict=False), files
+    return struct_of(_with_numbers(fields), kind, strict=False), files
+
+
+def _with_numbers(fields: dict[str, Any]) -> dict[str, Any]:
+    """``fields`` with a number where a field, which its type does not tell, is a number or a text."""
+    try:
+        return fields | {KEEP_ALIVE: float(fields[KEEP_ALIVE])}
+    except (KeyError, ValueError):
+        return fields
 
 
 def _parts(request: HttpRequest) -> tuple[dict[str, Any], Files]:

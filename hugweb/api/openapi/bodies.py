@@ -96,7 +96,8 @@ def _file(name: str) -> Schema:
 def _needed(schema: Schema) -> Schema:
     """``schema`` without null and what is empty."""
     if "anyOf" in schema:
-        return _without_null(schema)
+        kinds = _without_null(schema)["anyOf"]
+        return {**schema, "anyOf": [_needed(each) if each.get("type") == "array" else each for each in kinds]}
     rest = {name: value for name, value in schema.items() if name != "default"}
     least = LEAST.get(schema.get("type", ""), {})
     return {**rest, **{name: max(value, rest.get(name, value)) for name, value in least.items()}}

@@ -109,6 +109,12 @@ def test_variations(stage: Stage) -> None:
     assert (stage.asked(Draw).images, stage.asked(Draw).prompt) == ((PNG,), "")
 
 
+@pytest.mark.parametrize(("said", "seconds"), [("300", 300), ("1e-06", 1e-6), ("5m", 300), ("-1", -1)])
+def test_a_form_may_say_seconds(stage: Stage, said: str, seconds: float) -> None:
+    stage.client.images.edit(model=PICTURES, image=PNG, prompt="a hat", extra_body={"keep_alive": said})
+    assert stage.asked(Draw).keep_alive == seconds
+
+
 @pytest.mark.parametrize("path", ["edits", "variations"])
 def test_a_mask_is_kept_to_and_never_passed_over(stage: Stage, path: str) -> None:
     ask = {"model": PICTURES, "prompt": "a hat", "image": PNG_URL}
