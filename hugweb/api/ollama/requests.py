@@ -102,7 +102,7 @@ class ChatBody(GenerationBody, kw_only=True):
     tool_choice: GivenChoice = None
 
 
-NO_ITEMS = {"enum": [[], None, ""]}
+NO_ITEMS: dict[str, Any] = {"enum": [[], None, ""]}
 RAW = rule(
     {"raw": {"const": True}},
     {"properties": {"template": NOTHING, "system": NOTHING, "context": NO_ITEMS, "images": NO_ITEMS}},
