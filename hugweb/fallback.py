@@ -1,7 +1,7 @@
 """What is answered where there is nothing else: at the root, and where something went wrong.
 
 An API path with slashes too many, as of a client whose address ends with one, is sent to the right one, as
-by Ollama. On API paths in the shape of the path's dialect, elsewhere by Django's own pages.
+by Ollama. On API paths in the shape of the path's dialect, elsewhere by a line, for browsers by a page.
 """
 
 from __future__ import annotations
@@ -61,8 +61,14 @@ def _straightened(request: HttpRequest) -> HttpResponse | None:
     return response
 
 
+def _is_for_people(request: HttpRequest) -> bool:
+    """Whether a browser asks for a page: programs are told in a line or in JSON, also at an address that
+    is none, such as one that lacks its `/v1`."""
+    return not speaks_json(request.path) and wants_page(request.headers.get("Accept", ""))
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not speaks_json(request.path):
+    if _is_for_people(request):
         return defaults.bad_request(request, exception)
     if isinstance(exception, RequestDataTooBig):
         return error_response(request.path, TooLarge("The request is too large."))
@@ -70,18 +76,18 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not speaks_json(request.path):
+    if _is_for_people(request):
         return defaults.permission_denied(request, exception)
     return error_response(request.path, Forbidden("You may not do that."))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not speaks_json(request.path):
+    if _is_for_people(request):
         return defaults.page_not_found(request, exception)
     return error_response(request.path, NOT_FOUND)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if not speaks_json(request.path):
+    if _is_for_people(request):
         return defaults.server_error(request)
     return error_response(request.path, InferenceError())

@@ -48,7 +48,7 @@ async def test_slashes_too_many_of_nothing_are_not_found(async_client, path):
 
 
 async def test_an_unknown_page_is_a_page(async_client):
-    answer = await async_client.get("/no/such/page")
+    answer = await async_client.get("/no/such/page", headers={"Accept": "text/html"})
     assert answer.status_code == 404
     assert answer["Content-Type"].startswith("text/html")
 
@@ -72,7 +72,8 @@ async def test_the_root_takes_only_what_reads(async_client):
 @pytest.mark.parametrize("path", [*APIS, "/page"])
 def test_every_handler_answers_in_the_paths_own_way(request_for, handler, exception, status, path):
     arguments = [exception] if exception else []
-    answer = handler(request_for(path), *arguments)
+    accept = "text/html,*/*" if path == "/page" else "*/*"
+    answer = handler(request_for(path, headers={"Accept": accept}), *arguments)
     body = answer.content.decode()
     if path == "/page":
         assert answer.status_code == (400 if status == 413 else status)
