@@ -1,4 +1,5 @@
-"""One connection as Twisted sees it, with what Twisted leaves out: a word to whoever does not speak HTTP.
+"""One connection as Twisted sees it, with what Twisted leaves out: a word to whoever does not speak HTTP, or
+takes too long to, and a bound on how many there are.
 
 What cannot be taken for a request gets a status and a body all the same, in the shape of the dialect if
 its first line could be read, and the connection ends. Knows nothing of requests that are well.
@@ -7,18 +8,27 @@ its first line could be read, and the connection ends. Knows nothing of requests
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 from urllib.parse import unquote
 
 from daphne.http_protocol import HTTPFactory
+from django.conf import settings
 from django.http import HttpResponse
 from twisted.web.http import HTTPChannel
+from twisted.web.http_headers import Headers as RequestHeaders
 
 from hugweb.api.shape import error_response
-from hugweb.request import Request
-from inference.errors import InferenceError, InvalidRequest
+from hugweb.connections import Connections
+from hugweb.origins import Headers
+from hugweb.request import Request, id_headers, unguarded_headers, values_of
+from inference.errors import Busy, InferenceError, InvalidRequest, TooLarge, TooSlow
 from inference.request_id import HEADER, id_for, identified
 
+# Within this time the headers of a request have to be here.
+HEADERS_SECONDS = 30.0
+# Digits of a body's length: more of them are more than anything takes.
+LONGEST_LENGTH = 18
 _ABSOLUTE = re.compile(rb"(?i:https?)://(?P<host>[^/?#]*)(?P<path>/.*)?", re.DOTALL)
 # What of a first line is its path, as far as it can be told.
 _PATH = re.compile(rb"^\S+ (/[^?# ]*)")
@@ -41,8 +51,42 @@ class Channel(HTTPChannel):
 
     _path: bytes
     _command: bytes
-    # The first line of the request that is arriving.
+    # The first line of the request that is arriving, and when its first byte came; 0 before that.
     _opening = b""
+    _began = 0.0
+
+    @property
+    def _others(self) -> Connections:
+        others: Connections = self.factory.server.clients
+        return others
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        if not self._others.enter(self):
+            self._end(Busy())
+
+    def connectionLost(self, reason: Any) -> None:
+        self._others.leave(self)
+        super().connectionLost(reason)
+
+    def give_way(self) -> None:
+        """End: another one has come."""
+        self.transport.abortConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._handlingRequest:
+            self._began = self._began or time.monotonic()
+        super().dataReceived(data)
+
+    def requestDone(self, request: Any) -> None:
+        self._others.waits(self)
+        super().requestDone(request)
+
+    def check_timeouts(self) -> None:
+        """Called every two seconds while no request is here. Nobody takes long to say what is asked."""
+        if self._began and time.monotonic() - self._began > HEADERS_SECONDS:
+            self._began = 0.0
+            self._end(TooSlow())
 
     def lineReceived(self, line: bytes) -> None:
         if not hasattr(self, "_path"):
@@ -54,6 +98,8 @@ class Channel(HTTPChannel):
         if absolute := _ABSOLUTE.fullmatch(self._path):
             self.requests[-1].requestHeaders.setRawHeaders(b"Host", [absolute["host"]])
             self._path = absolute["path"] or b"/"
+        self._began = 0.0
+        self._others.asks(self)
         # Django takes `post` for POST; whoever stands before it has to see the same.
         self._command = self._command.upper()
         super().allHeadersReceived()
@@ -72,24 +118,35 @@ class Channel(HTTPChannel):
         else:
             self._end(InvalidRequest("This is not a request of HTTP/1.1."))
 
+    def _maybeChooseTransferDecoder(self, header: bytes, data: bytes) -> bool:
+        # Twisted reads a number of any length.
+        if header == b"Content-Length" and data.isdigit() and len(data) > LONGEST_LENGTH:
+            self._end(TooLarge(f"At most {settings.MAX_BODY} bytes are taken."))
+            return False
+        chosen: bool = super()._maybeChooseTransferDecoder(header, data)
+        return chosen
+
     def _end(self, error: InferenceError) -> None:
         """Answer with ``error``, unless an answer is under way, and hang up."""
         if not (self.requests and self.requests[-1].startedWriting):
-            path = _PATH.search(self._opening)
-            with identified(id := id_for(())):
-                response = error_response(unquote(path[1].decode("latin-1")) if path else "", error)
-            response[HEADER] = id
-            self.transport.write(_written(response))
+            given = self.requests[-1].requestHeaders if self.requests else RequestHeaders()
+            found = _PATH.search(self._opening)
+            path = unquote(found[1].decode("latin-1")) if found else ""
+            with identified(id := id_for(values_of(given, HEADER))):
+                response = error_response(path, error)
+            headers = [*id_headers(path, id), *unguarded_headers(path, given)]
+            self.transport.write(_written(response, headers))
         self.loseConnection()
 
 
-def _written(response: HttpResponse) -> bytes:
-    """``response`` as it goes over the line."""
+def _written(response: HttpResponse, headers: Headers) -> bytes:
+    """``response`` as it goes over the line, with further ``headers``."""
     response["Connection"] = "close"
     response["Content-Length"] = str(len(response.content))
     lines = [
         f"HTTP/1.1 {response.status_code} {response.reason_phrase}",
         *(f"{name}: {value}" for name, value in response.items()),
+        *(f"{name.decode()}: {value.decode('latin-1')}" for name, value in headers),
     ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + response.content
 

@@ -73,6 +73,12 @@ SETTINGS = (
         "Largest file that `/api/blobs/` takes, in bytes; the disk must have room for it, too.",
     ),
     Setting(
+        "HUGWEB_MAX_CONNECTIONS",
+        whole(1, 1_000_000),
+        "10000",
+        "Connections that clients may hold, fewer where the system gives the process fewer files.",
+    ),
+    Setting(
         "HUGWEB_DRAIN_TIMEOUT_MS",
         whole(0, 3_600_000),
         "30000",

@@ -30,18 +30,18 @@ class Guard:
         self._app = app
         self._on_loopback = settings.ON_LOOPBACK
         self._hosts = Hosts(settings.HOST, on_loopback=self._on_loopback, extra=settings.EXTRA_HOSTS)
-        self._origins = Origins(settings.EXTRA_ORIGINS)
-        self._own = {settings.PUBLIC_ORIGIN} - {""}
+        self._origins = Origins(settings.EXTRA_ORIGINS, settings.PUBLIC_ORIGIN)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        foreign = self._foreign_origin(scope)
+        send = _adding(send, answer_headers(scope["path"], foreign))
         try:
-            host = self._host_of(scope)
-            foreign = self._foreign_origin(scope, host)
+            self._check_host(scope)
+            self._check_origin(scope, foreign)
         except InferenceError as error:
             await _refuse(scope, receive, send, error)
             return
         if foreign:
-            send = _adding(send, answer_headers(foreign))
             scope = _without_cookies(scope)
             if scope["method"] == "OPTIONS":
                 private = "true" in _values(scope, b"access-control-request-private-network")
@@ -55,33 +55,36 @@ class Guard:
         with asking(asker):
             await self._app(scope, _within(receive, asker.most_bytes), send)
 
-    def _host_of(self, scope: Scope) -> str:
-        """The host that the request is for, when it is one of ours."""
+    def _check_host(self, scope: Scope) -> None:
+        """Refuse what is for no host of ours."""
         hosts = _values(scope, b"host")
         if len(hosts) != 1:
             raise InvalidRequest("A request needs exactly one Host header.")
         if not self._hosts.allow(hosts[0]):
             raise Forbidden("This host name is not allowed. HUGWEB_ALLOWED_HOSTS can add it.")
-        return hosts[0]
 
-    def _foreign_origin(self, scope: Scope, host: str) -> str:
-        """The other origin that calls and may do so; empty when it is our own page, or no page."""
+    def _foreign_origin(self, scope: Scope) -> str:
+        """The other origin that calls the API and may do so; empty when it is our own page, or no page."""
+        if scope["type"] != "http" or dialect_of(scope["path"]) is None:
+            return ""
+        hosts, origins = _values(scope, b"host"), _values(scope, b"origin")
+        return self._origins.foreign(origins, scheme=_scheme(scope), hosts=hosts)
+
+    def _check_origin(self, scope: Scope, foreign: str) -> None:
+        """Refuse a page that is neither our own nor ``foreign``, unless it cannot do any harm."""
         origins = _values(scope, b"origin")
         safe = scope["type"] == "http" and scope["method"] in SAFE_METHODS
-        if not origins and (safe or _is_plain_client(scope)):
-            return ""
+        if foreign or (not origins and (safe or _is_plain_client(scope))):
+            return
         origin = origins[0] if len(origins) == 1 else ""
-        if origin.lower() in {f"{_scheme(scope)}://{host}".lower(), *self._own}:
-            return ""
+        if self._origins.is_own(origin, scheme=_scheme(scope), hosts=_values(scope, b"host")):
+            return
         is_api = scope["type"] == "http" and dialect_of(scope["path"]) is not None
-        if is_api and origin and self._origins.allow(origin):
-            return origin
-        if not is_api and safe and origin == "null":
-            return ""
-        raise Forbidden(
-            "Requests from this page are not allowed. OLLAMA_ORIGINS can add it for the API;"
-            " HUGWEB_PUBLIC_URL names the address of a proxy for the pages."
-        )
+        if is_api or not safe or origin != "null":
+            raise Forbidden(
+                "Requests from this page are not allowed. OLLAMA_ORIGINS can add it for the API;"
+                " HUGWEB_PUBLIC_URL names the address of a proxy for the pages."
+            )
 
     async def _admit(self, scope: Scope) -> Asker:
         """Who asks, as far as the request itself says; pages know more from their session."""

@@ -6,9 +6,10 @@ The default origins are Ollama's; ``OLLAMA_ORIGINS`` adds to them. Knows nothing
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hugweb.api.remarks import MODEL, NOTE
+from hugweb.api.shape import dialect_of
 from inference.request_id import ANTHROPIC_HEADER, HEADER
 
 Headers = list[tuple[bytes, bytes]]
@@ -52,24 +53,48 @@ _REQUEST_HEADERS = (
 _TOLD = (HEADER, ANTHROPIC_HEADER, "Retry-After", MODEL, NOTE)
 
 
-class Origins:
-    """Ollama's default origins and ``extra`` ones, in which ``*`` stands for anything."""
+VARIES = (b"vary", b"Origin")
 
-    def __init__(self, extra: Iterable[str] = ()) -> None:
+
+class Origins:
+    """Ollama's default origins and ``extra`` ones, in which ``*`` stands for anything.
+
+    Our own pages are those of the host that is asked, and of ``own`` where that is not empty.
+    """
+
+    def __init__(self, extra: Iterable[str] = (), own: str = "") -> None:
         patterns = (re.escape(origin.lower()).replace(r"\*", ".*") for origin in extra)
         self._pattern = re.compile("|".join(f"(?:{pattern})" for pattern in (*_DEFAULTS, *patterns)))
+        self._own = {own} - {""}
 
     def allow(self, origin: str) -> bool:
         """Whether a page of ``origin`` may call the API."""
         return self._pattern.fullmatch(origin.lower()) is not None
 
+    def is_own(self, origin: str, *, scheme: str, hosts: Iterable[str]) -> bool:
+        """Whether ``origin`` is that of our own pages, for a request to ``hosts``."""
+        return origin.lower() in {*self._own, *(f"{scheme}://{host}".lower() for host in hosts)}
 
-def answer_headers(origin: str) -> Headers:
-    """What lets a page of ``origin`` read an answer."""
+    def foreign(self, origins: Sequence[str], *, scheme: str, hosts: Sequence[str]) -> str:
+        """The only one of ``origins`` if it is another one that may call the API; else empty."""
+        origin = origins[0] if len(origins) == 1 else ""
+        is_other = origin and not self.is_own(origin, scheme=scheme, hosts=hosts)
+        return origin if is_other and self.allow(origin) else ""
+
+
+def answer_headers(path: str, foreign: str) -> Headers:
+    """What lets a page of the origin ``foreign`` read an answer of ``path``, where that is an API's.
+
+    Caches are told that an answer depends on who asks, also those that keep one for our own pages.
+    """
+    if dialect_of(path) is None:
+        return []
+    if not foreign:
+        return [VARIES]
     return [
-        (b"access-control-allow-origin", origin.encode("latin-1")),
+        (b"access-control-allow-origin", foreign.encode("latin-1")),
         (b"access-control-expose-headers", ", ".join(_TOLD).encode()),
-        (b"vary", b"Origin"),
+        VARIES,
     ]
 
 

@@ -21,18 +21,22 @@ from daphne.http_protocol import WebRequest
 from django.conf import settings
 from django.http import HttpResponse
 from twisted.internet import reactor
+from twisted.web.http_headers import Headers as RequestHeaders
 
 from hugweb.api.admission import KEY_HEADERS, most_bytes
 from hugweb.api.shape import dialect_of, error_response
 from hugweb.flow import Flow
+from hugweb.origins import Headers, Origins, answer_headers
 from hugweb.streamed import is_upload as is_upload_of
-from inference.errors import InferenceError, InvalidRequest, TooLarge
+from inference.errors import InferenceError, InvalidRequest, TooLarge, TooSlow
 from inference.request_id import ANTHROPIC_HEADER, HEADER, id_for, identified
 
 logger = logging.getLogger(__name__)
 
 # Within this time a request has to be here as a whole: enough for the largest body on a slow line.
 REQUEST_SECONDS = 120.0
+# Bytes a second that an upload, which may take longer, has to come with by then.
+SLOWEST_UPLOAD = 1024
 # A body up to this size is taken before anybody asks how much its key may send, as one read may bring it.
 KEPT_UNASKED = 2**16
 # A client that is still sending reads the answer only if the connection stays open for a moment.
@@ -57,6 +61,7 @@ class Request(WebRequest):
         self._paused = False
         self._flow: Flow | None = None
         self._too_large: TooLarge | None = None
+        self._arrived = self._began
         self.id = ""
 
     def gotLength(self, length: int | None) -> None:
@@ -64,8 +69,7 @@ class Request(WebRequest):
         # Daphne lets any client say which part of the path is not Django's to see; the guard and
         # Django would then see two different paths.
         self.requestHeaders.removeHeader(b"Daphne-Root-Path")
-        brought = self.requestHeaders.getRawHeaders(HEADER.encode(), ())
-        self.id = id_for([id.decode("latin-1") for id in brought])
+        self.id = id_for(values_of(self.requestHeaders, HEADER))
         command, path, version = self.channel._command, self.channel._path, self.channel._version
         is_upload = is_upload_of(command, path.split(b"?", 1)[0]) and not self.requestHeaders.hasHeader(
             "Upgrade"
@@ -74,7 +78,7 @@ class Request(WebRequest):
         too_large = length is not None and length > self._most
         super().gotLength(0 if too_large or is_upload else length)
         if too_large:
-            self._refuse()
+            self._refuse(self._size_error())
         elif is_upload:
             self._begin_upload(command, path, version)
         elif length is None or length > KEPT_UNASKED:
@@ -101,7 +105,7 @@ class Request(WebRequest):
         if not self._complete and most is not None and most < self._most:
             self._most, self._too_large = most, TooLarge.of_key(most)
             if max(length or 0, self._received) > most:
-                self._refuse()
+                self._refuse(self._too_large)
         if expects and not self._complete and not self._refused:
             self.channel._send100Continue()
         if not self.channel._waitingForTransport:
@@ -116,8 +120,9 @@ class Request(WebRequest):
 
     def handleContentChunk(self, data: bytes) -> None:
         self._received += len(data)
+        self._arrived = time.monotonic()
         if self._received > self._most and not self._refused and not self._is_upload:
-            self._refuse()
+            self._refuse(self._size_error())
         if self._refused:
             return
         if self._is_upload:
@@ -139,7 +144,6 @@ class Request(WebRequest):
 
     def _pass_on(self, data: bytes, *, last: bool) -> None:
         """Hand on a piece of an upload. One that is longer than it may be is its reader's to refuse."""
-        self._began = time.monotonic()
         if self.application_queue is None:
             return
         self.application_queue.put_nowait({"type": "http.request", "body": data, "more_body": not last})
@@ -164,7 +168,10 @@ class Request(WebRequest):
         """What the application answers. To an upload that is still coming, that ends the connection."""
         self._watch()
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *self._id_headers()]}
+            message = {
+                **message,
+                "headers": [*message.get("headers", ()), *id_headers(self._clean_path(), self.id)],
+            }
         if not self._is_upload or self._complete or self.channel is None:
             super().handle_reply(message)
         elif message["type"] == "http.response.start":
@@ -176,10 +183,6 @@ class Request(WebRequest):
             super().handle_reply({**message, "more_body": True})
             if last:
                 reactor.callLater(LINGER_SECONDS, self._hang_up)
-
-    def _id_headers(self) -> list[tuple[bytes, bytes]]:
-        names = (HEADER, ANTHROPIC_HEADER) if dialect_of(self._clean_path()) == "anthropic" else (HEADER,)
-        return [(name.encode(), self.id.encode()) for name in names]
 
     async def ready(self) -> None:
         """Returns when the client has room for more of its answer."""
@@ -212,8 +215,11 @@ class Request(WebRequest):
             self._flow.stopProducing()
         super().connectionLost(reason)
 
-    def _refuse(self) -> None:
-        """Answer at once, and let what is still being sent go by."""
+    def _size_error(self) -> TooLarge:
+        return self._too_large or TooLarge(f"At most {self._most} bytes are taken.")
+
+    def _refuse(self, error: InferenceError) -> None:
+        """Answer with ``error`` at once, and let what is still being sent go by."""
         self._refused = True
         self.content.close()
         self.content: Any = BytesIO()
@@ -222,7 +228,6 @@ class Request(WebRequest):
         self.clientproto = self.channel._version
         self.path = self.uri.split(b"?", 1)[0]
         self.channel.persistent = False
-        error = self._too_large or TooLarge(f"At most {self._most} bytes are taken.")
         response = self._error_response(error)
         response["Connection"] = "close"
         self._answer(response, last=False)
@@ -250,9 +255,11 @@ class Request(WebRequest):
             self._check_times()
 
     def _check_times(self) -> None:
-        late = time.monotonic() - self._began > REQUEST_SECONDS
-        if late and not self._complete and self.channel is not None:
-            self.channel.forceAbortClient()
+        if self._is_late() and self.channel is not None:
+            if self._response_started:
+                self.channel.forceAbortClient()
+            else:
+                self._refuse(TooSlow())
         elif self._flow and self._flow.stalled() > settings.SEND_SECONDS and self.channel is not None:
             logger.warning(
                 "A client took nothing of its answer to %s for %.0f s: its request has been ended.",
@@ -260,6 +267,16 @@ class Request(WebRequest):
                 settings.SEND_SECONDS,
             )
             self.channel.transport.abortConnection()
+
+    def _is_late(self) -> bool:
+        """Whether the body should be here by now. An upload may take as long as it comes at a pace."""
+        if self._complete or not self.id:
+            return False
+        now = time.monotonic()
+        if not self._is_upload:
+            return now - self._began > REQUEST_SECONDS
+        taken = now - self._began - self._received / SLOWEST_UPLOAD
+        return max(taken, now - self._arrived) > REQUEST_SECONDS
 
     def _error_response(self, error: InferenceError) -> HttpResponse:
         with identified(self.id):
@@ -270,9 +287,29 @@ class Request(WebRequest):
 
     def _answer(self, response: HttpResponse, *, last: bool = True) -> None:
         headers = [(name.encode(), value.encode("latin-1")) for name, value in response.items()]
+        headers += unguarded_headers(self._clean_path(), self.requestHeaders)
         headers.append((b"Content-Length", str(len(response.content)).encode()))
         self.handle_reply({"type": "http.response.start", "status": response.status_code, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": response.content, "more_body": not last})
+
+
+def id_headers(path: str, id: str) -> Headers:
+    """Which tell the id of a request for ``path``."""
+    names = (HEADER, ANTHROPIC_HEADER) if dialect_of(path) == "anthropic" else (HEADER,)
+    return [(name.encode(), id.encode()) for name in names]
+
+
+def unguarded_headers(path: str, given: RequestHeaders) -> Headers:
+    """What the guard would add to an answer that is made before it sees the request, whose headers are
+    ``given``: a page of another origin is to read what is wrong, too."""
+    origins = Origins(settings.EXTRA_ORIGINS, settings.PUBLIC_ORIGIN)
+    hosts, brought = (values_of(given, name) for name in ("Host", "Origin"))
+    return answer_headers(path, origins.foreign(brought, scheme="http", hosts=hosts))
+
+
+def values_of(given: RequestHeaders, name: str) -> list[str]:
+    """All values of the header ``name``."""
+    return [value.decode("latin-1") for value in given.getRawHeaders(name.encode(), ())]
 
 
 def _decoded(path: bytes) -> str:

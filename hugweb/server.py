@@ -21,8 +21,9 @@ from django.conf import settings
 from twisted.internet import defer, reactor
 from twisted.logger import STDLibLogObserver, globalLogBeginner
 
-from hugweb.asgi_types import Application
+from hugweb.asgi_types import Application, Receive, Scope
 from hugweb.channel import Factory
+from hugweb.connections import Connections, most_connections
 from hugweb.drain import Drain
 from hugweb.supervise import STOP_SECONDS, EngineSupervisor
 from hugweb.websocket import Socket
@@ -49,7 +50,8 @@ class Server(daphne.server.Server):
         engine: EngineSupervisor | None,
         ready: Callable[[], None],
     ) -> None:
-        super().__init__(application, ["adopted"], ready_callable=ready, server_name="HugWeb")
+        super().__init__(self._run_one, ["adopted"], ready_callable=ready, server_name="HugWeb")
+        self._application = application
         self._listener = listener
         self._drain = drain
         self._engine = engine
@@ -59,6 +61,7 @@ class Server(daphne.server.Server):
     def run(self) -> None:
         """As Daphne's, with our factory, our socket and our signals."""
         self.connections: dict[Any, dict[str, Any]] = {}
+        self.clients = Connections(most_connections(settings.MAX_CONNECTIONS))
         self.http_factory = Factory(self)
         self.ws_factory = self._websockets()
         globalLogBeginner.beginLoggingTo(
@@ -91,6 +94,22 @@ class Server(daphne.server.Server):
         """As Daphne's; whatever the application does and logs is done for this request."""
         with identified(protocol.id):
             return super().create_application(protocol, scope)
+
+    async def _run_one(self, scope: Scope, receive: Receive, send: Any) -> None:
+        """The application, for one request. A fault of it is told here, where it is known whose it is."""
+        try:
+            await self._application(scope, receive, send)
+        except Exception as error:
+            logger.exception("A request failed in a way that nobody foresaw.")
+            protocol = send.args[0]
+            if not self.connections.get(protocol, {}).get("disconnected"):
+                protocol.handle_exception(error)
+
+    def timeout_checker(self) -> None:
+        """As Daphne's, and for connections on which no request has come, too."""
+        for connection in self.clients.waiting():
+            connection.check_timeouts()
+        super().timeout_checker()
 
     async def handle_reply(self, protocol: Any, message: Any) -> None:
         """As Daphne's, but returns when the client has room for more: nobody writes faster than it reads."""

@@ -38,6 +38,11 @@ class Socket(WebSocketProtocol):
             raise ConnectionDeny(ConnectionDeny.BAD_REQUEST, "The subprotocols are not ASCII")
         return super().onConnect(request)
 
+    def connectionLost(self, reason: Any) -> None:
+        """As that of the connection that this one was."""
+        self.factory.server_class.clients.leave(self)
+        super().connectionLost(reason)
+
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """The connection is gone. Daphne knows only those whose handshake was one."""
         if hasattr(self, "server"):

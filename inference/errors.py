@@ -121,6 +121,17 @@ class TooLarge(InferenceError):
         return cls(f"This key may send at most {most} bytes in a request.")
 
 
+class TooSlow(InferenceError):
+    """A request did not arrive as a whole within the time that it may take."""
+
+    code = "too_slow"
+    status = 408
+    retryable = True
+
+    def __init__(self, message: str = "The request took too long to arrive. Please try again.") -> None:
+        super().__init__(message)
+
+
 class RateLimited(InferenceError):
     """A key has asked more often than it may."""
 

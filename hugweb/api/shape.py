@@ -33,6 +33,7 @@ _OPENAI_CODES = {
     "quota_used": "insufficient_quota",
 }
 _ANTHROPIC_TYPES = _OPENAI_TYPES | {
+    408: "timeout_error",
     413: "request_too_large",
     503: "overloaded_error",
     504: "timeout_error",

@@ -1,6 +1,7 @@
 """A process that runs ``hugweb.server.Server`` with an application that misbehaves as its paths say.
 
-Prints its port when it listens. ``REQUEST_SECONDS`` and ``FLUSH_SECONDS`` replace the constants.
+Prints its port when it listens. ``REQUEST_SECONDS``, ``HEADERS_SECONDS`` and ``FLUSH_SECONDS`` replace the
+constants.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import django
 
 django.setup()
 
-from hugweb import request, server  # noqa: E402
+from hugweb import channel, request, server  # noqa: E402
 from hugweb.drain import Drain  # noqa: E402
 from hugweb.listen import bind, listen  # noqa: E402
 from hugweb.server import Server  # noqa: E402
@@ -27,6 +28,8 @@ async def app(scope, receive, send):
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
+        if scope["path"] == "/ws/fail":
+            raise RuntimeError("on purpose")
         if scope["path"] == "/ws/talk":
             await talk(receive, send)
             return
@@ -83,6 +86,7 @@ def main() -> None:
     listen(listener)
     drain = Drain()
     request.REQUEST_SECONDS = float(os.environ.get("REQUEST_SECONDS", request.REQUEST_SECONDS))
+    channel.HEADERS_SECONDS = float(os.environ.get("HEADERS_SECONDS", channel.HEADERS_SECONDS))
     server.FLUSH_SECONDS = float(os.environ.get("FLUSH_SECONDS", server.FLUSH_SECONDS))
     Server(drain.wrap(app), listener, drain, None, lambda: announce(listener)).run()
 

@@ -290,6 +290,24 @@ async def test_a_preflight_that_asks_for_a_private_network_is_told_so_if_it_may(
     assert name not in (await ask(make(), "/api/chat", "OPTIONS", origin="http://localhost:3000")).headers
 
 
+async def test_an_allowed_page_can_read_that_a_host_is_not(make):
+    guard = make()
+    given = {"host": "chat.test", "origin": "http://localhost:3000"}
+    for method in ("GET", "POST", "OPTIONS"):
+        refused = await ask(guard, "/api/chat", method, **given)
+        assert (refused.status, "host name" in refused.body.decode()) == (403, True)
+        assert refused.headers["access-control-allow-origin"] == "http://localhost:3000"
+        assert "access-control-allow-methods" not in refused.headers
+    for origin in ("http://chat.test", "http://evil.test"):
+        refused = await ask(guard, "/api/chat", "POST", host="chat.test", origin=origin)
+        assert (refused.status, "access-control-allow-origin" in refused.headers) == (403, False)
+
+
+@pytest.mark.parametrize("given", [{}, {"origin": OWN}, {"origin": "http://evil.test"}])
+async def test_caches_are_told_that_an_answer_depends_on_who_asks(make, given):
+    assert (await ask(make(), "/api/answer", **given)).headers["vary"] == "Origin"
+
+
 async def test_only_an_answer_to_an_allowed_page_has_cors_headers(make):
     answer = await ask(make(), "/api/answer", origin="http://localhost:3000")
     assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"

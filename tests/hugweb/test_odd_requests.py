@@ -159,6 +159,60 @@ def test_an_address_or_headers_without_end_are_told_so(server: Server) -> None:
     assert check_refused(send(server, raw(server, "/v1/models", *(f"X-{n}: 1" for n in range(600))))) == 431
 
 
+ELSEWHERE = "Origin: http://localhost:3000"
+BELOW = {
+    "too large": (("Content-Length: 99999999999", ELSEWHERE), b"", 413),
+    "absurdly large": ((ELSEWHERE, f"Content-Length: {'9' * 5000}"), b"", 413),
+    "no length": ((ELSEWHERE, "Content-Length: x"), b"", 400),
+    "no chunk": ((ELSEWHERE, "Transfer-Encoding: chunked"), b"x\r\n", 400),
+    "no header": ((ELSEWHERE, "X-Request-Id: mine", "no colon"), b"", 400),
+    "a header without end": ((ELSEWHERE, "X-Request-Id: mine", "X: " + "a" * 20_000), b"", 431),
+    "no value": ((ELSEWHERE, "X-Odd: a\x0bb"), b"", 400),
+    "two hosts": ((ELSEWHERE, "Host: localhost"), b"", 400),
+}
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages", "/rest/aliases/"])
+@pytest.mark.parametrize("case", BELOW)
+def test_a_page_of_another_origin_can_read_what_is_wrong(server: Server, path: str, case: str) -> None:
+    """Also where that is said before the guard has seen the request."""
+    headers, body, status = BELOW[case]
+    answer = send(server, raw(server, path, *headers, method="POST", body=body))
+    assert check_refused(answer) == status
+    _, told, _ = parts(answer)
+    assert told["access-control-allow-origin"] == "http://localhost:3000"
+    assert "x-request-id" in told["access-control-expose-headers"]
+    assert (told["vary"], bool(told["x-request-id"])) == ("origin", True)
+    assert ("request-id" in told) == (path == "/v1/messages")
+
+
+@pytest.mark.parametrize("case", BELOW)
+def test_nobody_else_can(server: Server, case: str) -> None:
+    headers, body, status = BELOW[case]
+    own = f"Origin: {server.url}"
+    for path, origin in [
+        ("/api/chat", "Origin: http://evil.test"),
+        ("/api/chat", f"{ELSEWHERE}\r\n{ELSEWHERE}"),
+        ("/api/chat", own),
+        ("/chat/", ELSEWHERE),
+    ]:
+        given = [origin if header == ELSEWHERE else header for header in headers]
+        found, told, _ = parts(send(server, raw(server, path, *given, method="POST", body=body)))
+        assert found in {status, 403}
+        assert "access-control-allow-origin" not in told
+        assert told.get("vary") == (None if path == "/chat/" else "origin")
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/metrics/", "/graphql%00", "/api%ff"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_program_at_a_wrong_address_gets_no_page(server: Server, path: str, method: str) -> None:
+    status, told, body = parts(send(server, raw(server, path, "Content-Length: 0", method=method)))
+    assert (status, told["content-type"]) == (404, "text/plain; charset=utf-8")
+    assert body == b"404 page not found"
+    status, told, _ = parts(send(server, raw(server, path, "Accept: text/html,*/*")))
+    assert (status, told["content-type"]) == (404, "text/html; charset=utf-8")
+
+
 def test_an_old_client_gets_its_answer_and_its_end(server: Server) -> None:
     body = b'{"model":"test/model","prompt":"a b"}'
     lines = ("POST /api/generate HTTP/1.0", "Host: localhost", f"Content-Length: {len(body)}", "", "")

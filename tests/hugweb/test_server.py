@@ -1,8 +1,10 @@
 """Our Daphne through real sockets: limits, faults below Django, and the ways to stop."""
 
 import contextlib
+import itertools
 import json
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -187,17 +189,72 @@ def test_an_answer_that_fails_half_way_does_not_look_whole_and_harms_nobody_else
     assert httpx.get(f"{shared.url}/api/fail").status_code == 500
 
 
-def test_a_request_that_does_not_arrive_in_time_is_dropped(tmp_path):
+@pytest.mark.parametrize("path", ["/api/fail", "/api/fail-late", "/ws/fail"])
+def test_a_failure_below_django_is_logged_for_its_request(shared, path):
+    upgrade = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    more = (*upgrade, key) if path.startswith("/ws/") else ()
+    with shared.connection() as connection:
+        connection.sendall(head(path, f"X-Request-Id: mine{path}", *more, method="GET"))
+        connection.recv(1)
+    logged = f"ERROR [mine{path}] hugweb.server: A request failed"
+    eventually(lambda: logged in shared.log.read_text(), shared.log.read_text, 5)
+
+
+def test_a_request_that_does_not_arrive_in_time_is_told_so(tmp_path):
+    page = "Origin: http://localhost:3000"
     with (
-        OddServer(tmp_path, REQUEST_SECONDS="0.1") as server,
+        OddServer(tmp_path, REQUEST_SECONDS="0.1", HEADERS_SECONDS="0.1") as server,
+        server.connection() as slow_line,
         server.connection() as slow_head,
         server.connection() as slow_body,
+        server.connection() as slow_file,
     ):
-        slow_head.sendall(b"POST /api/chat HTTP/1.1\r\nHo")
-        slow_body.sendall(head("/api/chat", "Content-Length: 9") + b"half")
-        for connection in (slow_head, slow_body):
+        slow_line.sendall(b"PO")
+        slow_head.sendall(b"POST /api/chat HTTP/1.1\r\nOrigin: http://localhost:3000\r\nHo")
+        slow_body.sendall(head("/api/chat", page, "Content-Length: 9") + b"half")
+        slow_file.sendall(head(f"/api/blobs/sha256:{'0' * 64}", page, "Content-Length: 9") + b"half")
+        for connection in (slow_line, slow_head, slow_body, slow_file):
+            status, headers, body = read_answer(connection)
+            assert status.startswith("HTTP/1.1 408 ")
+            assert headers["x-request-id"]
+            assert b"took too long to arrive" in body
+            if connection in (slow_body, slow_file):
+                assert headers["access-control-allow-origin"] == "http://localhost:3000"
+            assert connection.recv(1) == b""
+
+
+def test_a_client_that_says_a_byte_now_and_then_is_not_waited_for(tmp_path):
+    """What came before counts: a byte does not buy time."""
+    with OddServer(tmp_path, HEADERS_SECONDS="0.5") as server, server.connection() as connection:
+        connection.sendall(head("/api/fail"))
+        assert read_answer(connection)[0].startswith("HTTP/1.1 500")
+        with contextlib.suppress(ConnectionError):
+            for byte in itertools.cycle(b"GET /api/chat-"):
+                connection.sendall(bytes([byte]))
+                if select.select([connection], [], [], 0.05)[0]:
+                    break
+        assert read_answer(connection)[0].startswith("HTTP/1.1 408 ")
+
+
+def test_whoever_waits_without_asking_gives_way(tmp_path):
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(OddServer(tmp_path, HUGWEB_MAX_CONNECTIONS="4"))
+        asking = stack.enter_context(server.connection())
+        asking.sendall(head("/api/forever", method="GET"))
+        assert asking.recv(1)
+        idle = [stack.enter_context(server.connection()) for _ in range(12)]
+        for connection in idle[:-3]:
+            connection.settimeout(5)
             with contextlib.suppress(ConnectionResetError):
-                assert connection.recv(1) == b""
+                assert connection.recv(1) == b"", "the oldest gave way"
+        for connection in idle[-3:]:
+            connection.sendall(head("/api/forever", method="GET"))
+            assert connection.recv(1), "the newest are answered"
+        with server.connection() as late:
+            assert late.recv(100).startswith(b"HTTP/1.1 503 ")
+        asking.close()
+        eventually(lambda: httpx.get(f"{server.url}/api/x").status_code == 200, server.log.read_text, 5)
 
 
 def test_a_stream_that_does_not_end_is_ended_with_an_error_and_the_exit_is_clean(own):
