@@ -15,7 +15,7 @@ from inference.engine.encoder_batch import Encoding, length
 from inference.engine.failures import in_our_words
 from inference.engine.hardware import choose_device, choose_dtype, device_name, dtype_name
 from inference.engine.quantizer import quantized_loading, quantizer_of
-from inference.engine.vocabulary import text_of, tokens_of
+from inference.engine.vocabulary import check_tokens, text_of, tokens_of, written
 from inference.engine.weights import count_parameters, touch
 from inference.errors import CannotLoad, ContextOverflow, InferenceError, LoadFailed
 from inference.footprint.estimate import EXACT_PARAMETERS
@@ -42,6 +42,7 @@ class Encoder:
         self.device = device_name(model.device)
         self.dtype = dtype_name(model.dtype)
         self.size: int = model.get_memory_footprint()
+        self._vocabulary: int = model.config.get_text_config().vocab_size
 
     def encode(self, texts: Sequence[str], *, truncate: bool, most: int | None = None) -> list[Encoding]:
         """Tokens of each text, at least one, and of the model's ``longest`` at ``most`` so many;
@@ -78,7 +79,14 @@ class Encoder:
 
     def text(self, request: Detokenize) -> Text:
         """The text of tokens, special ones included."""
-        return text_of(self._tokenizer, self._model.config.get_text_config().vocab_size, request)
+        return text_of(self._tokenizer, self._vocabulary, request)
+
+    def plain_text(self, given: str | Sequence[int]) -> str:
+        """``given``, or the text of its tokens, without those that the model puts around it."""
+        if isinstance(given, str):
+            return given
+        check_tokens(given, self._vocabulary)
+        return written(self._tokenizer, list(given), special=False)
 
     @torch.inference_mode()
     def run(self, texts: Sequence[Encoding]) -> tuple[Any, Tensor]:

@@ -25,9 +25,11 @@ from inference.request_id import for_nobody, identified, request_id, shared_id
 
 logger = logging.getLogger(__name__)
 
-# Tokens in a pass, padding included: enough to keep a processor busy, and a bound on memory and on
-# the time until a cancel is noticed. A longer text goes alone.
+# Tokens in a pass, padding included: enough to keep the device busy, and a bound on memory and on the
+# time until a cancel is noticed. A longer text goes alone. A core is busy with 500 tokens; with more of
+# them, texts are less alike, and more of the pass is padding.
 MOST_TOKENS = 4096
+MOST_TOKENS_ON_CPU = 1024
 MOST_ROWS = 64
 
 Encoding = dict[str, list[int]]
@@ -58,10 +60,11 @@ Place = tuple[Job, int]
 
 
 class EncoderBatch:
-    """Runs jobs through ``encode``. Made anywhere, used on the event loop."""
+    """Runs jobs through ``encode``, at most ``most`` tokens a pass. Made anywhere, used on the event loop."""
 
-    def __init__(self, encode: Encode, *, max_queue: int) -> None:
+    def __init__(self, encode: Encode, *, max_queue: int, most: int) -> None:
         self._encode = encode
+        self._most = most
         self._max_queue = max_queue
         self._jobs: deque[Job] = deque()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
@@ -101,7 +104,7 @@ class EncoderBatch:
         """One pass after the other, while anybody waits."""
         try:
             while self._jobs:
-                places = pick(self._jobs)
+                places = pick(self._jobs, self._most)
                 self._hand_out(places, await self._pass(places))
                 self.steps += 1
         finally:
@@ -152,10 +155,10 @@ def length(text: Encoding) -> int:
     return len(text["input_ids"])
 
 
-def pick(jobs: deque[Job]) -> list[Place]:
+def pick(jobs: deque[Job], most: int) -> list[Place]:
     """The texts of the next pass, taken from ``jobs``; the first of them goes to the end of the line.
 
-    Rows times the longest stay within ``MOST_TOKENS``, and none is shorter than half of the longest.
+    Rows times the longest stay within ``most``, and none is shorter than half of the longest.
     """
     picked: list[Place] = []
     shortest = longest = 0
@@ -164,7 +167,7 @@ def pick(jobs: deque[Job]) -> list[Place]:
             tokens = length(job.texts[job.waiting[-1]])
             if picked:
                 low, high = min(shortest, tokens), max(longest, tokens)
-                if 2 * low < high or high * (len(picked) + 1) > MOST_TOKENS:
+                if 2 * low < high or high * (len(picked) + 1) > most:
                     break
                 shortest, longest = low, high
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from inference.errors import InvalidRequest, TooLarge
@@ -20,12 +21,17 @@ def tokens_of(tokenizer: Any, request: Tokenize) -> Tokens:
 
 def text_of(tokenizer: Any, vocabulary: int, request: Detokenize) -> Text:
     """The text of tokens, special ones included."""
-    if any(token >= vocabulary for token in request.tokens):
-        raise InvalidRequest("There are tokens among these that this model does not have.")
+    check_tokens(request.tokens, vocabulary)
     return Text(text=written(tokenizer, list(request.tokens)), tokens=len(request.tokens))
 
 
-def written(tokenizer: Any, tokens: list[int]) -> str:
-    """``tokens`` as text, exactly as they stand for it."""
-    text: str = tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+def check_tokens(tokens: Sequence[int], vocabulary: int) -> None:
+    """Refuse ``tokens`` beyond those of a ``vocabulary`` of that size."""
+    if any(token >= vocabulary for token in tokens):
+        raise InvalidRequest("There are tokens among these that this model does not have.")
+
+
+def written(tokenizer: Any, tokens: list[int], *, special: bool = True) -> str:
+    """``tokens`` as text, exactly as they stand for it; without ``special``, those are left out."""
+    text: str = tokenizer.decode(tokens, clean_up_tokenization_spaces=False, skip_special_tokens=not special)
     return text

@@ -28,6 +28,7 @@ Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 DEVICE = r"\A(auto|cpu|mps|cuda(:[0-9]{1,2})?)\Z"
 Device = Annotated[str, Meta(pattern=DEVICE)]
 ToolChoice = Literal["auto", "none", "required"]
+TokenIds = tuple[TokenId, ...]
 Think = bool | Literal["low", "medium", "high", "max"] | None
 
 
@@ -110,12 +111,13 @@ class Detokenize(Struct, frozen=True, kw_only=True, tag="detokenize"):
 class Embed(Struct, frozen=True, kw_only=True, tag="embed"):
     """Ask for one vector for each of ``texts`` (``Embedded``), of unit length.
 
-    ``dimensions`` cuts the vectors, 0 leaves them whole. A text that is too long, for the model or for
-    ``num_ctx`` tokens, is cut if ``truncate``, else it is a ``ContextOverflow``.
+    Tokens of the model stand for the text that they are. ``dimensions`` cuts the vectors, 0 leaves them
+    whole. A text that is too long, for the model or for ``num_ctx`` tokens, is cut if ``truncate``, else
+    it is a ``ContextOverflow``.
     """
 
     model: ModelRef
-    texts: Annotated[tuple[str, ...], Meta(max_length=MAX_TEXTS)]
+    texts: Annotated[tuple[str | TokenIds, ...], Meta(max_length=MAX_TEXTS)]
     dimensions: Annotated[int, Meta(ge=0, le=LARGEST)] = 0
     truncate: bool = True
     num_ctx: Annotated[int, Meta(ge=4, le=LARGEST)] | None = None

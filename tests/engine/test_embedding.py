@@ -6,19 +6,23 @@ import asyncio
 import contextlib
 import json
 import zipfile
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis.strategies import integers, lists
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer, T5Config, T5Model
 
 from inference.engine.core import Engine
+from inference.engine.encoder_batch import MOST_ROWS, Job, pick
 from inference.errors import ContextOverflow, InvalidRequest, LoadFailed, Unsupported
-from inference.protocol import Done, Embed, Embedded, Generate, ModelRef, Queued, Reading
+from inference.protocol import Done, Embed, Embedded, Generate, ModelRef, Queued, Reading, TokenIds
 from tests.serving import PROJECT
 from tests.tiny import make_tiny_bert, make_tiny_llama, tiny_tokenizer
 
@@ -53,7 +57,7 @@ def bert(models_root: Path, tmp_path: Path) -> Path:
     return make_tiny_bert(models_root / tmp_path.name / "bert")
 
 
-async def embed(engine: Engine, folder: Path, *texts: str, **more: Any) -> tuple[Tensor, Done]:
+async def embed(engine: Engine, folder: Path, *texts: str | TokenIds, **more: Any) -> tuple[Tensor, Done]:
     request = Embed(model=ModelRef(name="tiny/bert", path=str(folder)), texts=texts, **more)
     events = [event async for event in engine.submit(request)]
     embedded = next(event for event in events if isinstance(event, Embedded))
@@ -188,6 +192,37 @@ async def test_requests_that_wait_are_read_together(engine: Engine, bert: Path) 
     assert engine.status().steps - before < 15
     for (vectors, _), expected in zip(together, alone * 10, strict=True):
         torch.testing.assert_close(vectors, expected, atol=1e-5, rtol=0)
+
+
+async def test_tokens_stand_for_their_text(engine: Engine, bert: Path) -> None:
+    """With or without what the tokenizer puts around a text, and beside texts."""
+    tokenizer = AutoTokenizer.from_pretrained(bert)
+    whole, bare = (
+        [tuple(tokenizer(text, add_special_tokens=special)["input_ids"]) for text in TEXTS]
+        for special in (True, False)
+    )
+    expected, _ = await embed(engine, bert, *TEXTS)
+    for inputs in (whole, bare, [*TEXTS[:1], *bare[1:]]):
+        vectors, done = await embed(engine, bert, *inputs)
+        torch.testing.assert_close(vectors, expected, atol=1e-5, rtol=0)
+        assert done.usage.prompt == sum(map(len, whole))
+    with pytest.raises(InvalidRequest, match="does not have"):
+        await embed(engine, bert, (2**31 - 1,))
+
+
+@given(lists(integers(1, 300), min_size=1, max_size=200), integers(100, 1000))
+def test_a_pass_is_bounded_and_nothing_is_left_out(lengths: list[int], most: int) -> None:
+    jobs = deque(Job([{"input_ids": [0] * length} for length in part]) for part in (lengths, lengths[:7]))
+    picked = []
+    while any(job.waiting for job in jobs):
+        places = pick(jobs, most)
+        sizes = [len(job.texts[index]["input_ids"]) for job, index in places]
+        assert 1 <= len(sizes) <= MOST_ROWS
+        assert len(sizes) == 1 or (max(sizes) * len(sizes) <= most and 2 * min(sizes) >= max(sizes))
+        picked += [(id(job), index) for job, index in places]
+        for job in [job for job in jobs if not job.waiting]:
+            jobs.remove(job)
+    assert len(picked) == len(set(picked)) == len(lengths) + len(lengths[:7])
 
 
 async def test_a_long_list_says_how_far_it_is_and_keeps_nobody_waiting(engine: Engine, bert: Path) -> None:

@@ -20,7 +20,7 @@ from inference.engine.encoder_batch import Encoding
 from inference.engine.handlers.encoding import EncodingHandler
 from inference.engine.pooling import pooled
 from inference.engine.sentences import Sentences, read_sentences
-from inference.protocol import Embed, Embedded, Quantization
+from inference.protocol import Embed, Embedded, Quantization, TokenIds
 
 # Of these, the encoder alone makes vectors.
 TWO_STACKS = frozenset({"t5", "mt5", "umt5", "t5gemma"})
@@ -43,7 +43,7 @@ def load(folder: Path, quantization: Quantization, config: EngineConfig) -> Embe
     return EmbeddingHandler(encoder, sentences, config)
 
 
-class EmbeddingHandler(EncodingHandler[Embed]):
+class EmbeddingHandler(EncodingHandler[Embed, str | TokenIds]):
     """Makes vectors of texts."""
 
     answers = Embed
@@ -53,11 +53,11 @@ class EmbeddingHandler(EncodingHandler[Embed]):
         super().__init__(encoder, config)
         self._sentences = sentences
 
-    def _texts(self, request: Embed) -> Sequence[str]:
+    def _texts(self, request: Embed) -> Sequence[str | TokenIds]:
         return request.texts
 
-    def _tokenize(self, request: Embed, texts: Sequence[str]) -> list[Encoding]:
-        whole = [self._sentences.prompt + text for text in texts]
+    def _tokenize(self, request: Embed, texts: Sequence[str | TokenIds]) -> list[Encoding]:
+        whole = [self._sentences.prompt + self._encoder.plain_text(text) for text in texts]
         if self._sentences.lower:
             whole = [text.lower() for text in whole]
         return self._encoder.encode(whole, truncate=request.truncate, most=request.num_ctx)

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from inference.engine.config import EngineConfig
 from inference.engine.encoder import Encoder
-from inference.engine.encoder_batch import EncoderBatch, Encoding, Job
+from inference.engine.encoder_batch import MOST_TOKENS, MOST_TOKENS_ON_CPU, EncoderBatch, Encoding, Job
 from inference.engine.handlers.base import ModelHandler
 from inference.engine.threads import in_thread
 from inference.engine.video_memory import empty_cache
@@ -34,28 +34,31 @@ from inference.protocol import (
 SLICE = 64
 
 Asked = TypeVar("Asked", Embed, Rerank)
+Given = TypeVar("Given")
 
 
-class EncodingHandler(ModelHandler, Generic[Asked]):
-    """Answers requests of one type, each with one event made of the results of its texts."""
+class EncodingHandler(ModelHandler, Generic[Asked, Given]):
+    """Answers requests of one type, each with one event made of the results of its texts, which come as
+    ``Given``."""
 
     answers: type[Asked]
     refusal: str
 
     def __init__(self, encoder: Encoder, config: EngineConfig) -> None:
         self._encoder = encoder
-        self._batch = EncoderBatch(self._results, max_queue=config.max_queue)
+        most = MOST_TOKENS_ON_CPU if encoder.device == "cpu" else MOST_TOKENS
+        self._batch = EncoderBatch(self._results, max_queue=config.max_queue, most=most)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokens")
         self.device, self.dtype = encoder.device, encoder.dtype
         self.size = encoder.size
         self.context_length = encoder.longest
 
     @abstractmethod
-    def _texts(self, request: Asked) -> Sequence[str]:
+    def _texts(self, request: Asked) -> Sequence[Given]:
         """The texts of ``request``."""
 
     @abstractmethod
-    def _tokenize(self, request: Asked, texts: Sequence[str]) -> list[Encoding]:
+    def _tokenize(self, request: Asked, texts: Sequence[Given]) -> list[Encoding]:
         """The tokens of some of its texts; called in a thread."""
 
     @abstractmethod

@@ -23,7 +23,7 @@ def load(folder: Path, quantization: Quantization, config: EngineConfig) -> Rera
     )
 
 
-class RerankingHandler(EncodingHandler[Rerank]):
+class RerankingHandler(EncodingHandler[Rerank, str]):
     """Scores documents between 0 and 1."""
 
     answers = Rerank

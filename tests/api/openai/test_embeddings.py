@@ -11,16 +11,13 @@ import openai
 import pytest
 
 from inference.errors import ContextOverflow
-from inference.protocol import Detokenize, Done, Embed, Embedded, Event, Failed, Request, Text, Usage
+from inference.protocol import Done, Embed, Embedded, Event, Failed, Request, Usage
 from tests.api.openai.conftest import ALIAS, MODEL, NAMES, VECTORS, Stage
 
 
 async def embedding(request: Request) -> AsyncIterator[Event]:
-    """A vector of a text's length and a half for each; token ids are letters."""
-    if isinstance(request, Detokenize):
-        yield Text(text="".join(map(chr, request.tokens)))
-        yield Done(reason="stop")
-    elif isinstance(request, Embed):
+    """A vector of a text's length and a half for each."""
+    if isinstance(request, Embed):
         numbers = [number for text in request.texts for number in (len(text), 0.5)]
         yield Embedded(vectors=struct.pack(f"<{len(numbers)}f", *numbers), width=2)
         yield Done(reason="stop", usage=Usage(prompt=sum(map(len, request.texts))))
@@ -61,11 +58,19 @@ def test_one_text_and_fewer_dimensions(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "texts"), [([72, 105], ("Hi",)), ([[72], [105, 33]], ("H", "i!")), (["a", [72]], ("a", "H"))]
+    ("given", "texts"),
+    [
+        ([72, 105], ((72, 105),)),
+        ([[72], [105, 33]], ((72,), (105, 33))),
+        (["a", [72]], ("a", (72,))),
+        ([[72]] * 2048, ((72,),) * 2048),
+    ],
 )
-def test_tokens_become_the_text_that_they_stand_for(stage: Stage, given: Any, texts: tuple[str, ...]) -> None:
-    stage.client.embeddings.create(model=VECTORS, input=given)
+def test_however_many_inputs_are_one_request(stage: Stage, given: Any, texts: tuple[Any, ...]) -> None:
+    answer = stage.client.embeddings.create(model=VECTORS, input=given)
     assert stage.asked(Embed).texts == texts
+    assert len(stage.engine.requests) == 1
+    assert [one.index for one in answer.data] == list(range(len(texts)))
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,8 @@ from msgspec import Meta, Struct
 from hugweb.api.durations import keep_alive_seconds
 from hugweb.api.fields import KeepAlive, one_or_several, told
 from inference.errors import InvalidRequest
-from inference.protocol import LARGEST, MAX_TEXTS, TokenId
+from inference.protocol import LARGEST, MAX_TEXTS, TokenId, TokenIds
 
-Tokens = tuple[int, ...]
 GivenTokens = Annotated[list[TokenId], told(minItems=1)]
 
 
@@ -24,7 +23,7 @@ class EmbeddingBody(Struct, kw_only=True):
     dimensions: Annotated[int, Meta(ge=1, le=LARGEST)] | None = None
     keep_alive: KeepAlive = None
 
-    def inputs(self) -> list[str | Tokens]:
+    def inputs(self) -> list[str | TokenIds]:
         """Each thing to embed, one at least."""
         self._check_format()
         given = [self.input] if isinstance(self.input, str) else self.input or []

@@ -1,4 +1,4 @@
-"""Embeddings: parse, turn token ids into text, ask, write."""
+"""Embeddings: parse, ask, write."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import base64
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from aliases.target import Target
 from hugweb.api.asking import ask
 from hugweb.api.body import parse
 from hugweb.api.described import JSON, Operation
@@ -15,10 +14,10 @@ from hugweb.api.endpoint import endpoint
 from hugweb.api.generation import Folded
 from hugweb.api.openai.answers import EmbeddingList
 from hugweb.api.openai.capabilities import resolve
-from hugweb.api.openai.embeddings.requests import EmbeddingBody, Tokens
+from hugweb.api.openai.embeddings.requests import EmbeddingBody
 from hugweb.api.responses import json_response
 from hugweb.api.vectors import vectors_read
-from inference.protocol import Detokenize, Embed, Embedded
+from inference.protocol import Embed, Embedded
 
 FLOAT_BYTES = 4
 
@@ -33,23 +32,14 @@ FLOAT_BYTES = 4
 async def embeddings(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, EmbeddingBody)
     target = await resolve(body.model, "embedding", "embeddings")
-    texts = [
-        one if isinstance(one, str) else await _text(target, one, body.seconds_to_stay())
-        for one in body.inputs()
-    ]
     asked = Embed(
         model=target.model,
-        texts=tuple(texts),
+        texts=tuple(body.inputs()),
         dimensions=body.dimensions or 0,
         truncate=False,
         keep_alive=body.seconds_to_stay(),
     )
     return await asyncio.to_thread(_written, body, await ask(target, asked))
-
-
-async def _text(target: Target, tokens: Tokens, keep_alive: float | None) -> str:
-    asked = Detokenize(model=target.model, tokens=tokens, keep_alive=keep_alive)
-    return (await ask(target, asked)).sample.text
 
 
 def _written(body: EmbeddingBody, folded: Folded) -> HttpResponse:
