@@ -38,6 +38,10 @@ _ANTHROPIC_TYPES = _OPENAI_TYPES | {
     503: "overloaded_error",
     504: "timeout_error",
 }
+# What else clients act on: theirs begins with a thread, and goes on without where it is told so.
+_ANTHROPIC_DETAILS: dict[str, dict[str, Any]] = {
+    "no_threads": {"details": {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}}
+}
 
 
 def dialect_of(path: str) -> Dialect | None:
@@ -74,7 +78,8 @@ def error_body(path: str, error: InferenceError) -> dict[str, Any]:
             code = _OPENAI_CODES.get(error.code)
             return {"error": {"message": error.message, "type": kind, "param": error.param, "code": code}}
         case "anthropic":
-            detail = {"type": _type_of(error, _ANTHROPIC_TYPES), "message": error.message}
+            detail: dict[str, Any] = {"type": _type_of(error, _ANTHROPIC_TYPES), "message": error.message}
+            detail |= _ANTHROPIC_DETAILS.get(error.code, {})
             return {"type": "error", "error": detail, "request_id": request_id() or id_for(())}
         case "rest":
             return {"error": {"code": error.code, "message": error.message, "param": error.param}}

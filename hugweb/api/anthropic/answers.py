@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 
+class FailureReason(TypedDict):
+    error_code: str
+    unsupported: list[str]
+
+
 class FailureDetail(TypedDict):
     type: str
     message: str
+    details: NotRequired[FailureReason]
 
 
 class Failure(TypedDict):

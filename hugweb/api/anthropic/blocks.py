@@ -12,20 +12,30 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Struct, ValidationError
 
+from hugweb.api.documents import TEXT_FILE_PATTERN, file_text, framed
 from hugweb.api.fields import IMAGE_PATTERN, case, told
 from hugweb.api.media import is_image
+from hugweb.api.remarks import NOTE, remark
 from inference.errors import InvalidRequest, Unsupported
 from inference.pairing import results_paired
 from inference.protocol import MAX_CALLS, MAX_IMAGES, MAX_MESSAGES, Message, Role, ToolCall
 
+NO_CITATIONS = "citations are not here: the model answers without them"
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 
 
 class Source(Struct, kw_only=True):
-    """Where an image is."""
+    """Where an image or a document is."""
 
     type: str
     data: str = ""
+    content: str | list[Block] | None = None
+
+
+class Citations(Struct, kw_only=True):
+    """Whether the answer is to say where in a document it has its words from."""
+
+    enabled: bool = False
 
 
 class Block(Struct, kw_only=True):
@@ -34,7 +44,10 @@ class Block(Struct, kw_only=True):
     type: str
     text: str = ""
     thinking: str = ""
-    source: Source | None = None
+    source: Source | str | None = None
+    title: str | None = None
+    context: str | None = None
+    citations: Citations | list[Any] | None = None
     id: str = ""
     name: str = ""
     input: dict[str, Any] = {}
@@ -57,9 +70,29 @@ _IMAGE = {
     "required": ["type", "data"],
 }
 _TEXT = case("type", "text")
+_IN_TEXT = case("type", "text", needs=("data",))
+_IN_BLOCKS = case(
+    "type",
+    "content",
+    needs=("content",),
+    content=_content(_TEXT, case("type", "image", needs=("source",), source=_IMAGE)),
+)
+_IN_FILE = case(
+    "type", "base64", needs=("data",), data={"type": "string", "pattern": f"^{TEXT_FILE_PATTERN}$"}
+)
+_DOCUMENT = {"type": "object", "anyOf": [_IN_TEXT, _IN_BLOCKS, _IN_FILE]}
 _SHOWN = (
     case("type", "text", "thinking", "redacted_thinking"),
     case("type", "image", needs=("source",), source=_IMAGE),
+    case("type", "document", needs=("source",), source=_DOCUMENT),
+    case(
+        "type",
+        "search_result",
+        needs=("source", "title", "content"),
+        source={"type": "string"},
+        title={"type": "string"},
+        content={"type": "array", "items": {"anyOf": [_TEXT]}},
+    ),
 )
 _GIVEN = {"minLength": 1}
 _CALL = case("type", "tool_use", needs=("id", "name"), id=_GIVEN, name=_GIVEN)
@@ -114,13 +147,17 @@ def _messages(given: GivenMessage, place: str) -> Iterator[Message]:
     role = _ROLES.get(given.role)
     if role is None:
         raise InvalidRequest(f"{place}.role: must be user or assistant, not '{given.role}'.")
-    blocks = [Block(type="text", text=given.content)] if isinstance(given.content, str) else given.content
+    blocks = _blocks(given.content)
     rest = [block for block in blocks if block.type != "tool_result"]
     for number, block in enumerate(blocks):
         if block.type == "tool_result":
             yield _result(block, f"{place}.content.{number}")
     if rest or not blocks:
         yield _message(role, rest, place)
+
+
+def _blocks(content: Content) -> Sequence[Block]:
+    return [Block(type="text", text=content)] if isinstance(content, str) else content
 
 
 def _message(role: Role, blocks: Sequence[Block], place: str) -> Message:
@@ -136,6 +173,12 @@ def _message(role: Role, blocks: Sequence[Block], place: str) -> Message:
                 pass
             case "image":
                 images.append(_image(block, where))
+            case "document":
+                document = _document(block, where)
+                texts.append(document.content)
+                images += document.images
+            case "search_result":
+                texts.append(_found(block, where))
             case "tool_use" if role == "assistant":
                 calls.append(_call(block, where))
             case _:
@@ -155,9 +198,7 @@ def _result(block: Block, place: str) -> Message:
     """What a tool said; that it failed is said in words, since templates have no place for it."""
     if not block.tool_use_id:
         raise InvalidRequest(f"{place}: tool_result block missing required 'tool_use_id' field")
-    content = block.content or ""
-    inner = [Block(type="text", text=content)] if isinstance(content, str) else content
-    message = _message("tool", inner, place)
+    message = _message("tool", _blocks(block.content or ""), place)
     text = f"Error: {message.content}" if block.is_error else message.content
     return msgspec.structs.replace(message, content=text, tool_call_id=block.tool_use_id)
 
@@ -169,14 +210,66 @@ def _call(block: Block, place: str) -> ToolCall:
     return ToolCall(id=block.id, name=block.name, arguments=block.input)
 
 
-def _image(block: Block, place: str) -> bytes:
-    source = block.source or Source(type="none")
-    if source.type != "base64":
-        raise Unsupported(f"invalid image source type: {source.type}. Only base64 images are supported.")
+def _document(block: Block, place: str) -> Message:
+    """A document as a message of its own: what it says, and the images in it."""
+    _without_citations(block)
+    source = _source(block)
+    match source.type:
+        case "text":
+            message = Message(role="user", content=source.data)
+        case "content":
+            message = _message("user", _inner(source, f"{place}.source"), f"{place}.source")
+        case "base64":
+            text = file_text(_bytes(source, place), f"{place}.source.data")
+            message = Message(role="user", content=text)
+        case _:
+            raise Unsupported(
+                f"{place}.source.type: documents are taken as text, content or base64, not '{source.type}'."
+            )
+    content = framed(message.content, title=block.title or "", context=block.context or "")
+    return msgspec.structs.replace(message, content=content)
+
+
+def _inner(source: Source, place: str) -> Sequence[Block]:
+    """The blocks that a document consists of."""
+    inner = _blocks(source.content or "")
+    for number, block in enumerate(inner):
+        if block.type not in ("text", "image"):
+            raise Unsupported(
+                f"{place}.content.{number}: documents hold text and images, not '{block.type}'."
+            )
+    return inner
+
+
+def _found(block: Block, place: str) -> str:
+    """What a search has found."""
+    _without_citations(block)
+    text = text_of(block.content or "", f"{place}.content")
+    source = block.source if isinstance(block.source, str) else ""
+    return framed(text, title=block.title or "", source=source)
+
+
+def _without_citations(block: Block) -> None:
+    if isinstance(block.citations, Citations) and block.citations.enabled:
+        remark(NOTE, NO_CITATIONS)
+
+
+def _source(block: Block) -> Source:
+    return block.source if isinstance(block.source, Source) else Source(type="none")
+
+
+def _bytes(source: Source, place: str) -> bytes:
     try:
-        data = msgspec.convert(source.data, bytes)
+        return msgspec.convert(source.data, bytes)
     except ValidationError as error:
         raise InvalidRequest(f"{place}.source.data: this is not base64.") from error
+
+
+def _image(block: Block, place: str) -> bytes:
+    source = _source(block)
+    if source.type != "base64":
+        raise Unsupported(f"invalid image source type: {source.type}. Only base64 images are supported.")
+    data = _bytes(source, place)
     if not is_image(data):
         raise InvalidRequest(f"{place}.source.data: images must be PNG, JPEG, WebP or GIF files.")
     return data

@@ -25,10 +25,12 @@ SIGNATURE = "unsigned"
 
 
 class MessageFrames:
-    """Writes one answer. ``model`` is the name exactly as it was asked for."""
+    """Writes one answer. ``model`` is the name exactly as it was asked for; with ``hides_thoughts``, blocks
+    of thoughts are empty."""
 
-    def __init__(self, model: str, max_tokens: int) -> None:
+    def __init__(self, model: str, max_tokens: int, *, hides_thoughts: bool = False) -> None:
         self._model = model
+        self._hides_thoughts = hides_thoughts
         self._max_tokens = max_tokens
         self._id = f"msg_{secrets.token_hex(12)}"
         self._started = False
@@ -41,7 +43,8 @@ class MessageFrames:
         sample = folded.sample
         content: list[Frame] = []
         if sample.thinking:
-            content.append({"type": "thinking", "thinking": sample.thinking, "signature": SIGNATURE})
+            thinking = self._shown(sample.thinking)
+            content.append({"type": "thinking", "thinking": thinking, "signature": SIGNATURE})
         if sample.text:
             content.append({"type": "text", "text": sample.text})
         content += [_call(call) | {"input": call.arguments} for call in sample.calls]
@@ -58,7 +61,7 @@ class MessageFrames:
             case Text(text=text) if text:
                 yield from self._piece("text", text)
             case Thought(text=text) if text:
-                yield from self._piece("thinking", text)
+                yield from self._piece("thinking", self._shown(text))
             case Called(call=call):
                 yield from self._call(call)
             case Done() as done:
@@ -89,6 +92,9 @@ class MessageFrames:
             return "tool_use"
         return "stop_sequence" if done.stop_string else "end_turn"
 
+    def _shown(self, thought: str) -> str:
+        return "" if self._hides_thoughts else thought
+
     def _piece(self, kind: Literal["text", "thinking"], text: str) -> Iterator[bytes]:
         """``text``, in the block that is open if it is one of its kind."""
         if self._open != kind:
@@ -96,7 +102,8 @@ class MessageFrames:
             more = {"signature": ""} if kind == "thinking" else {}
             yield self._start({"type": kind, kind: "", **more})
             self._open = kind
-        yield self._delta({"type": f"{kind}_delta", kind: text})
+        if text:
+            yield self._delta({"type": f"{kind}_delta", kind: text})
 
     def _call(self, call: ToolCall) -> Iterator[bytes]:
         """A block of its own, its arguments in one piece."""

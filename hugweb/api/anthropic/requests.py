@@ -1,12 +1,13 @@
 """Anthropic's requests: what their JSON may say, checked, and turned into ours.
 
-``metadata``, ``cache_control`` and ``service_tier`` are taken and mean nothing here: what was read
-before is always reused. Source: Anthropic's reference of the Messages API.
+What says nothing of the answer (``metadata``, ``cache_control``, ``service_tier``, …) is ignored. Source:
+Anthropic's reference of the Messages API and the types of their Python client, 2.12, its beta included.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct, ValidationError
@@ -25,6 +26,7 @@ from inference.protocol import (
     MAX_STOPS,
     MAX_TOOLS,
     Generate,
+    Message,
     Options,
     Think,
     Tool,
@@ -34,7 +36,22 @@ from inference.protocol import (
 _CHOICES: dict[str, ToolChoice] = {"auto": "auto", "any": "required", "tool": "required", "none": "none"}
 _EFFORTS: dict[str, Think] = {"low": "low", "medium": "medium", "high": "high", "xhigh": "max", "max": "max"}
 
-THINKING = ("enabled", "adaptive", "disabled")
+THINKING = ("enabled", "adaptive", "between_tools", "disabled")
+# What would run or be kept at Anthropic's, by what to do instead.
+_ELSEWHERE = {
+    "container": "There are no containers here.",
+    "mcp_servers": "No other servers are asked from here: offer their tools as the client's own.",
+    "compaction": "Messages are not summarized here: ask for a summary.",
+}
+
+
+class NoThreads(Unsupported):
+    """Nothing of messages is kept here, so that a request could leave out those that were sent before."""
+
+    code = "no_threads"
+
+
+Refused = Annotated[Any, told(type="null")]
 StopString = Annotated[str, told(minLength=1, maxLength=256)]
 
 
@@ -70,9 +87,11 @@ class GivenChoice(Struct, kw_only=True):
 
 
 class Thinking(Struct, kw_only=True):
-    """Whether the model thinks first. A budget is not kept apart from ``max_tokens``."""
+    """Whether the model thinks, and whether the answer says what. A budget is not kept apart from
+    ``max_tokens``."""
 
     type: Annotated[str, told(enum=THINKING)]
+    display: Literal["summarized", "omitted"] | None = None
 
 
 class Format(Struct, kw_only=True):
@@ -90,11 +109,14 @@ class OutputConfig(Struct, kw_only=True):
 
 
 class MessagesBody(Struct, kw_only=True):
-    """``POST /v1/messages``; ``options`` and ``keep_alive`` are Ollama's."""
+    """``POST /v1/messages``; ``options`` and ``keep_alive`` are Ollama's.
+
+    ``output_format`` is what ``output_config.format`` was called before. The last four are refused by name.
+    """
 
     model: str = ""
     messages: Annotated[list[DescribedMessage], told(maxItems=MAX_MESSAGES)] = []
-    max_tokens: Annotated[int, told(minimum=-2, maximum=LARGEST)] = 0
+    max_tokens: Annotated[int, told(minimum=0, maximum=LARGEST)] | None = None
     system: System = ""
     stream: bool = False
     temperature: Annotated[float, told(minimum=0, maximum=100)] | None = None
@@ -105,12 +127,23 @@ class MessagesBody(Struct, kw_only=True):
     tool_choice: GivenChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
+    output_format: Format | None = None
     options: GivenOptions = {}
     keep_alive: KeepAlive = None
+    container: Refused = None
+    mcp_servers: Annotated[list[Any], told(maxItems=0)] = []
+    thread: Refused = None
+    compaction: Refused = None
+
+    @property
+    def hides_thoughts(self) -> bool:
+        """Whether the answer tells that the model thought, but not what."""
+        return self.thinking is not None and self.thinking.display == "omitted"
 
 
 def messages_request(body: MessagesBody, target: Target) -> Generate:
     """What ``body`` asks of ``target``. A prompt that is too long is an error, as it is at Anthropic's."""
+    _refuse(body)
     messages = messages_ours(body.messages)
     choice = body.tool_choice or GivenChoice(type="auto")
     return target.fill(
@@ -122,17 +155,27 @@ def messages_request(body: MessagesBody, target: Target) -> Generate:
             tool_choice=_choice(body, choice),
             tool_name=choice.name,
             parallel_tool_calls=not choice.disable_parallel_tool_use,
-            think=_think(body, target),
-            format=_format(body.output_config),
+            think=_think(body, messages, target),
+            format=_format(body),
             truncate=False,
             keep_alive=keep_alive_seconds(body.keep_alive),
         )
     )
 
 
+def _refuse(body: MessagesBody) -> None:
+    for name, why in _ELSEWHERE.items():
+        if getattr(body, name):
+            raise Unsupported(f"{name}: {why}")
+    if body.thread:
+        raise NoThreads("thread: Nothing of messages is kept here: send all of them.")
+    if body.max_tokens is not None and body.max_tokens < 0:
+        raise InvalidRequest("max_tokens: must be 0 or more.")
+
+
 def _options(body: MessagesBody) -> Options:
     given = Options(
-        num_predict=option_of("max_tokens", "num_predict", body.max_tokens or None),
+        num_predict=option_of("max_tokens", "num_predict", body.max_tokens),
         temperature=option_of("temperature", "temperature", body.temperature),
         top_p=option_of("top_p", "top_p", body.top_p),
         top_k=option_of("top_k", "top_k", body.top_k),
@@ -171,22 +214,26 @@ def _choice(body: MessagesBody, choice: GivenChoice) -> ToolChoice:
     return meant
 
 
-def _think(body: MessagesBody, target: Target) -> Think:
-    """Off unless asked for; a model that does not think is asked in vain, as at Ollama's."""
+def _think(body: MessagesBody, messages: Sequence[Message], target: Target) -> Think:
+    """Off unless asked for; a model that does not think is asked in vain, as at Ollama's. Between tools
+    is where the last thing said is what one of them did."""
     wanted = body.thinking.type if body.thinking else "disabled"
     effort = body.output_config.effort if body.output_config else None
     if wanted not in THINKING:
-        raise InvalidRequest("thinking.type: must be enabled, adaptive or disabled.")
+        raise InvalidRequest(f"thinking.type: must be one of {', '.join(THINKING)}.")
     if effort is not None and effort not in _EFFORTS:
         raise InvalidRequest(f"output_config.effort: must be one of {', '.join(_EFFORTS)}.")
     if "thinking" not in target.capabilities:
         return None
-    return wanted != "disabled" and (_EFFORTS[effort] if effort else True)
+    if wanted == "disabled" or (wanted == "between_tools" and messages[-1].role != "tool"):
+        return False
+    return _EFFORTS[effort] if effort else True
 
 
-def _format(config: OutputConfig | None) -> str:
-    if config is None or config.format is None:
+def _format(body: MessagesBody) -> str:
+    given = (body.output_config and body.output_config.format) or body.output_format
+    if given is None:
         return ""
-    if config.format.type != "json_schema":
+    if given.type != "json_schema":
         raise InvalidRequest("output_config.format.type: must be json_schema.")
-    return schema_text(config.format.schema)
+    return schema_text(given.schema)

@@ -30,11 +30,11 @@ from inference.protocol import Generate, Rendered
 @endpoint("POST")
 async def messages(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, MessagesBody)
-    if body.model and body.max_tokens <= 0:
-        raise InvalidRequest("max_tokens is required and must be positive")
+    if body.model and body.max_tokens is None:
+        raise InvalidRequest("max_tokens is required")
     target, ours = await _asked(body)
     answer = await begin(events_of(target, ours))
-    frames = MessageFrames(body.model, body.max_tokens)
+    frames = MessageFrames(body.model, body.max_tokens or 0, hides_thoughts=body.hides_thoughts)
     if body.stream:
         return stream_response(request, answer, frames.write, EVENT_STREAM)
     return json_response(frames.whole(await fold(answer)))

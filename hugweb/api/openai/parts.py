@@ -1,7 +1,8 @@
 """The parts that the content of a message consists of, in OpenAI's two spellings.
 
 Chat completions say ``text``, ``image_url``, ``input_audio``; responses say ``input_text``,
-``output_text``, ``input_image``. Files come as base64 inside the request; nothing is ever fetched.
+``output_text``, ``input_image``, ``input_file``. Files come as base64 inside the request; nothing is
+ever fetched.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Struct
 
+from hugweb.api.documents import TEXT_FILE_PATTERN, file_text, framed
 from hugweb.api.fields import IMAGE_PATTERN, SOUND_PATTERN, case, told
 from hugweb.api.media import is_image, is_sound
 from inference.errors import InvalidRequest, Unsupported
@@ -25,6 +27,13 @@ IMAGE_URL = {"type": "string", "pattern": f"^data:image/png;base64,{IMAGE_PATTER
 _IMAGE_OBJECT = {"type": "object", "properties": {"url": IMAGE_URL}, "required": ["url"]}
 _SOUND = {"type": "string", "pattern": f"^{SOUND_PATTERN}$"}
 _SOUND_OBJECT = {"type": "object", "properties": {"data": _SOUND}, "required": ["data"]}
+
+_FILE: dict[str, Any] = {
+    "file_data": {"type": "string", "pattern": f"^data:text/plain;base64,{TEXT_FILE_PATTERN}$"},
+    "file_id": {"type": "null"},
+    "file_url": {"type": "null"},
+}
+_FILE_OBJECT = {"type": "object", "properties": _FILE, "required": ["file_data"]}
 
 
 class ImageAddress(Struct, kw_only=True):
@@ -39,14 +48,24 @@ class Sound(Struct, kw_only=True):
     data: str
 
 
-class Part(Struct, kw_only=True):
-    """A part of a message; which fields count is said by ``type``."""
+class File(Struct, kw_only=True):
+    """A file: base64, or a ``data:`` URL of that. One that is elsewhere is refused."""
+
+    file_data: str | None = None
+    filename: str | None = None
+    file_id: str | None = None
+    file_url: str | None = None
+
+
+class Part(File, kw_only=True):
+    """A part of a message; which fields count is said by ``type``. A file is in ``file``, or right here."""
 
     type: str
     text: str = ""
     refusal: str = ""
     image_url: str | ImageAddress | None = None
     input_audio: Sound | None = None
+    file: File | None = None
 
 
 PARTS = [
@@ -59,6 +78,8 @@ PARTS = [
         image_url={"anyOf": [IMAGE_URL, _IMAGE_OBJECT]},
     ),
     case("type", "input_audio", needs=("input_audio",), input_audio=_SOUND_OBJECT),
+    case("type", "file", needs=("file",), file=_FILE_OBJECT),
+    case("type", "input_file", needs=("file_data",), **_FILE),
 ]
 Content = str | list[Annotated[Part, told(anyOf=PARTS)]] | None
 # The same where only some contents are read.
@@ -91,6 +112,10 @@ def read_content(content: Content, param: str) -> Contents:
                 texts.append(part.refusal)
             case "image_url" | "input_image":
                 contents.images.append(_image(part.image_url, place))
+            case "file":
+                texts.append(_document(part.file or File(), f"{place}.file"))
+            case "input_file":
+                texts.append(_document(part, place))
             case "input_audio":
                 contents.audios.append(_audio(part.input_audio, place))
             case _:
@@ -139,6 +164,18 @@ def _image(given: str | ImageAddress | None, place: str) -> bytes:
     if isinstance(given, ImageAddress):
         return image_of(given.url, f"{place}.url")
     return image_of(given, place)
+
+
+def _document(given: File, place: str) -> str:
+    for name in ("file_id", "file_url"):
+        if getattr(given, name) is not None:
+            raise Unsupported("Files are taken inside of a request only: file_data.", param=f"{place}.{name}")
+    place = f"{place}.file_data"
+    if given.file_data is None:
+        raise InvalidRequest("A file needs file_data, as base64.", param=place)
+    match = _DATA_URL.match(given.file_data)
+    file = base64_bytes(given.file_data[match.end() if match else 0 :], place)
+    return framed(file_text(file, place), title=given.filename or "")
 
 
 def _audio(given: Sound | None, place: str) -> bytes:

@@ -4,7 +4,7 @@ from django.urls import path
 
 from hugweb.api.openai import listing, moderations
 from hugweb.api.openai.audio import views as audio
-from hugweb.api.openai.chat.views import chat_completions
+from hugweb.api.openai.chat.views import chat_completions, stored_completion
 from hugweb.api.openai.completions.views import completions
 from hugweb.api.openai.embeddings.views import embeddings
 from hugweb.api.openai.images import views as images
@@ -12,6 +12,8 @@ from hugweb.api.openai.responses import views as responses
 
 urlpatterns = [
     path("chat/completions", chat_completions),
+    path("chat/completions/<str:id>", stored_completion),
+    path("chat/completions/<str:id>/messages", stored_completion),
     path("completions", completions),
     path("embeddings", embeddings),
     path("models", listing.models),
@@ -24,6 +26,7 @@ urlpatterns = [
     path("audio/speech", audio.speech),
     path("responses", responses.responses),
     path("responses/input_tokens", responses.input_tokens),
+    path("responses/compact", responses.compact),
     path("responses/<str:id>", responses.response),
     path("responses/<str:id>/input_items", responses.input_items),
     path("responses/<str:id>/cancel", responses.cancel),

@@ -9,6 +9,7 @@ from typing import Any
 import anthropic
 import pytest
 
+from hugweb.api.anthropic.blocks import NO_CITATIONS
 from inference.errors import Busy, InferenceError
 from inference.protocol import (
     Called,
@@ -215,6 +216,57 @@ def test_images_reach_the_engine(stage: Stage, client: anthropic.Anthropic) -> N
     assert sent(stage).messages == (Message(role="user", content="What?", images=(PNG,)),)
 
 
+def test_documents_are_read(stage: Stage, client: anthropic.Anthropic) -> None:
+    """As text of the prompt, with their titles; what is cited is not told, which is said."""
+    image: Any = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(PNG).decode()}
+    sources: list[Any] = [
+        {
+            "type": "content",
+            "content": [{"type": "text", "text": "Two."}, {"type": "image", "source": image}],
+        },
+        {"type": "content", "content": "Three."},
+        {"type": "base64", "media_type": "text/plain", "data": base64.b64encode("\ufeffä".encode()).decode()},
+    ]
+    one: Any = {"type": "text", "media_type": "text/plain", "data": "One."}
+    found = {"source": "https://example.org", "title": "B", "content": [{"type": "text", "text": "Four."}]}
+    blocks: list[Any] = [
+        {"type": "document", "source": one, "title": "A", "context": "Of old."},
+        *({"type": "document", "source": source, "citations": {"enabled": True}} for source in sources),
+        {"type": "search_result", **found},
+    ]
+    told = (
+        "<document>\n<title>A</title>\n<context>Of old.</context>\nOne.\n</document>\n"
+        "<document>\nTwo.\n</document>\n<document>\nThree.\n</document>\n<document>\nä\n</document>\n"
+        "<document>\n<title>B</title>\n<source>https://example.org</source>\nFour.\n</document>"
+    )
+    result: Any = {"type": "tool_result", "tool_use_id": "toolu_1", "content": blocks}
+    said: Any = [{"role": "user", "content": [result, *blocks, {"type": "text", "text": "?"}]}]
+    answer = client.messages.with_raw_response.create(model="test/vision", max_tokens=9, messages=said)
+    assert answer.headers["X-HugWeb-Note"] == NO_CITATIONS
+    assert sent(stage).messages == (
+        Message(role="tool", content=told, images=(PNG,), tool_call_id="toolu_1"),
+        Message(role="user", content=f"{told}\n?", images=(PNG,)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ({"type": "url", "url": "https://example.org/a.pdf"}, "documents are taken as text"),
+        ({"type": "file", "file_id": "file_1"}, "documents are taken as text"),
+        ({"type": "base64", "data": "/w=="}, "text in UTF-8"),
+        ({"type": "base64", "data": base64.b64encode(b"%PDF-1.4").decode()}, "PDF"),
+        ({"type": "base64", "data": "?"}, "not base64"),
+        ({"type": "content", "content": [{"type": "document"}]}, "documents hold text and images"),
+        ("https://example.org", "documents are taken as text"),
+    ],
+)
+def test_documents_that_are_not_read(stage: Stage, source: Any, told: str) -> None:
+    said = [{"role": "user", "content": [{"type": "document", "source": source}]}]
+    status, _, body = stage.post("/v1/messages", {**BODY, "messages": said})
+    assert (status, told in json.loads(body)["error"]["message"]) == (400, True)
+
+
 @pytest.mark.parametrize(
     ("thinking", "effort", "meant"),
     [
@@ -223,6 +275,7 @@ def test_images_reach_the_engine(stage: Stage, client: anthropic.Anthropic) -> N
         ({"type": "enabled", "budget_tokens": 1024}, None, True),
         ({"type": "adaptive"}, "xhigh", "max"),
         ({"type": "adaptive"}, "low", "low"),
+        ({"type": "between_tools"}, "low", False),
     ],
 )
 def test_thinking_is_off_unless_asked_for(stage: Stage, thinking: Any, effort: Any, meant: Any) -> None:
@@ -231,6 +284,36 @@ def test_thinking_is_off_unless_asked_for(stage: Stage, thinking: Any, effort: A
     assert sent(stage).think == meant
     assert stage.post("/v1/messages", {**BODY, **more})[0] == 200
     assert sent(stage).think is None, "a model that cannot is asked in vain"
+
+
+def test_a_model_thinks_between_tools(stage: Stage) -> None:
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "Rain."}
+    said = [*HELLO, {"role": "user", "content": [result]}]
+    more = {"thinking": {"type": "between_tools"}, "messages": said, "model": "test/thinker"}
+    assert stage.post("/v1/messages", {**BODY, **more})[0] == 200
+    assert sent(stage).think is True
+
+
+def test_thoughts_are_left_out(stage: Stage, client: anthropic.Anthropic) -> None:
+    stage.plays(Thought(text="H"), Thought(text="m"), Text(text="Yes"), STOP)
+    thinking: Any = {"type": "adaptive", "display": "omitted"}
+    ask: Any = {**BODY, "model": "test/thinker", "thinking": thinking}
+    whole = client.messages.create(**ask)
+    with client.messages.stream(**ask) as stream:
+        assert not [event for event in stream if event.type == "thinking"]
+        streamed = stream.get_final_message()
+    for message in (whole, streamed):
+        thought, text = message.content
+        assert (thought.type, text.type) == ("thinking", "text")
+        assert (thought.thinking, bool(thought.signature), text.text) == ("", True, "Yes")
+
+
+def test_a_prompt_is_read_ahead(stage: Stage, client: anthropic.Anthropic) -> None:
+    """Without an answer: what was read is there when the same prompt is asked again."""
+    stage.plays(Done(reason="length", usage=Usage(prompt=5)))
+    answer = client.messages.create(**{**BODY, "max_tokens": 0})
+    assert (answer.content, answer.stop_reason, answer.usage.output_tokens) == ([], "max_tokens", 0)
+    assert sent(stage).options.num_predict == 0
 
 
 @pytest.mark.parametrize(
@@ -258,6 +341,8 @@ def test_formats_options_and_keep_alive(stage: Stage) -> None:
     assert stage.post("/v1/messages", {**BODY, **more})[0] == 200
     request = sent(stage)
     assert json.loads(request.format) == schema
+    assert stage.post("/v1/messages", {**BODY, "output_format": more["output_config"]["format"]})[0] == 200
+    assert json.loads(sent(stage).format) == schema
     assert (request.options.seed, request.options.top_k, request.keep_alive) == (7, 2, 90)
 
 
@@ -280,7 +365,13 @@ USER = {"role": "user", "content": "Hi"}
         ({"model": "nope"}, 404, "model 'nope' not found"),
         ({"model": "a b"}, 400, "invalid model name"),
         ({"model": "test/embedder"}, 400, '"test/embedder" does not support messages'),
-        ({"max_tokens": 0}, 400, "max_tokens is required and must be positive"),
+        ({"max_tokens": None}, 400, "max_tokens is required"),
+        ({"max_tokens": -1}, 400, "max_tokens: must be 0 or more"),
+        ({"container": "container_1"}, 400, "container: "),
+        ({"mcp_servers": [{"type": "url", "name": "a", "url": "https://a.b"}]}, 400, "mcp_servers: "),
+        ({"thread": {"type": "create"}}, 400, "thread: "),
+        ({"compaction": {"type": "compaction"}}, 400, "compaction: "),
+        ({"thinking": {"type": "enabled", "display": "some"}}, 400, "display"),
         ({"messages": []}, 400, "messages is required"),
         ({"messages": [{"role": "wizard", "content": "x"}]}, 400, "messages.0.role"),
         ({"messages": [USER] * 1001}, 400, "1001 messages are too many"),
@@ -309,7 +400,7 @@ USER = {"role": "user", "content": "Hi"}
             "tool_use block missing required 'id' field",
         ),
         ({"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]}, 400, "'tool_use_id'"),
-        ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, 400, "'document'"),
+        ({"messages": [{"role": "user", "content": [{"type": "container_upload"}]}]}, 400, "'container_upl"),
         ({"system": [{"type": "image"}]}, 400, "only text blocks"),
         (
             {

@@ -9,10 +9,10 @@ import anthropic
 import httpx2
 import pytest
 from anthropic.types import Message, MessageTokensCount, ModelInfo, RawMessageStreamEvent
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from inference.errors import Busy, ContextOverflow, InferenceError
-from inference.protocol import Called, Done, Event, Failed, Rendered, Text, Thought, ToolCall, Usage
+from inference.protocol import Called, Done, Event, Failed, Generate, Rendered, Text, Thought, ToolCall, Usage
 from tests.api.stage import Stage
 
 THINKER = "test/thinker"
@@ -65,6 +65,38 @@ def test_messages(stage: Stage, answer: str) -> None:
     assert seen[-1] == "message_stop"
     left_out = {"id": True, "content": {"__all__": {"parsed_output"}}}
     assert final.model_dump(exclude=left_out) == whole.model_dump(exclude=left_out)  # type: ignore[arg-type]
+
+
+class Place(BaseModel):
+    city: str
+
+
+def test_the_clients_helpers(stage: Stage) -> None:
+    """Parsed answers, its beta, and its runner of tools, which asks again with what a tool did; it would
+    begin a thread, and goes on without one."""
+    stage.plays(Text(text='{"city":'), Text(text='"Köln"}'), Done(reason="stop"))
+    ask: Any = {"model": THINKER, "max_tokens": 6, "messages": ASK["messages"]}
+    with anthropic.Anthropic(base_url=stage.server.url, api_key="-", max_retries=0) as client:
+        assert client.messages.parse(**ask, output_format=Place).parsed_output == Place(city="Köln")
+        beta = client.beta.messages
+        assert beta.parse(**ask, output_format=Place, betas=["a-2026"]).parsed_output == Place(city="Köln")
+        with beta.stream(**ask, context_management={"edits": []}) as stream:
+            assert stream.get_final_message().content[0].type == "text"
+
+        def weather(city: str) -> str:
+            """Tells it."""
+            stage.plays(Text(text="It rains."), Done(reason="stop"))
+            return f"Rain in {city}."
+
+        stage.plays(CALL, Done(reason="stop"))
+        final = beta.tool_runner(**ask, tools=[anthropic.beta_tool(weather)]).until_done()
+    assert [block.type for block in final.content] == ["text"]
+    request = stage.engine.requests[-1]
+    assert isinstance(request, Generate)
+    assert [(message.role, message.content) for message in request.messages[1:]] == [
+        ("assistant", ""),
+        ("tool", "Rain in Köln."),
+    ]
 
 
 def test_counted_tokens(stage: Stage) -> None:

@@ -344,6 +344,20 @@ def test_images_and_audio_reach_the_engine(stage: Stage) -> None:
     )
 
 
+@pytest.mark.parametrize("data", ["data:text/csv;charset=utf-8;base64,", "data:;base64,", ""])
+def test_files_of_text_are_read(stage: Stage, data: str) -> None:
+    file = {"filename": "a.csv", "file_data": data + base64.b64encode("a,ä\n".encode()).decode()}
+    told = "<document>\n<title>a.csv</title>\na,ä\n\n</document>\nWhat is it?"
+    question: Any = {"type": "text", "text": "What is it?"}
+    content: Any = [{"type": "file", "file": file}, question]
+    stage.client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": content}])
+    assert stage.asked(Generate).messages[0].content == told
+    given: Any = [{"role": "user", "content": [{"type": "input_file", **file}, question]}]
+    first = stage.client.responses.create(model=MODEL, input=given)
+    stage.client.responses.create(model=MODEL, input="And?", previous_response_id=first.id)
+    assert [message.content for message in stage.asked(Generate).messages][::2] == [told, "And?"]
+
+
 def test_every_option_reaches_the_engine(stage: Stage) -> None:
     stage.client.chat.completions.create(
         model=ABLE,
@@ -454,7 +468,16 @@ def test_formats(stage: Stage) -> None:
         ({"messages": [{"content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": 1}]}, "messages[0].content"),
-        ({"messages": [{"role": "user", "content": [{"type": "file"}]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "user", "content": [{"type": "video"}]}]}, "messages[0].content[0].type"),
+        *(
+            ({"messages": [{"role": "user", "content": [{"type": "file", "file": file}]}]}, param)
+            for file, param in (
+                ({}, "messages[0].content[0].file.file_data"),
+                ({"file_id": "file_1"}, "messages[0].content[0].file.file_id"),
+                ({"file_data": "?"}, "messages[0].content[0].file.file_data"),
+                ({"file_data": "/w=="}, "messages[0].content[0].file.file_data"),
+            )
+        ),
         ({"messages": [*HELLO] * 1001}, "messages"),
         (
             {
@@ -506,6 +529,8 @@ def test_formats(stage: Stage) -> None:
             "messages[0].function_call.arguments",
         ),
         ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"modalities": ["text"], "audio": {"voice": "alloy", "format": "wav"}}, "audio"),
+        ({"moderation": {"model": "omni-moderation-latest"}}, "moderation"),
         ({"web_search_options": {}}, "web_search_options"),
         ({"tools": [WEATHER, WEATHER]}, "tools"),
         ({"tools": [{"type": "code_interpreter"}]}, "tools[0].type"),
@@ -612,8 +637,23 @@ def test_a_dead_engine_reaches_the_client(stage: Stage) -> None:
         list(stage.client.chat.completions.create(model=MODEL, messages=HELLO, stream=True))
 
 
+def test_no_completion_is_kept_and_that_is_said(stage: Stage) -> None:
+    stored = stage.client.chat.completions
+    answer = stored.create(model=MODEL, messages=HELLO, store=True, metadata={"a": "b"})
+    with pytest.raises(openai.BadRequestError, match="responses are"):
+        stored.list()
+    for ask in (
+        lambda: stored.retrieve(answer.id),
+        lambda: stored.update(answer.id, metadata={}),
+        lambda: stored.delete(answer.id),
+        lambda: stored.messages.list(answer.id),
+    ):
+        with pytest.raises(openai.NotFoundError, match="responses are"):
+            ask()
+
+
 def test_other_methods_and_paths(stage: Stage) -> None:
-    status, _, text = stage.request("GET", CHAT)
+    status, _, text = stage.request("DELETE", CHAT)
     assert (status, json.loads(text)["error"]["message"]) == (405, "405 method not allowed")
     status, _, text = stage.request("POST", "/v1/chat/zzz", {})
     assert (status, json.loads(text)["error"]["type"]) == (404, "not_found_error")

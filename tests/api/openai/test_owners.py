@@ -34,11 +34,15 @@ async def test_nobody_reads_deletes_or_goes_on_from_the_response_of_another(
         text = b"".join([part async for part in answer.streaming_content]) if stream else answer.content
         id = text.decode().partition('"id":"resp_')[2].partition('"')[0]
         address = f"/v1/responses/resp_{id}"
-        assert (await client.get(address)).status_code == 200
+        stored = await client.get(address)
+        assert stored.status_code == 200
+        named = [{"type": "item_reference", "id": stored.json()["output"][0]["id"]}]
+        assert (await ask(input=named)).status_code == 200
     for other in (Asker("openai", bob.pk), Asker("openai")):
         with asking(other):
             assert (await client.get(address)).status_code == 404
             assert (await client.delete(address)).status_code == 404
             assert (await ask(previous_response_id=f"resp_{id}")).status_code in {400, 404}
+            assert (await ask(input=named)).status_code == 404
     with asking(Asker("openai", ann.pk)):
         assert (await client.delete(address)).status_code == 200

@@ -250,6 +250,14 @@ def test_functions_of_a_namespace_are_called_with_it(stage: Stage) -> None:
     assert stage.asked(Generate).messages[1].tool_calls == (call,)
 
 
+def test_what_says_nothing_of_the_answer_is_told_back(stage: Stage) -> None:
+    given: Any = {"max_tool_calls": 3, "prompt_cache_key": "k", "safety_identifier": "s", "user": "u"}
+    answer = stage.client.responses.create(model=MODEL, input="Hi", service_tier="flex", **given)
+    told = answer.to_dict()
+    assert {name: told[name] for name in given} == given
+    assert answer.service_tier == "default"
+
+
 def test_a_function_that_is_named_is_called_once(stage: Stage) -> None:
     """A small model would go on and call it again, until it is cut."""
     for choice, parallel in (("required", True), ({"type": "function", "name": "weather"}, False)):
@@ -308,6 +316,45 @@ def test_a_thread_goes_on_from_what_is_kept(stage: Stage) -> None:
     with pytest.raises(openai.BadRequestError) as error:
         stage.client.responses.create(model=ABLE, input="x", previous_response_id=fork.id)
     assert error.value.param == "previous_response_id"
+
+
+def test_items_are_named_instead_of_told(stage: Stage) -> None:
+    stage.plays(Thought(text="Hm"), Text(text="Ho"), Done(reason="stop"))
+    first = stage.client.responses.create(model=ABLE, input="Hi")
+    (question,) = stage.client.responses.input_items.list(first.id).data
+    thought, said = first.output
+    # A type may be left out, as AI SDK's clients do not and OpenAI's may.
+    named: Any = [
+        {"type": "item_reference", "id": question.id},
+        {"id": thought.id},
+        {"type": "item_reference", "id": said.id, "content": None},
+        {"role": "user", "content": "And?"},
+    ]
+    second = stage.client.responses.create(model=ABLE, input=named)
+    expected = (
+        Message(role="user", content="Hi"),
+        Message(role="assistant", content="Ho", thinking="Hm"),
+        Message(role="user", content="And?"),
+    )
+    assert stage.asked(Generate).messages == expected
+    listed = stage.client.responses.input_items.list(second.id, order="asc").data
+    assert [item.id for item in listed[:3]] == [question.id, thought.id, said.id]
+    # What the thread has already is not told twice; and what was named stays when the first is gone.
+    stage.client.responses.create(model=ABLE, input=named[3:] + named[:1], previous_response_id=first.id)
+    assert stage.asked(Generate).messages == expected
+    stage.client.responses.delete(first.id)
+    stage.client.responses.create(model=ABLE, input="So?", previous_response_id=second.id)
+    assert stage.asked(Generate).messages[:3] == expected
+
+
+def test_an_item_that_is_named_is_there_once(stage: Stage) -> None:
+    answer = stage.client.responses.create(model=MODEL, input="Hi", store=False)
+    lost: Any = [{"type": "item_reference", "id": answer.output[0].id}]
+    with pytest.raises(openai.NotFoundError, match="not stored") as error:
+        stage.client.responses.create(model=MODEL, input=lost)
+    assert error.value.param == "input[0].id"
+    with pytest.raises(openai.BadRequestError, match="twice"):
+        stage.client.responses.input_tokens.count(model=MODEL, input=lost * 2)
 
 
 def test_a_response_can_be_read_and_forgotten(stage: Stage) -> None:
@@ -449,10 +496,18 @@ def test_an_alias_speaks_first(stage: Stage) -> None:
             {"input": [{"type": "reasoning", "summary": [{"type": "summary_text"}]}]},
             "input[0].summary[0].text",
         ),
-        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0].type"),
+        ({"input": [{"type": "item_reference", "id": 1}]}, "input[0].id"),
+        ({"input": [{"type": "file_search_call", "id": "fs_1"}]}, "input[0].type"),
         ({"input": [{"type": "function_call", "name": "a", "arguments": "x"}]}, "input[0].arguments"),
         ({"input": [{"type": "function_call", "arguments": "{}"}]}, "input[0].name"),
-        ({"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, "input[0].content[0].type"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_file"}]}]},
+            "input[0].content[0].file_data",
+        ),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "https://a.b"}]}]},
+            "input[0].content[0].file_url",
+        ),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
             "input[0].content[0].image_url",
@@ -463,6 +518,8 @@ def test_an_alias_speaks_first(stage: Stage) -> None:
         ({"background": True}, "background"),
         ({"conversation": "conv_1"}, "conversation"),
         ({"prompt": {"id": "p"}}, "prompt"),
+        ({"moderation": {"model": "omni-moderation-latest"}}, "moderation"),
+        ({"max_tool_calls": 0}, "max_tool_calls"),
         ({"truncation": "some"}, "truncation"),
         ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
         ({"tools": [{"type": "file_search"}]}, "tools[0].type"),

@@ -9,8 +9,9 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from hugweb.api.openai.stored import selectors, services
+from hugweb.api.openai.stored.ids import new_item_id, new_response_id
 from hugweb.api.openai.stored.models import StoredResponse
-from hugweb.api.openai.stored.selectors import response_get, response_history
+from hugweb.api.openai.stored.selectors import items_get, response_get, response_history
 from hugweb.api.openai.stored.services import response_delete, response_store
 from inference.errors import InvalidRequest, NotFound, TooLarge
 
@@ -55,6 +56,23 @@ def test_a_thread_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(TooLarge, match="Begin again"):
         response_history(owner=None, previous="b")
     assert len(response_history(owner=None, previous="c")[1]) == 4
+
+
+def test_items_are_found_by_their_ids_in_responses_of_their_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = User.objects.create_user("me").pk
+    ids = []
+    for owner in (mine, mine, None):
+        response = new_response_id()
+        asked, said = new_item_id("msg_", response), new_item_id("rs_", response)
+        told = {"id": response, "previous_response_id": None, "output": [{"id": said}, {"id": "msg_own"}]}
+        response_store(owner=owner, thread="", items=[{"id": asked}], response=told)
+        ids += [asked, said]
+    wanted = [*ids, new_item_id("msg_", new_response_id()), "msg_own", "", "resp_", "msg_\x00"]
+    assert items_get(owner=mine, ids=wanted) == {id: {"id": id} for id in (*ids[:4], "msg_own")}
+    assert items_get(owner=None, ids=ids) == {id: {"id": id} for id in ids[4:]}
+    monkeypatch.setattr(selectors, "MAX_HISTORY", 10)
+    with pytest.raises(TooLarge):
+        items_get(owner=mine, ids=ids[:1])
 
 
 def test_a_thread_that_names_itself_ends() -> None:

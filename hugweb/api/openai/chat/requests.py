@@ -38,7 +38,7 @@ class FunctionName(Struct, kw_only=True):
 
 
 class ChatBody(GenerationBody, kw_only=True):
-    """The body. ``modalities`` and ``web_search_options`` are known to be refused by name."""
+    """The body. ``modalities`` with sound, and what follows ``function_call``, are refused by name."""
 
     messages: Annotated[list[GivenMessage], told(maxItems=MAX_MESSAGES)] = []
     n: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)] = 1
@@ -54,6 +54,8 @@ class ChatBody(GenerationBody, kw_only=True):
     modalities: list[Annotated[str, told(enum=["text"])]] = []
     functions: Annotated[list[FunctionSpec], told(maxItems=MAX_TOOLS)] = []
     function_call: Literal["auto", "none"] | FunctionName | None = None
+    audio: Refused = None
+    moderation: Refused = None
     web_search_options: Refused = None
 
     @property
@@ -107,7 +109,10 @@ class ChatBody(GenerationBody, kw_only=True):
     def _refuse(self) -> None:
         if self.web_search_options is not None:
             raise Unsupported("There is no web search here.", param="web_search_options")
-        if set(self.modalities) - {"text"}:
-            raise Unsupported("Answers are text only.", param="modalities")
+        if self.moderation is not None:
+            raise Unsupported("Nothing is checked here.", param="moderation")
+        for name, speaks in {"modalities": set(self.modalities) - {"text"}, "audio": self.audio}.items():
+            if speaks:
+                raise Unsupported("Answers are text only.", param=name)
         if self.top_logprobs is not None and not self.logprobs:
             raise InvalidRequest("top_logprobs needs logprobs to be true.", param="top_logprobs")

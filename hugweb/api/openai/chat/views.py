@@ -15,17 +15,24 @@ from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.chat.frames import Chunks, completion
 from hugweb.api.openai.chat.requests import TOP_LOGPROBS, ChatBody
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
+from inference.errors import NotFound, Unsupported
+
+NOT_KEPT = "None are kept here, whatever `store` says; responses are: /v1/responses."
 
 
+@Operation("Refused: no chat completion is kept", methods=("GET",), statuses=())
 @Operation(
     "Answer the messages of a chat",
+    methods=("POST",),
     takes={JSON: ChatBody},
     needs=("model", "messages"),
     rules=(TOOLS_TO_CHOOSE, TOP_LOGPROBS),
     gives={JSON: ChatCompletion, EVENTS: ChatChunk},
 )
-@endpoint("POST")
+@endpoint("GET", "POST")
 async def chat_completions(request: HttpRequest) -> HttpResponseBase:
+    if request.method == "GET":
+        raise Unsupported(f"There are no chat completions to list. {NOT_KEPT}")
     body = parse(request.body, ChatBody)
     target = await resolve(body.model, "completion", "chat")
     answer = await begin(events_of(target, body.request(target)))
@@ -35,3 +42,9 @@ async def chat_completions(request: HttpRequest) -> HttpResponseBase:
         return stream_response(request, answer, chunks, EVENT_STREAM)
     folded = await fold(answer, body.n)
     return json_response(completion(body.model, folded, with_functions=body.with_functions))
+
+
+@Operation("Refused: no chat completion is kept", statuses=())
+@endpoint("GET", "POST", "DELETE")
+async def stored_completion(request: HttpRequest, id: str) -> HttpResponseBase:
+    raise NotFound(f"Chat completion with id '{id[:64]}' not found. {NOT_KEPT}")

@@ -83,12 +83,16 @@ class Response(TypedDict):
     incomplete_details: IncompleteDetails | None
     instructions: str | None
     max_output_tokens: int | None
+    max_tool_calls: int | None
     metadata: dict[str, str]
     model: str
     output: list[OutputItem]
     parallel_tool_calls: bool
     previous_response_id: str | None
+    prompt_cache_key: str | None
     reasoning: Effort
+    safety_identifier: str | None
+    service_tier: Literal["default"]
     store: bool
     temperature: float | None
     text: AnsweredFormat

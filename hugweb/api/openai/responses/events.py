@@ -36,6 +36,7 @@ class ResponseEvents:
 
     def __init__(self, response: Frame, path: str, namespaces: Mapping[str, str]) -> None:
         self._response = response
+        self._id: str = response["id"]
         self._path = path
         self._namespaces = namespaces
         self._output: list[OutputItem] = []
@@ -82,7 +83,7 @@ class ResponseEvents:
         if not isinstance(item, MessageItem):
             if self._output and not piece.text:
                 return  # Logprobs that no text is left for are no message.
-            item = MessageItem(len(self._output))
+            item = MessageItem(len(self._output), self._id)
             yield from self._begin(item)
         yield from item.add(piece)
 
@@ -92,12 +93,12 @@ class ResponseEvents:
         if not isinstance(item, ReasoningItem):
             if not piece.text:
                 return
-            item = ReasoningItem(len(self._output))
+            item = ReasoningItem(len(self._output), self._id)
             yield from self._begin(item)
         yield from item.add(piece)
 
     def _called(self, piece: Called) -> Iterator[Frame]:
-        item = CallItem(len(self._output), piece.call, self._namespaces.get(piece.call.name, ""))
+        item = CallItem(len(self._output), self._id, piece.call, self._namespaces.get(piece.call.name, ""))
         yield from self._begin(item)
         yield from item.add(piece)
 
@@ -109,7 +110,7 @@ class ResponseEvents:
 
     def _end(self, done: Done) -> Iterator[Frame]:
         if not self._output:
-            yield from self._begin(MessageItem(0))
+            yield from self._begin(MessageItem(0, self._id))
         status = INCOMPLETE if done.reason == "length" else COMPLETED
         yield from self._output[-1].end(status)
         yield {"type": f"response.{status}", "response": self._ended(done.usage, status)}

@@ -15,6 +15,7 @@ from msgspec import Struct
 from hugweb.api.fields import case, told
 from hugweb.api.openai.messages import ARGUMENTS, check_count, read_arguments
 from hugweb.api.openai.parts import CONTENT, Part, read_content
+from hugweb.api.openai.responses.references import REFERENCE
 from hugweb.api.openai.responses.tools import qualified
 from inference.errors import InvalidRequest, Unsupported
 from inference.pairing import results_paired
@@ -59,6 +60,7 @@ _CASES = [
     case("type", "reasoning"),
     case("type", "function_call", needs=("name",), name={"minLength": 1}, arguments=ARGUMENTS),
     case("type", "function_call_output", output=CONTENT),
+    case("type", REFERENCE, needs=("id",)),
 ]
 GivenItem = Annotated[Item, told(anyOf=_CASES)]
 

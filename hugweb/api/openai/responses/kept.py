@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from hugweb.api.openai.frames import Frame, new_id
+from hugweb.api.openai.frames import Frame
 from hugweb.api.openai.responses.items import Item
 from hugweb.api.openai.responses.output import COMPLETED
+from hugweb.api.openai.responses.references import REFERENCE, is_reference
+from hugweb.api.openai.stored.ids import new_item_id
 
 _PREFIXES = {"reasoning": "rs_", "function_call": "fc_", "function_call_output": "fco_"}
 
 
-def kept(item: dict[str, Any]) -> Frame:
-    """``item``, which nobody has checked yet, without what nobody will read."""
+def kept(item: dict[str, Any], response: str) -> Frame:
+    """``item`` of ``response``, which nobody has checked yet, without what nobody will read."""
+    if is_reference(item):
+        return {"type": REFERENCE, "id": item.get("id", "")}
     known = {
         name: value for name, value in item.items() if name in Item.__struct_fields__ and value is not None
     }
     kind = str(known.get("type", "message"))
-    whole = {"type": kind, "id": new_id(_PREFIXES.get(kind, "msg_")), "status": COMPLETED} | known
+    whole = {
+        "type": kind,
+        "id": new_item_id(_PREFIXES.get(kind, "msg_"), response),
+        "status": COMPLETED,
+    } | known
     if kind == "message" and isinstance(text := whole.get("content"), str):
         whole["content"] = [_part(text, whole.get("role"))]
     return whole

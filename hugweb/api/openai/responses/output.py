@@ -14,6 +14,7 @@ import msgspec
 
 from hugweb.api.openai.frames import Frame, logprobs_frame, new_id
 from hugweb.api.openai.responses.tools import qualified
+from hugweb.api.openai.stored.ids import new_item_id
 from inference.protocol import Called, Logprob, Text, Thought, ToolCall
 
 COMPLETED, INCOMPLETE, IN_PROGRESS = "completed", "incomplete", "in_progress"
@@ -24,9 +25,10 @@ class OutputItem(ABC):
 
     prefix: ClassVar[str]
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, response: str) -> None:
+        """The item number ``index`` of the response of that id."""
         self.index = index
-        self.id = new_id(self.prefix)
+        self.id = new_item_id(self.prefix, response)
         self._opened = False
 
     @abstractmethod
@@ -65,8 +67,8 @@ class MessageItem(OutputItem):
 
     prefix = "msg_"
 
-    def __init__(self, index: int) -> None:
-        super().__init__(index)
+    def __init__(self, index: int, response: str) -> None:
+        super().__init__(index, response)
         self._text = ""
         self._logprobs: list[Logprob] = []
 
@@ -114,8 +116,8 @@ class ReasoningItem(OutputItem):
 
     prefix = "rs_"
 
-    def __init__(self, index: int) -> None:
-        super().__init__(index)
+    def __init__(self, index: int, response: str) -> None:
+        super().__init__(index, response)
         self._text = ""
 
     def item(self, status: str) -> Frame:
@@ -143,8 +145,8 @@ class CallItem(OutputItem):
 
     prefix = "fc_"
 
-    def __init__(self, index: int, call: ToolCall, namespace: str = "") -> None:
-        super().__init__(index)
+    def __init__(self, index: int, response: str, call: ToolCall, namespace: str = "") -> None:
+        super().__init__(index, response)
         self._call_id, self._arguments = call.id or new_id("call_"), ""
         self._name = call.name.removeprefix(qualified(namespace, ""))
         self._space = {"namespace": namespace} if namespace else {}

@@ -26,6 +26,11 @@ from inference.errors import Unsupported
 from inference.protocol import MAX_MESSAGES, MAX_TOOLS, MAX_TOP_LOGPROBS, Generate, Message
 
 LOGPROBS = "message.output_text.logprobs"
+_REFUSED = {
+    "conversation": "There are no conversations here: go on by previous_response_id, or send what was said.",
+    "moderation": "Nothing is checked here.",
+    "prompt": "There are no prompts here: send them as instructions and input.",
+}
 
 
 class TextFormat(Struct, frozen=True, kw_only=True):
@@ -41,7 +46,7 @@ class Items(Struct):
 
 
 class ResponseBody(GenerationBody, kw_only=True):
-    """The body. ``input`` is a text, or a list of items."""
+    """The body. ``input`` is a text, or a list of items. The last three are told back, and nothing else."""
 
     input: str | list[dict[str, Any]] = ""
     instructions: str | None = None
@@ -59,14 +64,18 @@ class ResponseBody(GenerationBody, kw_only=True):
     user: str | None = None
     background: Annotated[bool, told(enum=[False])] = False
     conversation: Annotated[Any, told(type="null")] = None
+    moderation: Annotated[Any, told(type="null")] = None
     prompt: Annotated[Any, told(type="null")] = None
+    max_tool_calls: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    prompt_cache_key: str | None = None
+    safety_identifier: str | None = None
 
-    def items(self) -> list[Frame]:
-        """What was said, as items with ids."""
+    def items(self, response: str) -> list[Frame]:
+        """What was said, as items of the response of that id."""
         if self.input == "":
             return []
         given = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
-        return [kept(item) for item in given]
+        return [kept(item, response) for item in given]
 
     def namespaces(self) -> dict[str, str]:
         """The namespaces of tools, by the names that the model calls these by."""
@@ -108,9 +117,9 @@ class ResponseBody(GenerationBody, kw_only=True):
     def _refuse(self) -> None:
         if self.background:
             raise Unsupported("Responses in the background are not supported.", param="background")
-        for name in ("conversation", "prompt"):
+        for name, why in _REFUSED.items():
             if getattr(self, name) is not None:
-                raise Unsupported(f"{name} is not supported here.", param=name)
+                raise Unsupported(why, param=name)
 
 
 DescribedInput = (

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 
-from hugweb.api.openai.frames import Frame, new_id
+from hugweb.api.openai.frames import Frame
 from hugweb.api.openai.responses.output import IN_PROGRESS
 from hugweb.api.openai.responses.requests import ResponseBody
 from inference.protocol import Generate, Tool
 
 
-def new_response(body: ResponseBody, asked: Generate) -> Frame:
-    """The response to ``body``, which ``asked`` is sent to the engine for."""
+def new_response(id: str, body: ResponseBody, asked: Generate) -> Frame:
+    """The response of that ``id`` to ``body``, which ``asked`` is sent to the engine for."""
     return {
-        "id": new_id("resp_"),
+        "id": id,
         "object": "response",
         "created_at": int(time.time()),
         "completed_at": None,
@@ -23,12 +23,16 @@ def new_response(body: ResponseBody, asked: Generate) -> Frame:
         "incomplete_details": None,
         "instructions": body.instructions,
         "max_output_tokens": body.max_output_tokens,
+        "max_tool_calls": body.max_tool_calls,
         "metadata": body.metadata,
         "model": body.model,
         "output": [],
         "parallel_tool_calls": body.parallel_tool_calls,
         "previous_response_id": body.previous_response_id,
+        "prompt_cache_key": body.prompt_cache_key,
         "reasoning": {"effort": body.reasoning.effort, "summary": None},
+        "safety_identifier": body.safety_identifier,
+        "service_tier": "default",
         "store": body.store,
         "temperature": asked.options.temperature,
         "text": {"format": _format(body)},

@@ -24,9 +24,11 @@ from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.frames import Frame
 from hugweb.api.openai.responses import answers
 from hugweb.api.openai.responses.events import ENDS, ResponseEvents, encoded
+from hugweb.api.openai.responses.references import referred, resolved
 from hugweb.api.openai.responses.requests import DescribedBody, ResponseBody
 from hugweb.api.openai.responses.response import new_response
-from hugweb.api.openai.stored.selectors import response_get, response_history
+from hugweb.api.openai.stored.ids import new_response_id
+from hugweb.api.openai.stored.selectors import items_get, response_get, response_history
 from hugweb.api.openai.stored.services import response_delete, response_store
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
 from inference.asker import asker
@@ -65,10 +67,11 @@ async def responses(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, ResponseBody)
     target = await resolve(body.model, "completion", "responses")
     thread, history = await _history(body)
-    items = body.items()
+    id = new_response_id()
+    items = await _items(body, id, history)
     asked = body.request(target, items, history)
     answer = await begin(events_of(target, asked))
-    events = ResponseEvents(new_response(body, asked), request.path, body.namespaces())
+    events = ResponseEvents(new_response(id, body, asked), request.path, body.namespaces())
     frames = _written(answer, events, _keeper(body, thread, items))
     if not body.stream:
         return json_response(await _whole(frames))
@@ -94,7 +97,8 @@ async def input_tokens(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, ResponseBody)
     target = await resolve(body.model, "completion", "responses")
     _, history = await _history(body)
-    asked = replace(body.request(target, body.items(), history), render_only=True)
+    items = await _items(body, new_response_id(), history)
+    asked = replace(body.request(target, items, history), render_only=True)
     rendered = (await ask(target, asked)).result(Rendered)
     return json_response({"object": "response.input_tokens", "input_tokens": rendered.tokens})
 
@@ -125,6 +129,12 @@ async def cancel(request: HttpRequest, id: str) -> HttpResponseBase:
         "Only a response in the background could be cancelled. To end one that is being made, close the"
         " connection."
     )
+
+
+@Operation("Refused: nothing is compacted", statuses=())
+@endpoint("POST")
+async def compact(request: HttpRequest) -> HttpResponseBase:
+    raise Unsupported("Nothing is compacted here. With truncation auto, what is oldest is left out.")
 
 
 @Operation("What a response was asked with", parameters=ItemsQuery, gives={JSON: answers.InputItems})
@@ -158,6 +168,14 @@ async def _history(body: ResponseBody) -> tuple[str, list[Frame]]:
     if not body.previous_response_id:
         return "", []
     return await database_sync_to_async(response_history)(owner=_owner(), previous=body.previous_response_id)
+
+
+async def _items(body: ResponseBody, response: str, history: list[Frame]) -> list[Frame]:
+    """What was said in ``body``, whole, as items of ``response``."""
+    items = body.items(response)
+    named = referred(items, history)
+    found = await database_sync_to_async(items_get)(owner=_owner(), ids=named) if named else {}
+    return list(resolved(items, history, found))
 
 
 def _keeper(body: ResponseBody, thread: str, items: list[Frame]) -> Keep:

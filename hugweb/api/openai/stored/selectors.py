@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from django.db.models import Sum
+
+from hugweb.api.openai.stored.ids import response_of
 from hugweb.api.openai.stored.models import Item, StoredResponse
 from inference.errors import InvalidRequest, NotFound, TooLarge
 
@@ -36,6 +41,18 @@ def response_history(*, owner: int | None, previous: str) -> tuple[str, list[Ite
     return thread, [item for one in told for item in (*one.item_list, *one.output)]
 
 
+def items_get(*, owner: int | None, ids: Collection[str]) -> dict[str, Item]:
+    """Those of the items of ``ids`` that are in responses of ``owner``, by id.
+
+    ``TooLarge`` where these responses are larger than ``MAX_HISTORY`` together.
+    """
+    responses = {response for id in ids if (response := response_of(id))}
+    found = StoredResponse.objects.filter(owner=owner, pk__in=responses)
+    _check_size(found.aggregate(total=Sum("size"))["total"] or 0)
+    told = (item for one in found for item in (*one.item_list, *one.output))
+    return {item["id"]: item for item in told if item["id"] in ids}
+
+
 def _chain(owner: int | None, thread: str, previous: str) -> list[str]:
     """The responses from ``previous`` back to the first of its thread."""
     found = StoredResponse.objects.filter(owner=owner, thread=thread)
@@ -48,12 +65,16 @@ def _chain(owner: int | None, thread: str, previous: str) -> list[str]:
         chain.append(previous)
         previous, size = rows.pop(previous)
         total += size
+    _check_size(total)
+    return chain
+
+
+def _check_size(total: int) -> None:
     if total > MAX_HISTORY:
         raise TooLarge(
-            f"What was said before is larger than {MAX_HISTORY // 2**20} MB. Begin again without"
-            " previous_response_id."
+            f"What was said before is larger than {MAX_HISTORY // 2**20} MB. Begin again, without naming"
+            " what was said."
         )
-    return chain
 
 
 def _gone(id: str) -> InvalidRequest:
