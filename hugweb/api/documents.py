@@ -1,15 +1,38 @@
 """Documents in requests: what they say becomes text of the prompt, with its title and what it is about.
 
-What a file is is seen from its bytes, since clients name types as they like: text in UTF-8 is taken.
+What a file is is seen from its bytes, since clients name types as they like: text in UTF-8, or PDF.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import ParamSpec, TypeVar
+
+from hugweb.api.pdf import MOST_PROCESSES, PDF_FILES
 from inference.errors import Unsupported
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Of files in the description, which has no words for UTF-8: ASCII in base64, whole groups of four.
 _GROUP = "[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/]"
 TEXT_FILE_PATTERN = f"(?:{_GROUP})+"
+
+
+# Of their own, so that those who wait for documents do not keep everybody else's threads.
+_THREADS = ThreadPoolExecutor(MOST_PROCESSES, thread_name_prefix="documents")
+
+
+async def reading(files: bool, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """What ``call`` returns; where it reads ``files``, it is called in a thread."""
+    if not files:
+        return call(*args, **kwargs)
+    context = copy_context()
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_THREADS, lambda: context.run(call, *args, **kwargs))
 
 
 def framed(text: str, *, title: str = "", source: str = "", context: str = "") -> str:
@@ -20,10 +43,10 @@ def framed(text: str, *, title: str = "", source: str = "", context: str = "") -
 
 
 def file_text(file: bytes, place: str) -> str:
-    """What ``file`` says; ``place`` is where the request has it, for errors."""
+    """What ``file`` says; ``place`` is where the request has it, for errors. Blocks: see ``reading``."""
     if file.startswith(b"%PDF-"):
-        raise Unsupported("PDF files are not read here: send their text.", param=place)
+        return PDF_FILES.text(file, place)
     try:
         return file.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Unsupported("Documents must be text in UTF-8.", param=place) from error
+        raise Unsupported("Documents must be text in UTF-8, or PDF.", param=place) from error

@@ -19,9 +19,9 @@ from llguidance.hf import from_tokenizer
 from torch import Tensor
 
 from inference.engine.grammar_worker import Trial
-from inference.engine.isolated import IsolatedProcesses
 from inference.engine.shape import Lark, Shape
 from inference.errors import InvalidRequest
+from inference.isolated import IsolatedProcesses
 
 MOST_COMPILED = 64
 # Of computing. Schemas that people write take some hundredths.

@@ -12,7 +12,7 @@ import msgspec
 from llguidance import LLMatcher, LLTokenizer
 from msgspec import Struct
 
-from inference.engine.isolated_worker import serve, timed
+from inference.isolated_worker import serve, timed
 
 # llguidance's own: each byte is a token. What takes long has nothing to do with tokens.
 BYTES = "byte"

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from inference.chat_jinja import rendering
-from inference.engine.isolated_worker import serve, timed
+from inference.isolated_worker import serve, timed
 
 # What a template can raise, with messages that it was not written for.
 REFUSALS = (

@@ -16,9 +16,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from transformers.utils import chat_template_utils
 
 from inference.chat_jinja import LONGEST_TEMPLATE, reading
-from inference.engine.isolated import IsolatedProcesses
 from inference.engine.template_worker import Answer, Job, Refused, Written
 from inference.errors import InvalidRequest
+from inference.isolated import IsolatedProcesses
 
 SECONDS = 2.0
 MOST_PROCESSES = 4

@@ -25,6 +25,7 @@ from inference.protocol import (
     Usage,
 )
 from tests.api.stage import HELLO, Stage
+from tests.documents import make_pdf
 from tests.serving import MODEL
 
 PNG = b"\x89PNG\r\n\x1a\n..."
@@ -255,7 +256,7 @@ def test_documents_are_read(stage: Stage, client: anthropic.Anthropic) -> None:
         ({"type": "url", "url": "https://example.org/a.pdf"}, "documents are taken as text"),
         ({"type": "file", "file_id": "file_1"}, "documents are taken as text"),
         ({"type": "base64", "data": "/w=="}, "text in UTF-8"),
-        ({"type": "base64", "data": base64.b64encode(b"%PDF-1.4").decode()}, "PDF"),
+        ({"type": "base64", "data": base64.b64encode(b"%PDF-1.4").decode()}, "PDF file is damaged"),
         ({"type": "base64", "data": "?"}, "not base64"),
         ({"type": "content", "content": [{"type": "document"}]}, "documents hold text and images"),
         ("https://example.org", "documents are taken as text"),
@@ -284,6 +285,17 @@ def test_thinking_is_off_unless_asked_for(stage: Stage, thinking: Any, effort: A
     assert sent(stage).think == meant
     assert stage.post("/v1/messages", {**BODY, **more})[0] == 200
     assert sent(stage).think is None, "a model that cannot is asked in vain"
+
+
+def test_pdf_files_are_read(stage: Stage, client: anthropic.Anthropic) -> None:
+    data = base64.b64encode(make_pdf("Hello.")).decode()
+    source: Any = {"type": "base64", "media_type": "application/pdf", "data": data}
+    document: Any = {"type": "document", "source": source, "title": "A"}
+    result: Any = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [document]}
+    told = "<document>\n<title>A</title>\nHello.\n</document>"
+    for block in (document, result):
+        client.messages.create(**{**BODY, "messages": [{"role": "user", "content": [block]}]})
+        assert [message.content for message in sent(stage).messages] == [told]
 
 
 def test_a_model_thinks_between_tools(stage: Stage) -> None:

@@ -30,6 +30,7 @@ from inference.protocol import (
     Usage,
 )
 from tests.api.openai.conftest import ABLE, ALIAS, MODEL, Stage
+from tests.documents import make_pdf
 
 CHAT = "/v1/chat/completions"
 HELLO: list[Any] = [{"role": "user", "content": "one two three"}]
@@ -356,6 +357,29 @@ def test_files_of_text_are_read(stage: Stage, data: str) -> None:
     first = stage.client.responses.create(model=MODEL, input=given)
     stage.client.responses.create(model=MODEL, input="And?", previous_response_id=first.id)
     assert [message.content for message in stage.asked(Generate).messages][::2] == [told, "And?"]
+
+
+def test_pdf_files_are_read_wherever_they_are(stage: Stage) -> None:
+    url = "data:application/pdf;base64," + base64.b64encode(make_pdf("Hello.", "There.")).decode()
+    told = "<document>\n<title>a.pdf</title>\nHello.\n\nThere.\n</document>"
+    file: Any = {"filename": "a.pdf", "file_data": url}
+    content: Any = [{"type": "file", "file": file}]
+    stage.client.chat.completions.create(model=ABLE, messages=[{"role": "user", "content": content}])
+    assert stage.asked(Generate).messages[0].content == told
+    part = {"type": "input_file", **file}
+    given: Any = [
+        {"role": "user", "content": [part]},
+        {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "call_1", "output": [part]},
+    ]
+    first = stage.client.responses.create(model=ABLE, input=given)
+    stage.client.responses.create(model=ABLE, input="And?", previous_response_id=first.id)
+    messages = stage.asked(Generate).messages
+    assert [message.content for message in messages if message.role in ("user", "tool")] == [
+        told,
+        told,
+        "And?",
+    ]
 
 
 def test_every_option_reaches_the_engine(stage: Stage) -> None:

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponseBase
 from aliases.answering import events_of
 from hugweb.api.body import parse
 from hugweb.api.described import EVENTS, JSON, Operation
+from hugweb.api.documents import reading
 from hugweb.api.endpoint import endpoint
 from hugweb.api.fields import TOOLS_TO_CHOOSE
 from hugweb.api.generation import begin, fold
@@ -35,7 +36,8 @@ async def chat_completions(request: HttpRequest) -> HttpResponseBase:
         raise Unsupported(f"There are no chat completions to list. {NOT_KEPT}")
     body = parse(request.body, ChatBody)
     target = await resolve(body.model, "completion", "chat")
-    answer = await begin(events_of(target, body.request(target)))
+    asked = await reading(body.holds_files, body.request, target)
+    answer = await begin(events_of(target, asked))
     if body.stream:
         usage = bool(body.stream_options.include_usage)
         chunks = Chunks(body.model, body.n, include_usage=usage, with_functions=body.with_functions)

@@ -14,14 +14,17 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from aliases.answering import events_of
+from aliases.target import Target
 from hugweb.api.asking import ask
 from hugweb.api.body import parse, struct_of
 from hugweb.api.described import EVENTS, JSON, Operation
+from hugweb.api.documents import reading
 from hugweb.api.endpoint import endpoint
 from hugweb.api.fields import TOOLS_TO_CHOOSE, told
 from hugweb.api.generation import Answer, begin
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.frames import Frame
+from hugweb.api.openai.parts import holds_files
 from hugweb.api.openai.responses import answers
 from hugweb.api.openai.responses.events import ENDS, ResponseEvents, encoded
 from hugweb.api.openai.responses.references import referred, resolved
@@ -33,7 +36,7 @@ from hugweb.api.openai.stored.services import response_delete, response_store
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
 from inference.asker import asker
 from inference.errors import EngineDied, Unsupported
-from inference.protocol import Done, Rendered
+from inference.protocol import Done, Generate, Rendered
 
 MAX_LISTED = 100
 
@@ -69,7 +72,7 @@ async def responses(request: HttpRequest) -> HttpResponseBase:
     thread, history = await _history(body)
     id = new_response_id()
     items = await _items(body, id, history)
-    asked = body.request(target, items, history)
+    asked = await _request(body, target, items, history)
     answer = await begin(events_of(target, asked))
     events = ResponseEvents(new_response(id, body, asked), request.path, body.namespaces())
     frames = _written(answer, events, _keeper(body, thread, items))
@@ -98,8 +101,8 @@ async def input_tokens(request: HttpRequest) -> HttpResponseBase:
     target = await resolve(body.model, "completion", "responses")
     _, history = await _history(body)
     items = await _items(body, new_response_id(), history)
-    asked = replace(body.request(target, items, history), render_only=True)
-    rendered = (await ask(target, asked)).result(Rendered)
+    asked = await _request(body, target, items, history)
+    rendered = (await ask(target, replace(asked, render_only=True))).result(Rendered)
     return json_response({"object": "response.input_tokens", "input_tokens": rendered.tokens})
 
 
@@ -176,6 +179,11 @@ async def _items(body: ResponseBody, response: str, history: list[Frame]) -> lis
     named = referred(items, history)
     found = await database_sync_to_async(items_get)(owner=_owner(), ids=named) if named else {}
     return list(resolved(items, history, found))
+
+
+async def _request(body: ResponseBody, target: Target, items: list[Frame], history: list[Frame]) -> Generate:
+    said = (item.get(name) for item in (*history, *items) for name in ("content", "output"))
+    return await reading(any(map(holds_files, said)), body.request, target, items, history)
 
 
 def _keeper(body: ResponseBody, thread: str, items: list[Frame]) -> Keep:

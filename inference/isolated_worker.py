@@ -1,4 +1,4 @@
-"""The side of a process of its own, for work on what may be hostile: ``inference.engine.isolated``.
+"""The side of a process of its own, for work on what may be hostile: ``inference.isolated``.
 
 What comes with a model's files or with a request can compute without end within one call that cannot be
 interrupted. So the system ends this process when it has computed for too long, and gives it no more

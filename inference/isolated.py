@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from inference.engine.isolated_worker import LENGTH_BYTES
+from inference.isolated_worker import LENGTH_BYTES
 
 # A busy machine gives a process its seconds late.
 PATIENCE_SECONDS = 30.0
@@ -22,7 +22,7 @@ class IsolatedProcess:
     def __init__(self, module: str) -> None:
         self._line, theirs = socket.socketpair()
         self._line.settimeout(PATIENCE_SECONDS)
-        root = Path(__file__).parents[2]
+        root = Path(__file__).parents[1]
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed command
                 (sys.executable, "-m", module), stdin=theirs.fileno(), stdout=subprocess.DEVNULL, cwd=root
