@@ -165,9 +165,9 @@ def messages_request(body: MessagesBody, target: Target) -> Generate:
 
 def _refuse(body: MessagesBody) -> None:
     for name, why in _ELSEWHERE.items():
-        if getattr(body, name):
+        if getattr(body, name) not in (None, []):
             raise Unsupported(f"{name}: {why}")
-    if body.thread:
+    if body.thread is not None:
         raise NoThreads("thread: Nothing of messages is kept here: send all of them.")
     if body.max_tokens is not None and body.max_tokens < 0:
         raise InvalidRequest("max_tokens: must be 0 or more.")

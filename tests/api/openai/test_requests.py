@@ -18,6 +18,7 @@ from hugweb.api.openai.embeddings.requests import EmbeddingBody
 from hugweb.api.openai.images.requests import EditBody, ImageBody
 from hugweb.api.openai.responses.requests import ResponseBody
 from hugweb.api.openai.responses.response import new_response
+from hugweb.api.openai.stored.ids import new_response_id
 from inference.errors import InferenceError
 from inference.models import ModelRecord
 from inference.protocol import LENGTH_BYTES, REQUESTS, Detokenize, ModelRef, frame
@@ -121,9 +122,10 @@ def test_completions(body: dict[str, Any]) -> None:
 def test_responses(body: dict[str, Any]) -> None:
     try:
         ours = parse(sent(body), ResponseBody)
-        request = ours.request(TARGET, ours.items(), [])
+        id = new_response_id()
+        request = ours.request(TARGET, ours.items(id), [])
         check(request)
-        assert msgspec.json.decode(msgspec.json.encode(new_response(ours, request)))
+        assert msgspec.json.decode(msgspec.json.encode(new_response(id, ours, request)))
     except InferenceError as error:
         assert error.status == 400
 

@@ -117,8 +117,9 @@ class ChatBody(GenerationBody, kw_only=True):
             raise Unsupported("There is no web search here.", param="web_search_options")
         if self.moderation is not None:
             raise Unsupported("Nothing is checked here.", param="moderation")
-        for name, speaks in {"modalities": set(self.modalities) - {"text"}, "audio": self.audio}.items():
-            if speaks:
-                raise Unsupported("Answers are text only.", param=name)
+        if set(self.modalities) - {"text"}:
+            raise Unsupported("Answers are text only.", param="modalities")
+        if self.audio is not None:
+            raise Unsupported("Answers are text only.", param="audio")
         if self.top_logprobs is not None and not self.logprobs:
             raise InvalidRequest("top_logprobs needs logprobs to be true.", param="top_logprobs")
