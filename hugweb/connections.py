@@ -57,7 +57,7 @@ class Connections:
         """The request has been answered; another one may come."""
         self._waiting[connection] = None
 
-    def leave(self, connection: object) -> None:
+    def leave(self, connection: Connection) -> None:
         """It is gone."""
         self._count -= 1
         self._waiting.pop(connection, None)
