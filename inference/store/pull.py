@@ -6,6 +6,7 @@ the one who works gives up or dies, the next one goes on where it stopped.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,22 +40,18 @@ def pull_run(order: PullOrder, show: Show, stop: threading.Event) -> None:
     where the home cannot be written; errors of the work that are not of the tree are shown as an
     internal one and raised.
     """
-    lease = Lease(settings.HOME / "pulls", order.key)
-    followed = ""
-    while not stop.is_set():
-        with lease.held() as held:
-            heard = lease.heard()
-            if held:
-                if heard and heard.holder == followed and heard.ending:
-                    show(heard.progress)
-                    show(heard.ending)
-                else:
+    with contextlib.closing(Lease(settings.HOME / "pulls", order.key)) as lease:
+        while not stop.is_set():
+            with lease.held() as held:
+                if held:
                     _work(order, lease, show, stop)
-                return
-        if heard and not heard.ending:
-            followed = heard.holder
-            show(heard.progress)
-        stop.wait(FOLLOW_SECONDS)
+                    return
+            if heard := lease.heard():
+                show(heard.progress)
+                if heard.ending:
+                    show(heard.ending)
+                    return
+            stop.wait(FOLLOW_SECONDS)
     show(_failure(PullStopped()))
 
 
