@@ -12,7 +12,7 @@ from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 from hugweb.api.pdf import MOST_PROCESSES, PDF_FILES
-from inference.errors import Unsupported
+from inference.errors import InvalidRequest, Unsupported
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,16 +20,18 @@ R = TypeVar("R")
 # Of files in the description, which has no words for UTF-8: ASCII in base64, whole groups of four.
 _GROUP = "[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/]"
 TEXT_FILE_PATTERN = f"(?:{_GROUP})+"
-
-
+# In one request, each of which may compute for as long as a PDF may.
+MOST_FILES = 32
 # Of their own, so that those who wait for documents do not keep everybody else's threads.
 _THREADS = ThreadPoolExecutor(MOST_PROCESSES, thread_name_prefix="documents")
 
 
-async def reading(files: bool, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """What ``call`` returns; where it reads ``files``, it is called in a thread."""
+async def reading(files: int, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """What ``call`` returns; where it reads so many ``files``, it is called in a thread."""
     if not files:
         return call(*args, **kwargs)
+    if files > MOST_FILES:
+        raise InvalidRequest(f"{files} files are too many; at most {MOST_FILES} are read in a request.")
     context = copy_context()
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_THREADS, lambda: context.run(call, *args, **kwargs))

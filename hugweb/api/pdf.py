@@ -15,9 +15,9 @@ from inference.isolated import IsolatedProcesses
 
 PAGES = 500
 CHARACTERS = 2**20
-SECONDS = 10.0
+SECONDS = 5.0
 MOST_PROCESSES = 2
-REMEMBERED = 8
+REMEMBERED = 16
 WORKER = "hugweb.api.pdf_worker"
 _WHY = {
     "broken": "This PDF file is damaged.",
@@ -49,8 +49,6 @@ class Refused(Struct, frozen=True, tag=True):
 
 
 Answer = Read | Refused
-
-
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 

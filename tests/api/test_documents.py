@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from hugweb.api import pdf
-from hugweb.api.documents import file_text, framed, reading
+from hugweb.api.documents import MOST_FILES, file_text, framed, reading
 from hugweb.api.pdf import PAGES, PdfFiles
-from inference.errors import Unsupported
+from inference.errors import InvalidRequest, Unsupported
 from tests.documents import make_pdf
 
 # A second of computing, or more.
@@ -76,8 +76,10 @@ def test_the_last_few_are_remembered_and_no_more() -> None:
 async def test_who_reads_files_keeps_nobody_waiting() -> None:
     going, loop = threading.Event(), asyncio.get_running_loop()
     loop.call_soon(going.set)
-    assert await reading(True, going.wait, 10)
-    assert await reading(False, threading.current_thread) is threading.main_thread()
+    assert await reading(1, going.wait, 10)
+    assert await reading(0, threading.current_thread) is threading.main_thread()
+    with pytest.raises(InvalidRequest, match="too many"):
+        await reading(MOST_FILES + 1, going.wait, 10)
 
 
 def test_text_is_known_by_its_bytes() -> None:

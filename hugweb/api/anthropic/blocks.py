@@ -133,11 +133,11 @@ def messages_ours(given: Sequence[GivenMessage]) -> tuple[Message, ...]:
     return messages
 
 
-def holds_documents(given: Sequence[GivenMessage]) -> bool:
-    """Whether there are documents in ``given``, or in results of tools, which take time to read."""
+def count_documents(given: Sequence[GivenMessage]) -> int:
+    """How many documents are in ``given``, also in results of tools; they take time to read."""
     blocks = [block for message in given for block in _blocks(message.content)]
     inner = [block for outer in blocks for block in _blocks(outer.content or "")]
-    return any(block.type == "document" for block in (*blocks, *inner))
+    return sum(block.type == "document" for block in (*blocks, *inner))
 
 
 def text_of(content: Content, place: str) -> str:

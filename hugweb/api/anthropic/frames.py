@@ -45,7 +45,7 @@ class MessageFrames:
         if sample.thinking:
             thinking = self._shown(sample.thinking)
             content.append({"type": "thinking", "thinking": thinking, "signature": SIGNATURE})
-        if sample.text:
+        if sample.text and self._max_tokens:
             content.append({"type": "text", "text": sample.text})
         content += [_call(call) | {"input": call.arguments} for call in sample.calls]
         self._called = bool(sample.calls)
@@ -58,7 +58,8 @@ class MessageFrames:
             yield _event("message_start", message=self._message([], Usage()))
             yield _event("ping")
         match event:
-            case Text(text=text) if text:
+            # Without tokens for an answer, it is the prompt that comes back.
+            case Text(text=text) if text and self._max_tokens:
                 yield from self._piece("text", text)
             case Thought(text=text) if text:
                 yield from self._piece("thinking", self._shown(text))

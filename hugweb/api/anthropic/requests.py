@@ -157,6 +157,8 @@ def messages_request(body: MessagesBody, target: Target) -> Generate:
             parallel_tool_calls=not choice.disable_parallel_tool_use,
             think=_think(body, messages, target),
             format=_format(body),
+            # Has the engine read a prompt that is not answered, for the request that comes next.
+            echo=body.max_tokens == 0,
             truncate=False,
             keep_alive=keep_alive_seconds(body.keep_alive),
         )

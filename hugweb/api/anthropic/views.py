@@ -9,7 +9,7 @@ from aliases.answering import events_of
 from aliases.lookup import look_up
 from aliases.target import Target
 from hugweb.api.anthropic.answers import AnsweredMessage, StreamEvent, TokenCount
-from hugweb.api.anthropic.blocks import holds_documents
+from hugweb.api.anthropic.blocks import count_documents
 from hugweb.api.anthropic.frames import MessageFrames
 from hugweb.api.anthropic.requests import TOOLS_TO_CHOOSE, MessagesBody, messages_request
 from hugweb.api.body import parse
@@ -64,7 +64,7 @@ async def _asked(body: MessagesBody) -> tuple[Target, Generate]:
         raise InvalidRequest("model is required")
     target = await look_up(body.model)
     _require(target, "completion", "messages")
-    ours = await reading(holds_documents(body.messages), messages_request, body, target)
+    ours = await reading(count_documents(body.messages), messages_request, body, target)
     if ours.tools:
         _require(target, "tools", "tools")
     if not target.takes_pictures and any(message.images for message in ours.messages):

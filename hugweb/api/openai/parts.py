@@ -86,12 +86,12 @@ Content = str | list[Annotated[Part, told(anyOf=PARTS)]] | None
 CONTENT = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"anyOf": PARTS}}, {"type": "null"}]}
 
 
-def holds_files(content: Any) -> bool:
-    """Whether ``content``, of parts that are read or are not yet, holds files, which take time to read."""
+def count_files(content: Any) -> int:
+    """How many files are in ``content``, whose parts are structs or not yet; they take time to read."""
     if not isinstance(content, list):
-        return False
+        return 0
     kinds = (part.get("type") if isinstance(part, dict) else getattr(part, "type", "") for part in content)
-    return any(kind in ("file", "input_file") for kind in kinds)
+    return sum(kind in ("file", "input_file") for kind in kinds)
 
 
 @dataclass

@@ -296,6 +296,9 @@ def test_pdf_files_are_read(stage: Stage, client: anthropic.Anthropic) -> None:
     for block in (document, result):
         client.messages.create(**{**BODY, "messages": [{"role": "user", "content": [block]}]})
         assert [message.content for message in sent(stage).messages] == [told]
+    many: Any = [{"role": "user", "content": [document, {**result, "content": [document] * 32}]}]
+    with pytest.raises(anthropic.BadRequestError, match="33 files are too many"):
+        client.messages.create(**{**BODY, "messages": many})
 
 
 def test_a_model_thinks_between_tools(stage: Stage) -> None:
@@ -322,10 +325,16 @@ def test_thoughts_are_left_out(stage: Stage, client: anthropic.Anthropic) -> Non
 
 def test_a_prompt_is_read_ahead(stage: Stage, client: anthropic.Anthropic) -> None:
     """Without an answer: what was read is there when the same prompt is asked again."""
-    stage.plays(Done(reason="length", usage=Usage(prompt=5)))
-    answer = client.messages.create(**{**BODY, "max_tokens": 0})
-    assert (answer.content, answer.stop_reason, answer.usage.output_tokens) == ([], "max_tokens", 0)
-    assert sent(stage).options.num_predict == 0
+    stage.plays(Text(text="one two three"), Done(reason="length", usage=Usage(prompt=5)))
+    ask: Any = {**BODY, "max_tokens": 0}
+    whole = client.messages.create(**ask)
+    with client.messages.stream(**ask) as stream:
+        streamed = stream.get_final_message()
+    for answer in (whole, streamed):
+        assert (answer.content, answer.stop_reason, answer.usage.output_tokens) == ([], "max_tokens", 0)
+    assert (sent(stage).options.num_predict, sent(stage).echo) == (0, True)
+    client.messages.create(**{**ask, "max_tokens": 1})
+    assert sent(stage).echo is False
 
 
 @pytest.mark.parametrize(

@@ -366,6 +366,8 @@ def test_pdf_files_are_read_wherever_they_are(stage: Stage) -> None:
     content: Any = [{"type": "file", "file": file}]
     stage.client.chat.completions.create(model=ABLE, messages=[{"role": "user", "content": content}])
     assert stage.asked(Generate).messages[0].content == told
+    with pytest.raises(openai.BadRequestError, match="files are too many"):
+        stage.client.chat.completions.create(model=ABLE, messages=[{"role": "user", "content": content * 33}])
     part = {"type": "input_file", **file}
     given: Any = [
         {"role": "user", "content": [part]},

@@ -16,7 +16,7 @@ from hugweb.api.fields import NOT_NULL, GivenChoice, rule, told
 from hugweb.api.openai.capabilities import check_files, require
 from hugweb.api.openai.formats import GivenFormat, read_format
 from hugweb.api.openai.messages import GivenMessage, read_messages
-from hugweb.api.openai.parts import holds_files
+from hugweb.api.openai.parts import count_files
 from hugweb.api.openai.sampling import GenerationBody, StreamOptions
 from hugweb.api.openai.tools import FunctionSpec, GivenTool, ToolSpec, read_tools
 from hugweb.api.preface import prefaced
@@ -65,9 +65,9 @@ class ChatBody(GenerationBody, kw_only=True):
         return bool(self.functions) and not self.tools
 
     @property
-    def holds_files(self) -> bool:
-        """Whether there are files to read in it."""
-        return any(holds_files(message.content) for message in self.messages)
+    def files(self) -> int:
+        """How many files there are to read in it."""
+        return sum(count_files(message.content) for message in self.messages)
 
     def request(self, target: Target) -> Generate:
         """This body as a request to ``target``; refused is what ``target`` cannot do."""

@@ -36,7 +36,7 @@ async def chat_completions(request: HttpRequest) -> HttpResponseBase:
         raise Unsupported(f"There are no chat completions to list. {NOT_KEPT}")
     body = parse(request.body, ChatBody)
     target = await resolve(body.model, "completion", "chat")
-    asked = await reading(body.holds_files, body.request, target)
+    asked = await reading(body.files, body.request, target)
     answer = await begin(events_of(target, asked))
     if body.stream:
         usage = bool(body.stream_options.include_usage)

@@ -24,7 +24,7 @@ from hugweb.api.fields import TOOLS_TO_CHOOSE, told
 from hugweb.api.generation import Answer, begin
 from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.frames import Frame
-from hugweb.api.openai.parts import holds_files
+from hugweb.api.openai.parts import count_files
 from hugweb.api.openai.responses import answers
 from hugweb.api.openai.responses.events import ENDS, ResponseEvents, encoded
 from hugweb.api.openai.responses.references import referred, resolved
@@ -183,7 +183,7 @@ async def _items(body: ResponseBody, response: str, history: list[Frame]) -> lis
 
 async def _request(body: ResponseBody, target: Target, items: list[Frame], history: list[Frame]) -> Generate:
     said = (item.get(name) for item in (*history, *items) for name in ("content", "output"))
-    return await reading(any(map(holds_files, said)), body.request, target, items, history)
+    return await reading(sum(map(count_files, said)), body.request, target, items, history)
 
 
 def _keeper(body: ResponseBody, thread: str, items: list[Frame]) -> Keep:

@@ -49,8 +49,9 @@ def items_get(*, owner: int | None, ids: Collection[str]) -> dict[str, Item]:
     responses = {response for id in ids if (response := response_of(id))}
     found = StoredResponse.objects.filter(owner=owner, pk__in=responses)
     _check_size(found.aggregate(total=Sum("size"))["total"] or 0)
+    wanted = set(ids)
     told = (item for one in found for item in (*one.item_list, *one.output))
-    return {item["id"]: item for item in told if item["id"] in ids}
+    return {item["id"]: item for item in told if item["id"] in wanted}
 
 
 def _chain(owner: int | None, thread: str, previous: str) -> list[str]:
