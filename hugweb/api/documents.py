@@ -46,6 +46,8 @@ def framed(text: str, *, title: str = "", source: str = "", context: str = "") -
 
 def file_text(file: bytes, place: str) -> str:
     """What ``file`` says; ``place`` is where the request has it, for errors. Blocks: see ``reading``."""
+    if not file:
+        raise InvalidRequest(f"{place}: this file is empty.", param=place)
     if file.startswith(b"%PDF-"):
         return PDF_FILES.text(file, place)
     try:

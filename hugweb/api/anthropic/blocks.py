@@ -28,7 +28,7 @@ class Source(Struct, kw_only=True):
     """Where an image or a document is."""
 
     type: str
-    data: str = ""
+    data: str | None = None
     content: str | list[Block] | None = None
 
 
@@ -222,13 +222,15 @@ def _document(block: Block, place: str) -> Message:
     _without_citations(block)
     source = _source(block)
     match source.type:
-        case "text":
+        case "text" if source.data is not None:
             message = Message(role="user", content=source.data)
-        case "content":
-            message = _message("user", _inner(source, f"{place}.source"), f"{place}.source")
+        case "content" if source.content is not None:
+            message = _message("user", _inner(source.content, f"{place}.source"), f"{place}.source")
         case "base64":
             text = file_text(_bytes(source, place), f"{place}.source.data")
             message = Message(role="user", content=text)
+        case "text" | "content":
+            raise InvalidRequest(f"{place}.source: there is nothing in it.")
         case _:
             raise Unsupported(
                 f"{place}.source.type: documents are taken as text, content or base64, not '{source.type}'."
@@ -237,9 +239,9 @@ def _document(block: Block, place: str) -> Message:
     return msgspec.structs.replace(message, content=content)
 
 
-def _inner(source: Source, place: str) -> Sequence[Block]:
+def _inner(content: Content, place: str) -> Sequence[Block]:
     """The blocks that a document consists of."""
-    inner = _blocks(source.content or "")
+    inner = _blocks(content)
     for number, block in enumerate(inner):
         if block.type not in ("text", "image"):
             raise Unsupported(
@@ -251,9 +253,10 @@ def _inner(source: Source, place: str) -> Sequence[Block]:
 def _found(block: Block, place: str) -> str:
     """What a search has found."""
     _without_citations(block)
-    text = text_of(block.content or "", f"{place}.content")
-    source = block.source if isinstance(block.source, str) else ""
-    return framed(text, title=block.title or "", source=source)
+    source, title, content = block.source, block.title, block.content
+    if not isinstance(source, str) or title is None or not isinstance(content, list):
+        raise InvalidRequest(f"{place}: search_result blocks need a source, a title and content in blocks.")
+    return framed(text_of(content, f"{place}.content"), title=title, source=source)
 
 
 def _without_citations(block: Block) -> None:
@@ -267,7 +270,7 @@ def _source(block: Block) -> Source:
 
 def _bytes(source: Source, place: str) -> bytes:
     try:
-        return msgspec.convert(source.data, bytes)
+        return msgspec.convert(source.data or "", bytes)
     except ValidationError as error:
         raise InvalidRequest(f"{place}.source.data: this is not base64.") from error
 

@@ -260,6 +260,9 @@ def test_documents_are_read(stage: Stage, client: anthropic.Anthropic) -> None:
         ({"type": "base64", "data": "?"}, "not base64"),
         ({"type": "content", "content": [{"type": "document"}]}, "documents hold text and images"),
         ("https://example.org", "documents are taken as text"),
+        ({"type": "text"}, "there is nothing in it"),
+        ({"type": "content", "content": None}, "there is nothing in it"),
+        ({"type": "base64"}, "this file is empty"),
     ],
 )
 def test_documents_that_are_not_read(stage: Stage, source: Any, told: str) -> None:
@@ -422,6 +425,18 @@ USER = {"role": "user", "content": "Hi"}
         ),
         ({"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]}, 400, "'tool_use_id'"),
         ({"messages": [{"role": "user", "content": [{"type": "container_upload"}]}]}, 400, "'container_upl"),
+        *(
+            (
+                {"messages": [{"role": "user", "content": [{"type": "search_result", **found}]}]},
+                400,
+                "need a ",
+            )
+            for found in (
+                {"source": "", "content": []},
+                {"title": "", "content": []},
+                {"title": "", "source": "", "content": ""},
+            )
+        ),
         ({"system": [{"type": "image"}]}, 400, "only text blocks"),
         (
             {
