@@ -146,6 +146,7 @@ def _started(turn: Turn) -> wire.Started:
     return wire.Started(
         conversation=opened.conversation.pk,
         message=opened.answer.pk,
+        after=opened.question.parent_id,
         title=opened.conversation.title,
         url=reverse("conversation", args=[opened.conversation.pk]),
         html=fragments.turn_html(opened.question, opened.answer),

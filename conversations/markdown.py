@@ -50,8 +50,9 @@ TAGS = {
 ATTRIBUTES = {
     "a": {"href", "title"},
     "button": {"class", "type"},
-    "div": {"class"},
+    "div": {"aria-label", "class", "role", "tabindex"},
     "ol": {"start"},
+    "pre": {"tabindex"},
     "span": {"class"},
     "td": {"class"},
     "th": {"class"},
@@ -90,7 +91,7 @@ class SafeRenderer(RendererHTML):
         return f"</h{_depth(tokens[idx])}>\n"
 
     def table_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        return '<div class="table"><table>\n'
+        return '<div class="table" tabindex="0" role="group" aria-label="Table"><table>\n'
 
     def table_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         return "</table></div>\n"
@@ -111,7 +112,8 @@ def _code(code: str, language: str, until: float) -> str:
     head = f'<span>{escapeHtml(language) or "text"}</span><button type="button" class="copy">Copy</button>'
     return (
         f'<div class="code"><div class="code-head">{head}</div>'
-        f"<pre><code>{highlight_code(code, language, until)}</code></pre></div>\n"
+        f'<pre tabindex="0"><code>'
+        f"{highlight_code(code, language, until)}</code></pre></div>\n"
     )
 
 

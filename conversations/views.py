@@ -6,6 +6,8 @@ websocket. Knows nothing of running turns but what their last checkpoint has sto
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from uuid import UUID
 
 from django.contrib import messages
@@ -16,7 +18,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from conversations import attachments, pictures, selectors, services
 from conversations.models import Conversation
@@ -25,6 +27,21 @@ from inference.errors import InvalidRequest, NotFound
 
 # Who may get models for this machine, and is led to the page that does.
 MANAGING = "inference.change_modelrecord"
+
+
+View = Callable[[HttpRequest, UUID], HttpResponse]
+
+
+def _form(view: View) -> View:
+    """Whoever comes otherwise than by a POST, from a log-in in between, sees the conversation as it is."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
+        if request.method != "POST":
+            return redirect("conversation", _own(request, conversation_id).pk)
+        return view(request, conversation_id)
+
+    return answer
 
 
 @never_cache
@@ -56,7 +73,7 @@ def chat_models(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@_form
 def conversation_rename(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
     """Give a conversation the title that the form holds."""
     _own(request, conversation_id)
@@ -70,7 +87,7 @@ def conversation_rename(request: HttpRequest, conversation_id: UUID) -> HttpResp
 
 
 @login_required
-@require_POST
+@_form
 def conversation_delete(request: HttpRequest, conversation_id: UUID) -> HttpResponse:
     """Delete a conversation; whoever is looking at it goes to a new one."""
     _own(request, conversation_id)

@@ -47,10 +47,14 @@ class Stop(Struct, frozen=True, tag="stop"):
 
 
 class Started(Struct, frozen=True, kw_only=True, tag="started"):
-    """A turn has begun. ``html`` are its question and its answer, ``entry`` its conversation."""
+    """A turn has begun. ``html`` are its question and its answer, ``entry`` its conversation.
+
+    ``after`` is the message before them, which a page that was left open elsewhere may not have.
+    """
 
     conversation: UUID
     message: UUID
+    after: UUID | None
     title: str
     url: str
     html: str

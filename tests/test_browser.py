@@ -363,6 +363,62 @@ def test_a_phone_shows_all_without_scrolling_sideways(open_page: Open, speaker: 
     expect(page.locator("#sidebar")).to_be_hidden()
 
 
+def test_a_tab_that_was_left_open_shows_what_was_said_in_another(open_page: Open, speaker: Speaker) -> None:
+    speaker.reset("ok", free=True)
+    here = open_page()
+    ask(here, "First")
+    expect(here.locator(".figures")).to_contain_text("complete")
+    there = open_page(re.sub(r"^https?://[^/]+", "", here.url))
+    ask(here, "Second")
+    expect(here.locator(".figures")).to_have_count(2)
+    ask(there, "Third")
+    expect(there.locator(".question-text")).to_have_text(["First", "Second", "Third"])
+    expect(there.locator(".figures")).to_have_count(3)
+    speaker.reset("slow")
+    ask(here, "Fourth")
+    expect(here.locator(".question-text")).to_have_text(["First", "Second", "Third", "Fourth"])
+    ask(there, "Fifth")
+    expect(there.locator("#stop")).to_be_visible()
+    expect(there.locator("#text")).to_have_value("Fifth")
+    speaker.allow(2)
+    expect(there.locator(".figures")).to_have_count(4)
+
+
+def test_a_paste_that_is_too_long_is_cut_and_told(open_page: Open) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => {
+          const data = new DataTransfer();
+          data.setData("text/plain", "x".repeat(200001));
+          const fired = new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
+          document.querySelector("#text").dispatchEvent(fired);
+        }"""
+    )
+    expect(page.locator("#tray-note")).to_contain_text("at most 200,000 characters")
+
+
+def test_text_runs_in_its_own_direction(open_page: Open, speaker: Speaker) -> None:
+    speaker.reset("سلم\n\n- سلم\n\nHello\n\n```\nسلم\n```", free=True)
+    page = open_page()
+    page.fill("#text", "سلم")
+    direction = "(element) => getComputedStyle(element).direction"
+    assert page.locator("#text").evaluate(direction) == "rtl"
+    page.press("#text", "Enter")
+    expect(page.locator(".figures")).to_contain_text("complete")
+    for _ in ("as it came", "as it was stored"):
+        assert page.locator(".question-text").evaluate(direction) == "rtl"
+        found = page.locator(".prose > .block").evaluate_all(f"(blocks) => blocks.map({direction})")
+        assert found[:3] == ["rtl", "rtl", "ltr"]
+        assert page.locator(".prose pre").evaluate(direction) == "ltr"
+        page.reload()
+
+
+def test_a_small_window_shows_the_first_page_from_its_top(open_page: Open) -> None:
+    page = open_page(viewport={"width": 640, "height": 400})
+    expect(page.get_by_text("What shall we talk about?")).to_be_in_viewport()
+    expect(page.locator("#jump")).to_be_hidden()
+
+
 def test_dark_follows_the_system_and_the_button_overrules(open_page: Open) -> None:
     page = open_page(color_scheme="dark")
     ground = "getComputedStyle(document.documentElement).backgroundColor"

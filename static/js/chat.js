@@ -87,10 +87,12 @@ export class Chat {
     return said.type === "update" ? this.#updated(said) : this.#ended(said);
   }
 
-  #started({ conversation, message, title, url, html, entry }) {
+  #started({ conversation, message, after, title, url, html, entry }) {
     const { typed } = this.#asked ?? {};
     this.#settle();
     if (typed) this.#composer.clear();
+    // Something was said in another tab: all of it is on the page that the server makes.
+    if (after !== this.#last) return location.assign(url);
     if (!this.#conversation) history.pushState(null, "", url);
     this.#conversation = conversation;
     this.#path = location.pathname;
@@ -102,6 +104,12 @@ export class Chat {
     showEntry(this.#page.sidebar, conversation, entry);
     this.#begin(this.#page.messages.querySelector(`.answer[data-message="${CSS.escape(message)}"]`));
     this.#follow.jump();
+    return undefined;
+  }
+
+  /** The newest message on the page. */
+  get #last() {
+    return this.#page.messages.querySelector(":scope > :last-child")?.dataset.message ?? null;
   }
 
   #begin(article) {
@@ -129,6 +137,8 @@ export class Chat {
     this.#complain(message);
     if (this.#asked) {
       this.#settle();
+      // It is being answered, and that cannot be seen here: another tab has asked.
+      if (code === "busy" && this.#conversation) location.reload();
     } else if (this.#live && code === "not_found") {
       this.#live.close();
       this.#finish();

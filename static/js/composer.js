@@ -31,6 +31,7 @@ export class Composer extends EventTarget {
     this.keepDraftFor(conversation);
     this.#text.value ||= sessionStorage.getItem(this.#draft) ?? "";
     this.#text.addEventListener("input", () => this.#changed());
+    this.#text.addEventListener("paste", (event) => this.#pasted(event));
     this.#text.addEventListener("keydown", (event) => this.#key(event));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -98,6 +99,14 @@ export class Composer extends EventTarget {
     if (event.key !== "Enter" || event.shiftKey || composing || onTouch.matches) return;
     event.preventDefault();
     this.#submit();
+  }
+
+  /** The browser cuts what is too long, and says nothing. */
+  #pasted({ clipboardData }) {
+    const { maxLength, value, selectionStart, selectionEnd } = this.#text;
+    const length = value.length - (selectionEnd - selectionStart) + clipboardData.getData("text/plain").length;
+    const most = maxLength.toLocaleString("en");
+    if (length > maxLength) this.#tray.say(`The text is cut: a message has at most ${most} characters.`);
   }
 
   #submit() {

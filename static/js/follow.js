@@ -8,10 +8,12 @@ const KEYS_UP = new Set(["ArrowUp", "PageUp", "Home"]);
 export class Follow {
   #scroller;
   #button;
-  #following = true;
+  #following;
   #top = 0;
 
-  constructor(scroller, button) {
+  /** `following`: whether the end is where to begin, as it is where something was said. */
+  constructor(scroller, button, following) {
+    this.#following = following;
     this.#scroller = scroller;
     this.#button = button;
     const letGo = () => this.#set(false);

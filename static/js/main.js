@@ -20,7 +20,7 @@ startTheme(find("theme"));
 startDrawer(sidebar, main, find("shade"));
 startEntries(sidebar);
 startCopy(messages);
-const follow = new Follow(find("scroller"), find("jump"));
+const follow = new Follow(find("scroller"), find("jump"), messages.childElementCount > 0);
 
 // A page of earlier messages has no composer, and nothing live.
 if (find("composer")) startChat();

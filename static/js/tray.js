@@ -30,7 +30,7 @@ export class Tray extends EventTarget {
       this.#files.value = "";
     });
     form.elements.text.addEventListener("paste", (event) => this.#paste(event));
-    this.#model.addEventListener("change", () => this.#say(""));
+    this.#model.addEventListener("change", () => this.say(""));
     this.#changed();
   }
 
@@ -46,10 +46,10 @@ export class Tray extends EventTarget {
 
   /** Takes in pictures, as far as they are within the limits. */
   add(files) {
-    this.#say("");
+    this.say("");
     for (const file of files) {
       const problem = this.#problemWith(file);
-      if (problem) return this.#say(problem);
+      if (problem) return this.say(problem);
       this.#upload(file);
     }
     return this.#changed();
@@ -59,7 +59,7 @@ export class Tray extends EventTarget {
   clear() {
     for (const picture of this.#pictures) picture.close();
     this.#pictures = [];
-    this.#say("");
+    this.say("");
   }
 
   get #sees() {
@@ -72,7 +72,7 @@ export class Tray extends EventTarget {
   }
 
   #choose() {
-    if (this.#blind) this.#say(this.#blind);
+    if (this.#blind) this.say(this.#blind);
     else this.#files.click();
   }
 
@@ -111,12 +111,12 @@ export class Tray extends EventTarget {
     picture.close();
     this.#pictures = this.#pictures.filter((one) => one !== picture);
     if (picture.id) post(this.#form, `${this.#form.dataset.upload}${picture.id}/remove/`, new FormData()).catch(() => {});
-    this.#say(problem);
+    this.say(problem);
     this.#form.elements.text.focus();
   }
 
   /** Shows a problem until the next thing that is done. */
-  #say(problem) {
+  say(problem) {
     this.#problem = problem;
     this.#changed();
   }

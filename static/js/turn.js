@@ -55,6 +55,7 @@ function put(parent, blocks, count) {
   while (parent.children.length < count) {
     const block = document.createElement("div");
     block.className = "block";
+    block.dir = "auto";
     parent.append(block);
   }
   for (const [index, html] of blocks) parent.children[index].innerHTML = html;

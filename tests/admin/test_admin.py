@@ -395,3 +395,11 @@ def test_a_trial_says_what_came_or_what_is_wrong(
     assert "org/model: Memory ran out." in client.post(address).content.decode()
     ModelRecord.objects.all().delete()
     assert "Pull one first." in client.post(address).content.decode()
+
+
+def test_who_may_not_be_there_is_told_at_the_log_in(client: Client, db: None) -> None:
+    client.force_login(User.objects.create_user("ann"))
+    said = client.get("/admin/", follow=True).content.decode()
+    assert "You are logged in as ann, who may not see that page" in said
+    client.logout()
+    assert "logged in as" not in client.get("/admin/", follow=True).content.decode()

@@ -125,7 +125,7 @@ def test_hostile_text_is_inert_however_it_comes(text: str) -> None:
         ("3. c", '<ol start="3">\n<li>c</li>\n</ol>'),
         ("![cat](http://a/b.png)", '<p><a href="http://a/b.png"'),
         ("|a|\n|-:|\n|1|", '<th class="right">a</th>'),
-        ("```nonsense\n<x>\n```", "<pre><code>&lt;x&gt;\n</code></pre>"),
+        ("```nonsense\n<x>\n```", '<pre tabindex="0"><code>&lt;x&gt;\n</code></pre>'),
         ("```python\nx = 1\n```", '<span class="n">x</span>'),
         ("```\nplain\n```", '<div class="code-head"><span>text</span>'),
     ],

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -80,7 +81,7 @@ def test_without_a_model_the_page_says_how_to_get_one(ann_client: Client) -> Non
 def test_history_is_plain_html(ann_client: Client, ask: Callable[..., Conversation]) -> None:
     conversation = ask("What <b>is</b>\n  it?", "**Bold** and `code`")
     html = page(ann_client, f"/chat/{conversation.pk}/")
-    assert '<div class="question-text">What &lt;b&gt;is&lt;/b&gt;\n  it?</div>' in html
+    assert '<div class="question-text" dir="auto">What &lt;b&gt;is&lt;/b&gt;\n  it?</div>' in html
     assert "<p><strong>Bold</strong> and <code>code</code></p>" in html
     for figure in ("model", "1,234 tokens", "617.0 tok/s", "2.5 s", "complete"):
         assert f">{figure}</span>" in html
@@ -191,6 +192,18 @@ def test_rename_and_delete_lead_back(ann_client: Client, ask: Callable[..., Conv
     assert not Conversation.objects.exists()
 
 
+@pytest.mark.parametrize("form", ["conversation-rename", "conversation-delete"])
+def test_a_form_that_met_a_log_in_leads_to_the_conversation(
+    client: Client, ask: Callable[..., Conversation], form: str
+) -> None:
+    conversation = ask()
+    asked = client.post(reverse(form, args=[conversation.pk]), {"title": "New"})
+    client.force_login(conversation.user)
+    back = client.get(parse_qs(urlsplit(asked["Location"]).query)["next"][0])
+    assert back["Location"] == f"/chat/{conversation.pk}/"
+    assert Conversation.objects.filter(pk=conversation.pk, title=conversation.title).exists()
+
+
 @pytest.mark.parametrize("foreign", ["https://evil.test/", "//evil.test/", "javascript:alert(1)", ""])
 def test_nobody_is_led_elsewhere(ann_client: Client, ask: Callable[..., Conversation], foreign: str) -> None:
     conversation = ask()
@@ -231,7 +244,7 @@ def test_what_is_somebody_else_s_is_not_found(
             tried += 1
             assert [answer.status_code for answer in answers] == [404, 404]
             assert answers[0].content == answers[1].content
-    assert tried == {"get": 1, "post": 2}[method]
+    assert tried == {"get": 3, "post": 2}[method]
     assert Conversation.objects.get().title == "Hello"
     assert "Hello" not in page(client, "/chat/")
 
