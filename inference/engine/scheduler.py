@@ -144,7 +144,7 @@ class Scheduler(Generic[Logits]):
                 logits = self._forward.decode(
                     [slot.index for slot in slots], [row.read for row in rows], tokens
                 )
-        except InferenceError as error:
+        except Exception as error:  # noqa: BLE001 - raised again for the one row that it is about
             # Its frames hold what the pass worked with, for which smaller ones need the room.
             traceback.clear_frames(error.__traceback__)
             self._halve(slots, error)
@@ -158,10 +158,11 @@ class Scheduler(Generic[Logits]):
         else:
             self._sample_each(slots, logits)
 
-    def _halve(self, slots: list[Slot], error: InferenceError) -> None:
+    def _halve(self, slots: list[Slot], error: Exception) -> None:
         """After a failed pass: smaller ones, down to the row that cannot be helped."""
         if len(slots) == 1:
-            self._drop(slots[0], error)
+            with self._alone(slots[0]):
+                raise error
             return
         middle = len(slots) // 2
         self._decode(slots[:middle])

@@ -20,6 +20,7 @@ class Fault(enum.Enum):
     """What goes wrong with a row, each in a place of its own."""
 
     DECODE = enum.auto()
+    MISTAKE = enum.auto()
     DRAW = enum.auto()
     NUMBERS = enum.auto()
     FORMAT = enum.auto()
@@ -77,6 +78,8 @@ class FaultyModel(Arithmetic):
         rows = [slot.row for slot in self.scheduler._slots if slot.index in slots]
         if any(row and self.clients[row].goes_wrong(Fault.DECODE) for row in rows):
             raise InferenceError("It cannot be decoded.")
+        if any(row and self.clients[row].goes_wrong(Fault.MISTAKE) for row in rows):
+            raise IndexError("There is no such position.")
         return super().decode(slots, positions, tokens)
 
     def draw(self, logits: list[int], rows: Sequence[Row]) -> list[int | None]:
