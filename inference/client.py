@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from inference.errors import EngineDied, EngineDown, TimedOut
@@ -73,7 +74,8 @@ class EngineClient:
                 if isinstance(event, Done):
                     return
         finally:
-            writer.close()
+            # Not closed, which waits for the engine to take all of a request that nobody asks any more.
+            writer.transport.abort()
 
     async def status(self) -> EngineStatus:
         """What the engine holds at this moment."""
@@ -93,21 +95,27 @@ class EngineClient:
                     raise EngineDown from error
             await asyncio.sleep(RECONNECT_SECONDS)
 
-    @staticmethod
-    async def _send(writer: asyncio.StreamWriter, request: Request) -> None:
+    async def _send(self, writer: asyncio.StreamWriter, request: Request) -> None:
         try:
             if id := request_id():
                 writer.write(frame(Ticket(id=id)))
             writer.write(frame(request))
-            await writer.drain()
+            async with self._patient():
+                await writer.drain()
         except ConnectionError as error:
             raise EngineDied from error
 
     async def _next(self, reader: asyncio.StreamReader) -> Event:
+        async with self._patient():
+            return await read_event(reader)
+
+    @contextlib.asynccontextmanager
+    async def _patient(self) -> AsyncIterator[None]:
+        """``TimedOut`` where the engine neither takes nor says anything in the block for too long."""
         try:
             # Not wait_for: in Python 3.11 it can swallow a cancel that comes as the wait ends.
             async with asyncio.timeout(self.silence):
-                return await read_event(reader)
+                yield
         except TimeoutError as error:
             raise TimedOut(
                 f"The engine was silent for {self.silence:.0f} seconds. Try again, or restart the server."

@@ -65,6 +65,8 @@ class EngineServer:
                     await self._send(writer, Failed.of(error))
             except (ConnectionError, TimeoutError):
                 logger.debug("A client went away.")
+                # Closing would wait for it to take what was written.
+                writer.transport.abort()
             finally:
                 writer.close()
 

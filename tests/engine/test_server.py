@@ -38,6 +38,8 @@ from inference.request_id import identified, request_id
 from tests.kernels import engine_cache
 
 MODEL = ModelRef(name="a/b", path="/nowhere")
+# Characters: more than any system takes for somebody who does not.
+LONG = 8 * 2**20
 
 
 class ScriptedEngine:
@@ -123,15 +125,16 @@ async def test_whoever_takes_nothing_of_its_answer_has_gone_away(address: str) -
         async def submit(self, request: Request) -> AsyncIterator[Event]:
             try:
                 while True:
-                    yield Text(text="x" * 100_000)
+                    yield Text(text="x" * LONG)
             finally:
                 self.ended.set()
 
     async with EngineServer(Talker(), address, 0.2):  # type: ignore[arg-type]
-        _, writer = await asyncio.open_unix_connection(address)
+        reader, writer = await asyncio.open_unix_connection(address)
         writer.write(frame(Generate(model=MODEL)))
         async with asyncio.timeout(10):
             await Talker.ended.wait()
+            assert len(await reader.read()) < LONG, "what it did not take is not kept for it"
         writer.close()
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +10,18 @@ import pytest
 
 from inference.client import EngineClient
 from inference.errors import EngineDied, EngineDown, TimedOut
-from inference.protocol import Done, Event, Generate, Load, ModelRef, Request, Text, frame, read_request
+from inference.protocol import (
+    Done,
+    Event,
+    Generate,
+    Load,
+    Message,
+    ModelRef,
+    Request,
+    Text,
+    frame,
+    read_request,
+)
 from tests.fakes import FakeEngine
 
 MODEL = ModelRef(name="a/b", path="/nowhere")
@@ -53,6 +65,24 @@ async def test_silence_is_an_error(tmp_path: Path) -> None:
         assert await anext(events) == Text(text="one")
         with pytest.raises(TimedOut, match="silent"):
             await anext(events)
+
+
+async def test_an_engine_that_does_not_take_a_request_is_silent_too(tmp_path: Path) -> None:
+    """One that was stopped: the system takes the beginning of a picture for it. It finds no whole request."""
+    goes_on, found = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def stopped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            await goes_on.wait()
+            found.set_result(len(await reader.read()))
+
+    picture = Message(role="user", images=(bytes(8 * 2**20),))
+    request = Generate(model=MODEL, messages=(picture,))
+    async with asyncio.timeout(10), await asyncio.start_unix_server(stopped, tmp_path / "e.sock"):
+        with pytest.raises(TimedOut, match="silent"):
+            await anext(EngineClient(str(tmp_path / "e.sock"), silence=0.1).stream(request))
+        goes_on.set()
+        assert await found < len(frame(request))
 
 
 async def test_an_engine_that_dies_is_an_error(tmp_path: Path) -> None:
