@@ -17,6 +17,8 @@ REPLACEMENT = "\ufffd"
 # A character has at most 4 bytes and a token at least one: what is still broken after this many
 # tokens is not a character, and is let out but for its last, perhaps unfinished, part.
 MOST_HELD = 8
+# Tokens of the longest window: only of bytes that are no characters does it come to so many.
+LONGEST_WINDOW = 64
 
 
 class Detokenizer:
@@ -49,5 +51,8 @@ class Detokenizer:
     def _hand_out_broken(self, text: str) -> str:
         """All but the last replacement character, whose bytes may yet become a character."""
         fresh = text[len(self._sent) : -1]
-        self._sent = text[:-1]
+        if len(self._tokens) - self._start > LONGEST_WINDOW:
+            self._start = self._read = len(self._tokens) - MOST_HELD
+            text = self._decode(self._tokens[self._start :])
+        self._sent = text.removesuffix(REPLACEMENT)
         return fresh

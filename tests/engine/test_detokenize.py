@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.engine.detokenize import REPLACEMENT, Detokenizer
+from inference.engine.detokenize import LONGEST_WINDOW, REPLACEMENT, Detokenizer
 from tests.tiny import tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
@@ -56,3 +56,18 @@ def test_endless_broken_bytes_are_not_held_for_ever(count: int) -> None:
     continuation_byte = TOKENIZER.encode("😀", add_special_tokens=False)[1]
     joined = "".join(pieces([continuation_byte] * count))
     assert count - 8 <= len(joined) < count
+
+
+def test_a_window_of_broken_bytes_stays_short() -> None:
+    """Each step would take longer than the one before."""
+    windows: list[int] = []
+
+    def decode_counted(tokens: list[int]) -> str:
+        windows.append(len(tokens))
+        return decode(tokens)
+
+    detokenizer = Detokenizer(decode_counted)
+    smile = TOKENIZER.encode("😀", add_special_tokens=False)
+    text = "".join(detokenizer.push(token) for token in [*[smile[1]] * 1000, *smile, *smile])
+    assert text == REPLACEMENT * 1000 + "😀😀"
+    assert max(windows) <= LONGEST_WINDOW + 1
