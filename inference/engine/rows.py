@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 from transformers import GenerationConfig
 
@@ -52,6 +53,8 @@ DEFAULTS = Options(
     ignore_eos=False,
     stop=(),
 )
+# What the makers of a model may recommend.
+RECOMMENDED = ("temperature", "top_k", "top_p", "min_p")
 # An answer that shifts ends after so many contexts, as Ollama's does.
 MOST_CONTEXTS = 10
 # Chat templates of one model: without tools, with them, and some more.
@@ -178,4 +181,12 @@ def _model_defaults(config: GenerationConfig) -> Options:
     """The sampling that the model's makers recommend, where they do."""
     if not config.do_sample:
         return Options()
-    return Options(temperature=config.temperature, top_k=config.top_k, top_p=config.top_p, min_p=config.min_p)
+    return Options(**{name: _fitting(name, getattr(config, name, None)) for name in RECOMMENDED})
+
+
+def _fitting(name: str, value: Any) -> Any:
+    """``value`` of an option, or ``None`` where it can be none: nobody has checked the file."""
+    try:
+        return getattr(msgspec.convert({name: value}, Options), name)
+    except msgspec.ValidationError:
+        return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,31 @@ async def test_stop_strings_end_the_answer_and_stay_out(engine: Engine, tiny_lla
     assert cut == whole[: whole.index(stop)]
     assert (done.reason, done.stop_string) == ("stop", stop)
     assert uncut.stop_string == ""
+
+
+async def test_what_makers_recommend_counts_where_it_can_be(
+    engine: Engine, tiny_llama: Path, models_root: Path
+) -> None:
+    """Files are written for other engines, which have numbers of their own for an option that is off."""
+    folder = shutil.copytree(tiny_llama, models_root / "tiny" / "recommended")
+    recommended = {"do_sample": True, "temperature": 0.3, "top_k": -1, "top_p": 1.5}
+    (folder / "generation_config.json").write_text(json.dumps(recommended))
+    seeded = Options(seed=3, num_predict=24)
+    said, _ = await answer(engine, chat(folder, "Hello!", options=seeded))
+    spelt_out = replace(seeded, temperature=0.3, top_k=40, top_p=0.9)
+    assert said == (await answer(engine, chat(tiny_llama, "Hello!", options=spelt_out)))[0]
+
+
+async def test_a_control_token_can_be_a_stop_string(engine: Engine, tiny_llama: Path) -> None:
+    """One that does not end this model's answers by itself, and is never shown."""
+    begins = AutoTokenizer.from_pretrained(tiny_llama).bos_token_id
+    options = Options(temperature=0, num_predict=5, logit_bias={begins: 100.0})
+    said, done = await answer(engine, chat(tiny_llama, "Hello!", options=options))
+    assert (said, done.reason) == ("", "length")
+    options = replace(options, stop=("never", "<|im_start|>"))
+    said, done = await answer(engine, chat(tiny_llama, "Hello!", options=options))
+    assert (said, done.reason, done.stop_string) == ("", "stop", "<|im_start|>")
+    assert done.usage.completion == 1
 
 
 async def test_context_goes_on_where_an_answer_ended(engine: Engine, tiny_llama: Path) -> None:

@@ -104,17 +104,19 @@ class AnswerStyle:
         known = {tool.name: tool for tool in tools}
         one = self._one or not request.parallel_tool_calls
         forced = bool(shape.calls) and not shape.format
+        # A stop string may be a control token, which is no text otherwise.
+        stops = request.options.stop or ()
         if self._declared and not forced:
             before = self._tokenizer.decode(prompt)
             return Rules(
                 shape, self._decoder(None), partial(DeclaredReader, self._declared, before, known, one=one)
             )
         if self._channels:
-            return Rules(shape, self._decoder(MARKS), partial(HarmonyReader, known, one=one))
+            return Rules(shape, self._decoder((*MARKS, *stops)), partial(HarmonyReader, known, one=one))
         if self._tags is None and not tools:
-            return Rules(shape, self._decoder(()), _nothing)
+            return Rules(shape, self._decoder(stops), _nothing)
         marks = (*(self._tags or ()), *(self._wrapping or ()), *(self._form.marks if tools else ()))
-        return Rules(shape, self._decoder(marks), partial(self._tagged, known, opened, one))
+        return Rules(shape, self._decoder((*marks, *stops)), partial(self._tagged, known, opened, one))
 
     def _tagged(self, tools: dict[str, Tool], opened: bool, one: bool) -> AnswerReader:
         tags = self._tags
