@@ -41,16 +41,25 @@ int can_multiply(void) {
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
 #include <immintrin.h>
 
-/* Rows in 8 bits: numbers[rows, size], and for each group its scale and scale * sum. */
+/* Rows in 8 bits: numbers[rows, size], and for each group its scale and scale * sum. What is no number
+ * makes both none. */
 static void quantize(const bf16 *restrict inputs, int8_t *restrict numbers, float *restrict scales,
                      float *restrict sums, int64_t groups) {
     for (int64_t group = 0; group < groups; group++, inputs += GROUP, numbers += GROUP) {
-        float largest = 1e-20f;
-#pragma omp simd reduction(max : largest)
+        /* Without their signs numbers are in the order of their bits, and what is none comes last. */
+        bf16 most = 0;
+#pragma omp simd reduction(max : most)
         for (int64_t i = 0; i < GROUP; i++) {
-            float absolute = fabsf(widen(inputs[i]));
-            largest = absolute > largest ? absolute : largest;
+            bf16 absolute = inputs[i] & 0x7fff;
+            most = absolute > most ? absolute : most;
         }
+        if (most >= 0x7f80) {
+            /* Rounded it would be a number like any other, and nobody would know. */
+            memset(numbers, 0, GROUP);
+            scales[group] = sums[group] = NAN;
+            continue;
+        }
+        float largest = fmaxf(widen(most), 1e-20f);
         float inverse = 127.0f / largest;
         int32_t sum = 0;
 #pragma omp simd reduction(+ : sum)

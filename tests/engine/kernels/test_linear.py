@@ -73,6 +73,19 @@ def test_zeros_stay_zero(multiplying: Kernels, bits: int) -> None:
     assert not quantized_linear(multiplying, flat, None, bits)(torch.ones(1, 64).bfloat16()).any()
 
 
+@pytest.mark.parametrize("bits", ERRORS)
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_what_is_no_number_stays_none(multiplying: Kernels, bits: int, broken: float) -> None:
+    """Rounded to a whole number it would be one, and a model that overflows would say something."""
+    torch.manual_seed(0)
+    layer, inputs = quantized_linear(multiplying, weights(40, 96), None, bits), torch.randn(3, 96).bfloat16()
+    whole = layer(inputs)
+    inputs[1, 50] = broken
+    result = layer(inputs)
+    assert not result[1].isfinite().any()
+    assert torch.equal(result[::2], whole[::2])
+
+
 def test_what_the_kernels_do_not_take_is_told(kernels: Kernels) -> None:
     assert not can_quantize(torch.zeros(32, 48, dtype=torch.bfloat16), kernels)
     assert not can_quantize(torch.zeros(32, 64), kernels)
