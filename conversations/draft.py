@@ -60,7 +60,7 @@ class Draft:
                 self._live.enter(Phase(name="queued", position=position))
             case Loading():
                 self._live.enter(Phase(name="loading"))
-            case Reading(done=done, total=total):
+            case Reading(done=done, total=total) if not self.size:
                 self._live.enter(Phase(name="reading", done=done, total=total))
             case Text(text=text, tokens=tokens):
                 self._pieces.append(_storable(text))

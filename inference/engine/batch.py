@@ -21,13 +21,13 @@ from inference.engine.row import Row
 from inference.engine.samples import Deliver
 from inference.engine.scheduler import Scheduler
 from inference.errors import Busy, InferenceError
-from inference.protocol import Done, Event, Events, Failed, Queued
+from inference.protocol import Done, Event, Events, Failed, Queued, Reading
 
 logger = logging.getLogger(__name__)
 
 Mailbox = asyncio.Queue[list[Event]]
 
-# Who waits in line hears its place so often, so that nobody takes a busy engine for one that is stuck.
+# Who waits hears so often what for, so that nobody takes a busy engine for one that is stuck.
 REPEAT_SECONDS = 5.0
 
 
@@ -87,8 +87,8 @@ class Batch:
         return sum(other.rows for other in ahead) + 1 - self._places
 
     async def run(self, place: Place, make_rows: Callable[[Deliver], list[Row]]) -> Events:
-        """The events of rows, made by ``make_rows`` with the function that takes them. While they wait in
-        line, ``place`` is told every few seconds.
+        """The events of rows, made by ``make_rows`` with the function that takes them. While there is nothing
+        to tell, it is told every few seconds what they wait for, as long as the thread makes steps.
 
         Closing the iterator takes the rows out of the batch with the next step.
         """
@@ -106,21 +106,27 @@ class Batch:
                 row.cancelled = True
 
     async def _opened(self, mailbox: Mailbox, place: Place) -> Events:
-        """The events that arrive in ``mailbox``, up to the last; a failure is raised. Before them, where
-        ``place`` is in line, again and again."""
-        begun = False
+        """The events that arrive in ``mailbox``, up to the last; a failure is raised. While none does, again
+        and again what ``place`` waits for."""
+        reading: Reading | None = None
+        steps = self.steps
         while True:
             try:
-                async with asyncio.timeout(None if begun else self._repeat):
+                async with asyncio.timeout(self._repeat):
                     arrived = await mailbox.get()
             except TimeoutError:
-                if (position := self.position(place)) > 0:
+                position, stuck, steps = self.position(place), steps == self.steps, self.steps
+                if position > 0 and not reading:
                     yield Queued(position=position)
+                elif not stuck:
+                    # In a slot, but others' prompts are read first, or what it says, a call, is held back.
+                    yield reading or Queued(position=1)
                 continue
-            begun = True
             for event in arrived:
                 if isinstance(event, Failed):
                     raise event.error()
+                if isinstance(event, Reading):
+                    reading = event
                 yield event
                 if isinstance(event, Done):
                     return

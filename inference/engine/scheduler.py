@@ -59,12 +59,12 @@ class Scheduler(Generic[Logits]):
 
     def step(self) -> None:
         """Let rows in, read a chunk, decode a token for everyone who writes."""
-        self.steps += 1
         self._release()
         self._admit()
         self._decode([slot for slot in self._slots if slot.row and slot.row.decodes])
         self._read()
         self._release()
+        self.steps += 1
 
     def prepare(self) -> bool:
         """Let the model make something ready, between steps. Whether there was anything."""

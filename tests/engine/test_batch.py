@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -12,8 +12,9 @@ import pytest
 from inference.engine.batch import Batch
 from inference.engine.row import Row
 from inference.engine.samples import Deliver
+from inference.engine.scheduler import CHUNK
 from inference.errors import Busy
-from inference.protocol import Done, Queued, Reading
+from inference.protocol import Done, Event, Events, Piece, Queued, Reading, Text
 from tests.engine.arithmetic import GREEDY, Arithmetic, scheduler_of
 
 
@@ -71,7 +72,7 @@ class Held(Arithmetic):
 
 
 async def test_who_waits_in_line_hears_it_again_and_again() -> None:
-    """Also that the line got shorter; who is in a slot is not told anything."""
+    """Also that the line got shorter; who is in a slot of a thread that is stuck is not told anything."""
     forward = Held(1)
     batch = Batch(scheduler_of(forward), places=1, max_queue=2, repeat=0.01)
     with batch.admitted() as one, batch.admitted() as three:
@@ -88,6 +89,73 @@ async def test_who_waits_in_line_hears_it_again_and_again() -> None:
         events = [event async for event in third if not isinstance(event, Queued)]
         assert isinstance(events[-1], Done)
     batch.close()
+
+
+@dataclass
+class Gated(Arithmetic):
+    """Reads a chunk or says a token whenever it is let."""
+
+    gate: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def read(self, *args: Any, **kwargs: Any) -> list[int]:
+        assert self.gate.acquire(timeout=30.0)
+        return super().read(*args, **kwargs)
+
+    def decode(self, *args: Any) -> list[int]:
+        assert self.gate.acquire(timeout=30.0)
+        return super().decode(*args)
+
+
+class Holding:
+    """A reader that holds back all that is said, as of a call that is not whole."""
+
+    ended = False
+
+    def push(self, text: str) -> list[Piece]:
+        return []
+
+    def finish(self) -> list[Piece]:
+        return [Text(text="all of it")]
+
+
+async def test_who_is_in_a_slot_hears_that_the_thread_is_not_stuck() -> None:
+    """While others' prompts are read first, and while what it says is held back."""
+    forward = Gated(2)
+    batch = Batch(scheduler_of(forward), places=2, max_queue=2, repeat=0.05)
+
+    def long_row(deliver: Deliver) -> list[Row]:
+        prompt = list(range(CHUNK * 3))
+        return [Row(prompt=prompt, options=GREEDY, limit=1, ends=frozenset(), decode=str, deliver=deliver)]
+
+    def held_back(deliver: Deliver) -> list[Row]:
+        (row,) = make_rows(deliver)
+        return [replace(row, limit=3, reader=Holding())]
+
+    with batch.admitted() as one, batch.admitted() as two:
+        long, held = batch.run(one, long_row), batch.run(two, held_back)
+        first, second = asyncio.ensure_future(anext(long)), asyncio.ensure_future(anext(held))
+        await asyncio.sleep(0)
+        forward.gate.release()
+        assert isinstance(await first, Reading)
+        assert await second == Queued(position=1), "its prompt is read after the long one"
+        forward.gate.release(3)
+        read = Reading(done=2, total=2)
+        assert await following_after(held, Queued) == read
+        forward.gate.release()
+        assert await anext(held) == read, "a token came, which is no piece yet"
+        forward.gate.release(9)
+        events = [event async for event in held if event != read]
+        assert events[0] == Text(text="all of it", tokens=3)
+        await long.aclose()
+    batch.close()
+
+
+async def following_after(events: Events, kind: type[Event]) -> Event:
+    """The next event that is of another kind."""
+    async for event in events:
+        if not isinstance(event, kind):
+            return event
+    raise AssertionError("nothing follows")
 
 
 def test_a_request_of_many_rows_counts_as_many() -> None:
