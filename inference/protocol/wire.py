@@ -23,11 +23,14 @@ _encoder = msgpack.Encoder()
 
 
 def frame(message: Ticket | Request | Event) -> bytes:
-    """``message`` as it goes over the wire. ``InvalidRequest`` for numbers of more than 64 bits."""
+    """``message`` as it goes over the wire. ``InvalidRequest`` for numbers of more than 64 bits, and for what
+    is nested too deeply."""
     try:
         body = _encoder.encode(message)
     except OverflowError as error:
         raise InvalidRequest("A number in the request is too large.") from error
+    except RecursionError as error:
+        raise InvalidRequest("The request is nested too deeply.") from error
     if len(body) > MAX_FRAME:
         raise TooLarge(f"The request is {len(body)} bytes long; at most {MAX_FRAME} are taken.")
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
@@ -56,7 +59,7 @@ async def read_opening(reader: asyncio.StreamReader) -> tuple[str, Request]:
         opening = REQUESTS.decode(await read_frame(reader))
         if isinstance(opening, Ticket):
             id, opening = opening.id, REQUESTS.decode(await read_frame(reader))
-    except DecodeError as error:
+    except (DecodeError, RecursionError) as error:
         raise InvalidRequest(f"The request is malformed: {error}") from error
     if isinstance(opening, Ticket):
         raise InvalidRequest("The request is malformed: it has two tickets.")
@@ -67,5 +70,5 @@ async def read_event(reader: asyncio.StreamReader) -> Event:
     """The next event of a connection; an event that cannot be read is an engine that died."""
     try:
         return EVENTS.decode(await read_frame(reader))
-    except DecodeError as error:
+    except (DecodeError, RecursionError) as error:
         raise EngineDied("The engine sent something that is not an event.") from error

@@ -113,6 +113,15 @@ def test_fragments_that_double_are_refused_before_they_are_followed(people: Peop
     assert (status, answer["error"]["param"]) == (400, "query")
 
 
+@pytest.mark.parametrize("depth", [33, 950, 960, 970, 980])
+@pytest.mark.parametrize("name", ["variables", "junk"])
+def test_what_is_nested_too_deeply_is_a_clients_mistake(people: People, name: str, depth: int) -> None:
+    deep = '{"a":' * depth + "1" + "}" * depth
+    body = f'{{"query": "{{ availableModels {{ name }} }}", "{name}": {deep}}}'
+    expected = {200, 400} if name == "junk" else {400}
+    assert people.stage.request("POST", "/graphql", body.encode())[0] in expected
+
+
 def test_the_introspection_of_tools_is_answered(people: People) -> None:
     data, errors = ask(people, get_introspection_query())
     assert errors == []

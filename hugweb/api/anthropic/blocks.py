@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Struct, ValidationError
 
+from hugweb.api.depth import arguments_checked
 from hugweb.api.documents import TEXT_FILE_PATTERN, file_text, framed
 from hugweb.api.fields import IMAGE_PATTERN, case, told
 from hugweb.api.media import is_image
@@ -214,7 +215,7 @@ def _call(block: Block, place: str) -> ToolCall:
     for name in ("id", "name"):
         if not getattr(block, name):
             raise InvalidRequest(f"{place}: tool_use block missing required '{name}' field")
-    return ToolCall(id=block.id, name=block.name, arguments=block.input)
+    return ToolCall(id=block.id, name=block.name, arguments=arguments_checked(block.input, f"{place}.input"))
 
 
 def _document(block: Block, place: str) -> Message:

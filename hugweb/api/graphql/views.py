@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponseBase
 from msgspec import Meta, Struct, field
 
 from hugweb.api.body import parse
+from hugweb.api.depth import DEEPEST, is_deep
 from hugweb.api.described import JSON, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.rest.access import entered
@@ -43,10 +44,17 @@ class QueryAnswer(TypedDict):
 @entered
 @endpoint("POST")
 async def graphql(request: HttpRequest) -> HttpResponseBase:
-    if parse(request.body, QueryBody).query.count("...") > MOST_SPREADS:
+    body = parse(request.body, QueryBody)
+    if body.query.count("...") > MOST_SPREADS:
         raise InvalidRequest(f"A query spreads at most {MOST_SPREADS} fragments.", param="query")
+    if is_deep(body.variables):
+        raise InvalidRequest(f"Variables are nested at most {DEEPEST} levels deep.", param="variables")
     view = await asyncio.to_thread(_view)
-    response: HttpResponseBase = await view(request)
+    try:
+        response: HttpResponseBase = await view(request)
+    except RecursionError as error:
+        # Strawberry reads what nobody asks for, too.
+        raise InvalidRequest("The request is nested too deeply.") from error
     if response.status_code == 400 and response["Content-Type"].startswith("text/"):
         raise InvalidRequest("Send a JSON object with a `query`, as `application/json`.")
     return response

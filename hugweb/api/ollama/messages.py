@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_args
 import msgspec
 from msgspec import Struct, ValidationError
 
+from hugweb.api.depth import arguments_checked
 from hugweb.api.fields import ImageOrSound, told
 from hugweb.api.media import media_sort
 from hugweb.api.schema import schema_text
@@ -34,7 +35,8 @@ class GivenCall(Struct):
     id: str | None = None
 
     def ours(self) -> ToolCall:
-        return ToolCall(name=self.function.name, arguments=self.function.arguments, id=self.id or "")
+        arguments = arguments_checked(self.function.arguments)
+        return ToolCall(name=self.function.name, arguments=arguments, id=self.id or "")
 
 
 class ChatMessage(Struct):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Struct
 
+from hugweb.api.depth import arguments_checked
 from hugweb.api.fields import NOT_NULL, case, told
 from hugweb.api.openai.parts import Content, read_content
 from inference.errors import InvalidRequest
@@ -119,6 +120,7 @@ def _call(function: CalledFunction, id: str, place: str) -> ToolCall:
 def read_arguments(text: str, param: str) -> dict[str, Any]:
     """The arguments of a call, which come as JSON in a string; none of them may be an empty string."""
     try:
-        return msgspec.json.decode(text or "{}", type=dict[str, Any])
+        arguments = msgspec.json.decode(text or "{}", type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest("invalid tool call arguments", param=param) from error
+    return arguments_checked(arguments, param)

@@ -297,6 +297,28 @@ def test_a_schema_that_is_nested_too_deeply_is_the_clients_mistake(stage: Stage,
         assert stage.request("POST", path, body, {})[0] == 400, path
 
 
+@pytest.mark.parametrize("depth", [33, 500, 950, 960, 970])
+def test_arguments_that_are_nested_too_deeply_are_the_clients_mistake(stage: Stage, depth: int) -> None:
+    """Those that can be read may yet be too deep for whatever writes them again."""
+    arguments = '{"a":' + "[" * depth + "]" * depth + "}"
+    text = json.dumps(arguments)
+    chat = (
+        '{"role":"assistant","content":"","tool_calls":[{"id":"a","function":{"name":"f","arguments":%s}}]}'
+    )
+    used = f'{{"type":"tool_use","id":"a","name":"f","input":{arguments}}}'
+    for path, more in (
+        ("/api/chat", f'"messages":[{chat % arguments}]'),
+        ("/v1/chat/completions", f'"messages":[{chat % text}]'),
+        ("/v1/messages", f'"max_tokens":9,"messages":[{{"role":"assistant","content":[{used}]}}]'),
+        (
+            "/v1/responses",
+            f'"input":[{{"type":"function_call","call_id":"a","name":"f","arguments":{text}}}]',
+        ),
+    ):
+        body = f'{{"model":"{MODEL}",{more}}}'.encode()
+        assert stage.request("POST", path, body, {})[0] == 400, path
+
+
 def test_a_body_of_20_megabytes_is_read(stage: Stage) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "x" * 20_000_000}], "stream": False}
     status, _, text = stage.post("/api/chat", body)
