@@ -9,6 +9,8 @@ import msgspec
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
+from hugweb.api.depth import DEEPEST, is_deep
+
 
 class Json(BaseParser):
     """One JSON object."""
@@ -22,6 +24,9 @@ class Json(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         try:
-            return msgspec.json.decode(stream.read(), type=dict[str, Any])
+            body = msgspec.json.decode(stream.read(), type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise ParseError(f"The request is malformed: {error}") from error
+        if is_deep(body):
+            raise ParseError(f"The request is nested too deeply: at most {DEEPEST} levels.")
+        return body

@@ -527,6 +527,7 @@ def test_an_alias_speaks_first(stage: Stage) -> None:
         ({"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search"}}, "tool_choice"),
         ({"tools": [{"type": "web_search"}], "tool_choice": "required"}, "tool_choice"),
         ({"tools": [{"type": "namespace", "tools": []}]}, "tools[0].name"),
+        ({"tools": [{"type": "namespace", "name": "a"}]}, "tools[0].tools"),
         ({"tools": [{"type": "namespace", "name": "a", "tools": [{}]}]}, "tools[0].tools[0].name"),
         (
             {"tools": [{"type": "namespace", "name": "a", "tools": [{"type": "custom", "name": "b"}]}]},

@@ -212,6 +212,13 @@ def test_broken_json_is_a_client_s_mistake(people: People, body: bytes) -> None:
     assert people.ask("boss", "POST", "/rest/aliases/", body)[0] == 400
 
 
+@pytest.mark.parametrize("depth", [33, 900, 950, 978])
+def test_what_is_nested_too_deeply_is_a_client_s_mistake(people: People, depth: int) -> None:
+    made = people.ask("boss", "POST", "/rest/aliases/", {"name": f"deep{depth}", "model": MODEL})[1]
+    body = b'{"options": %b1%b}' % (b'{"a":' * depth, b"}" * depth)
+    assert people.ask("boss", "PATCH", f"/rest/aliases/{made['id']}/", body)[0] == 400
+
+
 def test_other_methods_and_addresses_are_refused_as_json(people: People) -> None:
     assert people.ask("boss", "PUT", "/rest/aliases/1/", {})[1]["error"]["code"] == "method_not_allowed"
     assert people.ask("boss", "GET", "/rest/nothing/")[0] == 404

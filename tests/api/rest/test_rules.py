@@ -30,6 +30,10 @@ def item(**fields: Any) -> dict[str, Any]:
     return {"input": [fields]}
 
 
+def space(**fields: Any) -> dict[str, Any]:
+    return {"type": "namespace", "name": "a", **fields}
+
+
 OLLAMA_CHAT: list[tuple[dict[str, Any], bool]] = [
     ({"messages": [HI], "tools": [TOOL]}, GOOD),
     ({"messages": [HI], "tools": [{"type": "function"}]}, BAD),
@@ -37,6 +41,8 @@ OLLAMA_CHAT: list[tuple[dict[str, Any], bool]] = [
     ({"messages": [HI], "tool_choice": "required"}, BAD),
     ({"messages": [HI], "tool_choice": "required", "tools": [TOOL]}, GOOD),
     ({"messages": [HI], "tool_choice": "auto"}, GOOD),
+    ({"keep_alive": 0, "options": {"repeat_penalty": 2}}, GOOD),
+    ({"keep_alive": 0, "options": {"repeat_penalty": -2}}, BAD),
 ]
 OLLAMA_COPY: list[tuple[dict[str, Any], bool]] = [
     ({"destination": "copied:1"}, GOOD),
@@ -49,6 +55,11 @@ OLLAMA_GENERATE: list[tuple[dict[str, Any], bool]] = [
     ({"prompt": "a", "raw": True, "system": "b"}, BAD),
     ({"prompt": "a", "raw": True, "context": [1]}, BAD),
     ({"prompt": "a", "raw": False, "system": "b"}, GOOD),
+    ({"prompt": "a", "raw": True, "images": [IMAGE["data"]]}, BAD),
+    ({"prompt": "a", "raw": True, "images": []}, GOOD),
+    ({"prompt": "a", "suffix": "b", "images": [IMAGE["data"]]}, BAD),
+    ({"prompt": "a", "suffix": "", "images": [IMAGE["data"]]}, GOOD),
+    ({"keep_alive": 0, "raw": True, "system": "b"}, BAD),
 ]
 CHAT: list[tuple[dict[str, Any], bool]] = [
     ({"messages": [{"role": "user"}]}, BAD),
@@ -99,6 +110,11 @@ RESPONSES: list[tuple[dict[str, Any], bool]] = [
     ({"input": "Hi", "text": {"format": {"type": "json_schema", "name": "a", "schema": {}}}}, GOOD),
     ({"input": "Hi", "text": {"format": {"type": "json_schema", "name": "a"}}}, BAD),
     ({"input": "Hi", "tool_choice": "required"}, BAD),
+    ({"input": "Hi", "tools": [space(tools=[{"name": "look"}])]}, GOOD),
+    ({"input": "Hi", "tools": [space(tools=[{"name": ""}])]}, BAD),
+    ({"input": "Hi", "tools": [space(tools=[])]}, BAD),
+    ({"input": "Hi", "tools": [space()]}, BAD),
+    ({"input": "Hi", "tools": [space(type="function", tools=[{"name": ""}])]}, GOOD),
 ]
 MESSAGES: list[tuple[dict[str, Any], bool]] = [
     (said({"type": "text", "text": "a", "source": {"type": "url"}}), GOOD),
@@ -135,6 +151,7 @@ EDITS: list[tuple[dict[str, Any], bool]] = [
     ({"prompt": "a", "image": PICTURE_URL}, GOOD),
     ({"prompt": "a", "image": {"image_url": PICTURE_URL}}, GOOD),
     ({"prompt": "a", "image": {}}, BAD),
+    ({"prompt": "a", "image": []}, BAD),
     ({"prompt": "a", "image": [PICTURE_URL] * 17}, BAD),
     ({"prompt": "a"}, BAD),
 ]

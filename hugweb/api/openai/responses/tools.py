@@ -32,7 +32,7 @@ class ResponseTool(ToolSpec, kw_only=True):
     """A function, a namespace with its functions in ``tools``, or a search of the web."""
 
     type: Annotated[str, told(enum=[FUNCTION, NAMESPACE])] = FUNCTION
-    tools: list[Annotated[ToolSpec, told(anyOf=[_MEMBER])]] = []
+    tools: list[ToolSpec] = []
 
 
 _CASES = [
@@ -40,7 +40,7 @@ _CASES = [
         {**spelling, "properties": {**spelling["properties"], "type": {"const": FUNCTION}}}
         for spelling in SPELLINGS
     ),
-    case("type", NAMESPACE, needs=("name", "tools"), name=_HALF, tools={"minItems": 1}),
+    case("type", NAMESPACE, needs=("name", "tools"), name=_HALF, tools={"minItems": 1, "items": _MEMBER}),
 ]
 GivenResponseTool = Annotated[ResponseTool, told(anyOf=_CASES)]
 
@@ -79,6 +79,8 @@ def _functions(tool: ResponseTool, place: str) -> Iterator[tuple[str, ToolSpec]]
 def _members(tool: ResponseTool, place: str) -> Iterator[tuple[str, ToolSpec]]:
     if not tool.name:
         raise InvalidRequest("A namespace needs a name.", param=f"{place}.name")
+    if not tool.tools:
+        raise InvalidRequest("A namespace needs tools.", param=f"{place}.tools")
     for number, function in enumerate(tool.tools):
         about = "\n".join(filter(None, (tool.description, function.description)))
         # Without a name it stays so, for the error that every tool without one gets.
