@@ -199,7 +199,7 @@ NOTED = Called(call=ToolCall(name="note", arguments={}))
 @given(pieces(1), ends)
 @example([NOTED, Text(text="", logprobs=(TOKEN,))], Done(reason="stop"))
 def test_responses(parts: list[Piece], end: Done) -> None:
-    writer = ResponseEvents({"status": "in_progress", "output": []}, "/v1/responses", {})
+    writer = ResponseEvents({"id": "resp_1", "status": "in_progress", "output": []}, "/v1/responses", {})
     events = [frame for event in (*parts, end) for frame in writer.of(event)]
     assert [event["sequence_number"] for event in events] == [*range(len(events))]
     created, begun, *between, last = events
