@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from aliases.selectors import alias_models, aliases_visible
@@ -30,6 +30,7 @@ from inference.providers.configs import models_offered
 logger = logging.getLogger(__name__)
 
 LIST_PAGE = 50
+LONGEST_SEARCH = 200
 HISTORY_PAGE = 100
 # What a model is told of: answers that were cut short still are what was said.
 SAID = (Message.Status.COMPLETE, Message.Status.STOPPED, Message.Status.INTERRUPTED)
@@ -45,6 +46,7 @@ class ConversationList:
     groups: Sequence[tuple[str, Sequence[Conversation]]]
     page: int
     has_older: bool
+    search: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,19 @@ def attachment_get(*, user: User, attachment_id: UUID) -> Attachment:
         raise NotFound("There is no such picture.") from error
 
 
-def conversation_list(*, user: User, page: int = 1) -> ConversationList:
-    """Page ``page`` of ``user``'s conversations."""
+def conversation_list(*, user: User, page: int = 1, search: str = "") -> ConversationList:
+    """Page ``page`` of what ``user`` has, or of what has ``search`` in its title or its messages."""
     start = (page - 1) * LIST_PAGE
-    found = list(Conversation.objects.filter(user=user)[start : start + LIST_PAGE + 1])
+    search = " ".join(search.replace("\x00", "").split())[:LONGEST_SEARCH]
+    owned = Conversation.objects.filter(user=user)
+    if search:
+        said = Message.objects.filter(conversation=OuterRef("pk"), content__icontains=search)
+        owned = owned.filter(Q(title__icontains=search) | Q(Exists(said)))
+    found = list(owned[start : start + LIST_PAGE + 1])
     today = timezone.localdate()
     by_age = groupby(found[:LIST_PAGE], key=lambda one: _age(timezone.localdate(one.updated), today))
     groups = [(age, list(members)) for age, members in by_age]
-    return ConversationList(groups, page, has_older=len(found) > LIST_PAGE)
+    return ConversationList(groups, page, len(found) > LIST_PAGE, search)
 
 
 def _age(day: date, today: date) -> str:

@@ -92,7 +92,7 @@ def conversation_delete(request: HttpRequest, conversation_id: UUID) -> HttpResp
     """Delete a conversation; whoever is looking at it goes to a new one."""
     _own(request, conversation_id)
     services.conversation_delete(user=_user(request), conversation_id=conversation_id)
-    if request.POST.get("next") == reverse("conversation", args=[conversation_id]):
+    if request.POST.get("next", "").partition("?")[0] == reverse("conversation", args=[conversation_id]):
         return redirect("chat")
     return _back(request, reverse("chat"))
 
@@ -106,7 +106,9 @@ def _page(
     user, choices = _user(request), selectors.model_choices(user=_user(request))
     preferred = selectors.model_preferred(user=user, choices=choices)
     context = {
-        "list": selectors.conversation_list(user=user, page=_number(request.GET.get("page", ""))),
+        "list": selectors.conversation_list(
+            user=user, page=_number(request.GET.get("page", "")), search=request.GET.get("q", "")
+        ),
         "conversation": found,
         "history": history,
         "is_past": before is not None,

@@ -54,6 +54,23 @@ def test_conversations_are_grouped_by_age_newest_first(ann: User, bob: User) -> 
     ]
 
 
+def test_a_search_finds_titles_and_what_was_said_of_ones_own(ann: User, bob: User) -> None:
+    boat, tram = talk(ann, title="A sailing boat"), talk(ann, title="Lisbon")
+    say(boat, 3)
+    Message.objects.create(conversation=tram, role="user", content="Which  tram?")
+    Message.objects.create(conversation=talk(bob, title="Bob's boat"), role="user", content="tram")
+
+    def found(search: str) -> list[Conversation]:
+        listed = selectors.conversation_list(user=ann, search=search)
+        return [one for _, members in listed.groups for one in members]
+
+    assert found("BOAT") == [boat]
+    assert found(" tram\x00 ") == [tram]
+    assert found("other") == [boat], "a branch that is not the active one"
+    assert found("_") == found("x" * 10_000) == []
+    assert found(" ") == [tram, boat]
+
+
 def test_the_list_comes_in_pages(ann: User) -> None:
     for number in range(selectors.LIST_PAGE + 1):
         talk(ann, days=number)

@@ -177,6 +177,21 @@ def test_no_page_of_a_person_is_kept_by_anybody(ann_client: Client, ask: Callabl
     assert "no-store" in ann_client.get(f"/chat/{ask().pk}/")["Cache-Control"]
 
 
+def test_what_was_said_is_searched_for(ann_client: Client, ask: Callable[..., Conversation]) -> None:
+    assert 'role="search"' not in page(ann_client, "/chat/")
+    ask("A boat & a <sail>", "Of course."), ask("Lisbon", "Take the tram.")
+    html = page(ann_client, "/chat/?q=TRAM")
+    assert "Lisbon</a>" in html
+    assert "A boat" not in html
+    assert "/?q=TRAM" in html, "the search stays when a conversation is opened"
+    found = page(ann_client, "/chat/?q=%26+a+%3Csail")
+    assert "A boat" in found
+    assert 'value="&amp; a &lt;sail"' in found
+    nothing = page(ann_client, "/chat/?q=%25")
+    assert "Nothing has “<bdi>%</bdi>” in it." in nothing
+    assert 'href="/chat/">Show all</a>' in nothing
+
+
 def test_rename_and_delete_lead_back(ann_client: Client, ask: Callable[..., Conversation]) -> None:
     here, other = ask(), ask()
     address = reverse("conversation", args=[here.pk])
@@ -187,7 +202,7 @@ def test_rename_and_delete_lead_back(ann_client: Client, ask: Callable[..., Conv
     assert Conversation.objects.get(pk=other.pk).title == "New name"
     deleted = ann_client.post(reverse("conversation-delete", args=[other.pk]), {"next": address})
     assert deleted["Location"] == address
-    deleted = ann_client.post(reverse("conversation-delete", args=[here.pk]), {"next": address})
+    deleted = ann_client.post(reverse("conversation-delete", args=[here.pk]), {"next": f"{address}?q=a"})
     assert deleted["Location"] == "/chat/"
     assert not Conversation.objects.exists()
 
