@@ -41,6 +41,9 @@ TEXT_SECONDS = 2.0
 # Of one table. Short rows are filled up, so beyond a few cells half of them have to be written.
 MOST_CELLS = 5000
 FEW_CELLS = 100
+# How models mark formulas of TeX: what begins one, and what ends it.
+FORMULAS = {r"\(": r"\)", r"\[": r"\]", "$$": "$$"}
+LONGEST_FORMULA = 2000
 
 TAGS = {
     *("p", "br", "hr", "h3", "h4", "h5", "h6", "blockquote", "div", "span", "button"),
@@ -131,6 +134,7 @@ def _parser() -> MarkdownIt:
     parser.validateLink = _is_safe_link  # type: ignore[method-assign]
     parser.core.ruler.disable(["inline", "text_join"])
     parser.inline.ruler.before("text", "in_time", _in_time)
+    parser.inline.ruler.before("escape", "formula", _formula)
     parser.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
     return parser
 
@@ -140,6 +144,22 @@ def _in_time(state: StateInline, silent: bool) -> bool:
     if time.thread_time() > state.env["until"]:
         raise TooSlowError
     return False
+
+
+def _formula(state: StateInline, silent: bool) -> bool:
+    """A formula is shown as it was written: as Markdown, it would lose its backslashes and stars."""
+    mark = state.src[state.pos : state.pos + 2]
+    if mark not in FORMULAS:
+        return False
+    last = min(state.posMax, state.pos + LONGEST_FORMULA)
+    end = state.src.find(FORMULAS[mark], state.pos + 2, last)
+    if end < 0 or not state.src[state.pos + 2 : end].strip():
+        return False
+    if not silent:
+        token = state.push("code_inline", "code", 0)
+        token.content = state.src[state.pos : end + 2]
+    state.pos = end + 2
+    return True
 
 
 def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:

@@ -47,7 +47,9 @@ function startChat() {
     if (retry) chat.ask(questionOf(retry.closest(".answer")));
   });
   addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && !event.defaultPrevented && !document.querySelector("dialog[open]")) chat.stop();
+    // There it clears what was searched for.
+    const isElsewhere = event.defaultPrevented || document.querySelector("dialog[open]") || event.target.closest("[type=search]");
+    if (event.key === "Escape" && !isElsewhere) chat.stop();
   });
 }
 

@@ -128,6 +128,11 @@ def test_hostile_text_is_inert_however_it_comes(text: str) -> None:
         ("```nonsense\n<x>\n```", '<pre tabindex="0"><code>&lt;x&gt;\n</code></pre>'),
         ("```python\nx = 1\n```", '<span class="n">x</span>'),
         ("```\nplain\n```", '<div class="code-head"><span>text</span>'),
+        (r"So \(a_1 * b_1\) is", r"<p>So <code>\(a_1 * b_1\)</code> is</p>"),
+        ("\\[\na \\\\\n<b>\n\\]", "<p><code>\\[\na \\\\\n&lt;b&gt;\n\\]</code></p>"),
+        (r"$$\frac{a}{b}$$", r"<p><code>$$\frac{a}{b}$$</code></p>"),
+        (r"\(open and \*\* that", "<p>(open and ** that</p>"),
+        (r"`\(code\)` and $$$$ and $5", r"<p><code>\(code\)</code> and $$$$ and $5</p>"),
     ],
 )
 def test_markdown_is_rendered(text: str, html: str) -> None:
@@ -155,6 +160,7 @@ SLOW = {
     "cells": "|" * 1000 + "\n" + "|-" * 999 + "|\n" + "|a\n" * 6000,
     "many tables": ("|" * 100 + "\n" + "|-" * 99 + "|\n" + "|\n" * 45 + "\n") * 60,
     "half tables": "-|-\n" * 10_000,
+    "half formulas": r"\(x" * 12_000,
     "stars": "*a " * 10_000,
     "quotes": "> " * 5_000,
     "columns": "|a" * 5_000 + "\n" + "|-" * 5_000,
