@@ -24,6 +24,8 @@ MOST_PICTURES = 32
 # Models look at less; what is kept of a larger picture is this.
 KEPT_SIDE = 2048
 LONGEST_TO_SHORTEST = 100
+# Pixels of more than 8 bits that are brought to 8 at a time.
+BAND_PIXELS = 2**20
 # What Pillow's readers raise for files that are damaged or made to do damage.
 DAMAGED = (
     OSError,
@@ -93,8 +95,15 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     """``picture``; one of more than 8 bits a channel brought to 8, which Pillow would cut off."""
     if not picture.mode.startswith(("I", "F")):
         return picture
-    values = numpy.nan_to_num(numpy.asarray(picture, dtype=numpy.float64))
-    top = 65535.0 if picture.mode.startswith("I") and values.max() > 255 else 255.0
-    if picture.mode == "F" and values.min() >= 0 and values.max() <= 1:
+    values = numpy.asarray(picture)
+    least, most = numpy.fmin.reduce(values, axis=None), numpy.fmax.reduce(values, axis=None)
+    top = 65535.0 if picture.mode.startswith("I") and most > 255 else 255.0
+    if picture.mode == "F" and least >= 0 and most <= 1:
         top = 1.0
-    return Image.fromarray((values / top * 255).round().clip(0, 255).astype(numpy.uint8))
+    eight = numpy.empty(values.shape, numpy.uint8)
+    # In bands: what is computed with takes many times as much as the picture.
+    rows = max(BAND_PIXELS // picture.width, 1)
+    for start in range(0, picture.height, rows):
+        band = numpy.nan_to_num(values[start : start + rows].astype(numpy.float64))
+        eight[start : start + rows] = (band / top * 255).round().clip(0, 255)
+    return Image.fromarray(eight)

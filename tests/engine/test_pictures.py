@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy
@@ -97,6 +98,28 @@ def test_sixteen_bits_are_brought_to_eight(format: str) -> None:
     values = numpy.zeros((4, 8), dtype=numpy.uint16)
     values[:, 4:] = 32768
     assert sides(saved(Image.fromarray(values), format)) == ((0, 0, 0), (128, 128, 128))
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_sixteen_bits_of_a_large_picture_take_little_more_than_the_picture(format: str) -> None:
+    """One of 64 million pixels, in a file of half a megabyte, took 1.5 GB."""
+    values = numpy.zeros((3000, 3000), dtype=numpy.uint16)
+    values[:, 1500:] = 32768
+    file = saved(Image.fromarray(values), format)
+    tracemalloc.start()
+    try:
+        assert sides(file) == ((0, 0, 0), (128, 128, 128))
+        assert tracemalloc.get_traced_memory()[1] < 10 * values.size
+    finally:
+        tracemalloc.stop()
+
+
+def test_numbers_with_a_point_may_go_up_to_one_or_to_255() -> None:
+    """What is no number is black."""
+    values = numpy.full((2, 8), numpy.nan, dtype=numpy.float32)
+    values[:, 4:] = 0.5
+    assert sides(saved(Image.fromarray(values), "TIFF")) == ((0, 0, 0), (128, 128, 128))
+    assert sides(saved(Image.fromarray(values * 200), "TIFF")) == ((0, 0, 0), (100, 100, 100))
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
