@@ -7,7 +7,7 @@ take such a 4-D mask as it is, and a dict of two where their layers differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,8 +23,6 @@ from inference.protocol import Quantization
 
 # Columns are looked at in multiples of this, so that few shapes occur.
 COLUMNS = 64
-
-Masks = Callable[[Tensor, int], Any]
 
 
 class ModuleForward:

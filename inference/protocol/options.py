@@ -40,9 +40,7 @@ class Options(Struct, frozen=True, kw_only=True, omit_defaults=True):
     repeat_penalty: Annotated[float, Meta(gt=0, le=100)] | None = None
     presence_penalty: Annotated[float, Meta(ge=-100, le=100)] | None = None
     frequency_penalty: Annotated[float, Meta(ge=-100, le=100)] | None = None
-    logit_bias: (
-        Annotated[dict[TokenId, Bias], Meta(max_length=MAX_BIASES, extra_json_schema=TOKEN_KEYS)] | None
-    ) = None
+    logit_bias: Biases | None = None
     seed: Annotated[int, Meta(ge=-LARGEST - 1, le=LARGEST)] | None = None
     stop: Annotated[tuple[StopString, ...], Meta(max_length=MAX_STOPS)] | None = None
     ignore_eos: bool | None = None
