@@ -91,3 +91,21 @@ def test_the_modules_keep_rows_apart_as_well() -> None:
     together = answers(forward, list(range(REQUESTS)), SLOTS)
     for number in range(REQUESTS):
         assert answers(forward, [number], 3)[number] == together[number]
+
+
+@pytest.mark.parametrize("way", [LeanForward, ModuleForward])
+@pytest.mark.parametrize("quantization", ["none", "int8", "int4"])
+def test_a_rows_numbers_are_the_same_bit_for_bit(
+    way: type[LeanForward | ModuleForward], quantization: Quantization, kernels: Kernels
+) -> None:
+    """Alone, and beside two others with a slot between that has nothing to say."""
+    forward = way(tiny("llama", {}, torch.bfloat16), quantization, kernels)
+    forward.allocate(4, 64)
+    slots, prompts = [0, 2, 3], [[5, 6, 7], list(range(20, 37)), [50, 40, 30, 20]]
+    for slot, prompt in zip(slots, prompts, strict=True):
+        forward.read(slot, 0, prompt)
+    places, said = [len(prompt) for prompt in prompts], [9, 10, 11]
+    together = forward.decode(slots, places, said).clone()
+    for row, slot in enumerate(slots):
+        alone = forward.decode([slot], [places[row]], [said[row]])
+        assert torch.equal(alone[0], together[row])
