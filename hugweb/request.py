@@ -46,6 +46,21 @@ MOST_PIECES = 64
 PAUSE_SECONDS = 0.005
 
 
+# Codings that make another body of one; some clients call a charset so, which changes nothing.
+COMPRESSIONS = {"gzip", "x-gzip", "deflate", "br", "zstd", "compress"}
+
+
+class Compressed(InvalidRequest):
+    """The body of a request is compressed."""
+
+    status = 415
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Compressed requests are not taken. Send the body as it is, without Content-Encoding."
+        )
+
+
 class Request(WebRequest):
     """Daphne's request, and the websocket's handshake."""
 
@@ -75,14 +90,23 @@ class Request(WebRequest):
             "Upgrade"
         )
         self._most = settings.MAX_BLOB if is_upload else settings.MAX_BODY
-        too_large = length is not None and length > self._most
-        super().gotLength(0 if too_large or is_upload else length)
-        if too_large:
-            self._refuse(self._size_error())
+        refused = self._refusal(length, path, is_upload=is_upload)
+        super().gotLength(0 if refused or is_upload else length)
+        if refused:
+            self._refuse(refused)
         elif is_upload:
             self._begin_upload(command, path, version)
         elif length is None or length > KEPT_UNASKED:
             self._ask_key(length)
+
+    def _refusal(self, length: int | None, path: bytes, *, is_upload: bool) -> InferenceError | None:
+        """What is wrong with a body that is about to come, as far as its headers tell."""
+        if length is not None and length > self._most:
+            return self._size_error()
+        coded = ",".join(values_of(self.requestHeaders, "Content-Encoding")).lower().split(",")
+        is_compressed = not COMPRESSIONS.isdisjoint(coding.strip() for coding in coded)
+        is_api = dialect_of(_decoded(path.split(b"?", 1)[0])) is not None
+        return Compressed() if is_compressed and length != 0 and is_api and not is_upload else None
 
     def _ask_key(self, length: int | None) -> None:
         """Take nothing more of a large body until it is known how much the key that came may send."""

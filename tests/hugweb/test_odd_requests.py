@@ -1,5 +1,6 @@
 """What nobody should send, through raw sockets: always an answer, never a page of HTML, never a 5xx."""
 
+import gzip
 import json
 import socket
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ POSTED = [
 ]
 JSON = "application/json"
 WEBSOCKET = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
+ELSEWHERE = "Origin: http://localhost:3000"
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 
 
@@ -141,6 +143,29 @@ def test_a_body_that_is_none_is_refused(server: Server, path: str, body: bytes, 
     check_refused(send(server, raw(server, path, *headers, method="POST", body=body)))
 
 
+@pytest.mark.parametrize("path", POSTED)
+@pytest.mark.parametrize("coding", ["gzip", "br, gzip", "Zstd"])
+def test_a_compressed_body_is_refused_in_so_many_words(server: Server, path: str, coding: str) -> None:
+    body = gzip.compress(b'{"model":"test/model"}')
+    for length in (f"Content-Length: {len(body)}", "Transfer-Encoding: chunked"):
+        answer = send(
+            server,
+            raw(server, path, length, f"Content-Encoding: {coding}", ELSEWHERE, method="POST", body=body),
+        )
+        assert check_refused(answer) == 415
+        assert b"without Content-Encoding" in answer
+        assert parts(answer)[1]["access-control-allow-origin"] == "http://localhost:3000"
+
+
+def test_a_coding_that_changes_nothing_is_taken(server: Server) -> None:
+    body = b'{"model":"no/x"}'
+    for coding in ("identity", "", "utf-8"):
+        headers = (f"Content-Length: {len(body)}", f"Content-Encoding: {coding}")
+        answer = send(server, raw(server, "/api/show", *headers, method="POST", body=body))
+        assert json.loads(parts(answer)[2]) == {"error": "model 'no/x:latest' not found"}
+    assert parts(send(server, raw(server, "/api/version", "Content-Encoding: gzip")))[0] == 200
+
+
 def test_what_cannot_be_read_as_http_is_told_so(server: Server) -> None:
     for data in (
         b"GET /api/tags\r\n\r\n",
@@ -159,7 +184,6 @@ def test_an_address_or_headers_without_end_are_told_so(server: Server) -> None:
     assert check_refused(send(server, raw(server, "/v1/models", *(f"X-{n}: 1" for n in range(600))))) == 431
 
 
-ELSEWHERE = "Origin: http://localhost:3000"
 BELOW = {
     "too large": (("Content-Length: 99999999999", ELSEWHERE), b"", 413),
     "absurdly large": ((ELSEWHERE, f"Content-Length: {'9' * 5000}"), b"", 413),
