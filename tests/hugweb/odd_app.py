@@ -50,6 +50,11 @@ async def app(scope, receive, send):
             while (await receive())["type"] != "http.disconnect":
                 pass
             return
+        case "/api/pieces":
+            await send({**START, "headers": [(b"content-length", b"9")]})
+            for piece in (b"one", b"two", b"six"):
+                await send({"type": "http.response.body", "body": piece, "more_body": piece != b"six"})
+            return
         case "/api/large":
             await send(START)
             await send({"type": "http.response.body", "body": b"x" * LARGE})

@@ -257,6 +257,43 @@ def test_whoever_waits_without_asking_gives_way(tmp_path):
         eventually(lambda: httpx.get(f"{server.url}/api/x").status_code == 200, server.log.read_text, 5)
 
 
+@pytest.mark.parametrize("path", ["/ws/", "/ws/fail", "/api/x", "/api/fail-late", "nonsense"])
+def test_a_connection_that_has_ended_does_not_count(tmp_path, path):
+    upgrade = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    more = (*upgrade, key) if path.startswith("/ws/") else ()
+    with OddServer(tmp_path, HUGWEB_MAX_CONNECTIONS="2") as server:
+        for _ in range(5):
+            with server.connection() as connection:
+                connection.sendall(head(path, *more, method="GET"))
+                assert connection.recv(1)
+        process = psutil.Process(server.process.pid)
+        eventually(lambda: not established(process), server.log.read_text, 5)
+        with server.connection() as first, server.connection() as second:
+            for connection in (second, first):
+                connection.sendall(head("/api/fail"))
+                assert read_answer(connection)[0].startswith("HTTP/1.1 500"), "the other did not have to go"
+
+
+def established(process):
+    return [each for each in process.net_connections() if each.status == psutil.CONN_ESTABLISHED]
+
+
+def test_an_answer_without_a_body_has_none_of_its_pieces(shared):
+    with shared.connection() as connection:
+        connection.sendall(
+            head("/api/pieces", method="HEAD") + head("/api/pieces", "Connection: close", method="GET")
+        )
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    told, second, body = received.split(b"\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Content-Length: 9" in told
+    assert second.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert body == b"onetwosix"
+
+
 def test_a_stream_that_does_not_end_is_ended_with_an_error_and_the_exit_is_clean(own):
     with httpx.stream("GET", f"{own.url}/api/forever") as stream:
         pieces = stream.iter_bytes()
