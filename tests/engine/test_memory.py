@@ -83,8 +83,8 @@ async def test_the_estimate_is_near_what_is_measured(
 async def test_the_starter_takes_what_was_estimated_and_no_more(engine: EngineProcess) -> None:
     measured = await engine.load(STARTER)
     assert estimated(STARTER) == pytest.approx(measured, rel=0.15)
-    # Weights of 269 MB, and 600 MB for all else but text.
-    assert engine.memory() < 870 * 10**6
+    # Weights of 135 million numbers, and 600 MB for all else but text.
+    assert engine.memory() < 135 * 10**6 * machine_read("cpu").number_size + 600 * 10**6
 
 
 @needs_smaps
@@ -153,7 +153,8 @@ async def test_what_cannot_fit_is_refused_with_the_numbers(
     engine: EngineProcess, models: dict[str, Path], giant: Path
 ) -> None:
     await engine.load(models["a"])
-    with pytest.raises(DoesNotFit, match=r"giant needs 70\d{3}\.\d GB .* and \d+\.\d GB are free"):
+    # Where the processor has no arithmetic in 16 bits, its numbers take 32.
+    with pytest.raises(DoesNotFit, match=r"giant needs (70|140)\d{3}\.\d GB .* and \d+\.\d GB are free"):
         await engine.load(giant)
     assert await engine.names() == ["llama-a"]
 

@@ -181,9 +181,10 @@ def test_in_fewer_bits_it_is_near_the_model_in_sixteen(
     assert (found != expected).any()
     linears = {name: module for name, module in model.named_modules() if type(module) is torch.nn.Linear}
     quantized = {name for name, module in linears.items() if module.weight.numel() == 0}
-    assert quantized == {
-        name for name in linears if re.search("language_model|text_model|lm_head|thinker.model", name)
-    }
+    wanted = [name for name in linears if re.search("language_model|text_model|lm_head|thinker.model", name)]
+    # In 4 bits without the kernels' own multiplication, only layers whose outputs are a multiple of 16.
+    any_size = kernels.can_multiply or quantization == "int8"
+    assert quantized == {name for name in wanted if any_size or linears[name].out_features % 16 == 0}
 
 
 def _after(prompts: list[Processed], forward: Any, perceive: Any) -> torch.Tensor:
