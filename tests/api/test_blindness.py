@@ -147,7 +147,7 @@ async def test_the_page_takes_the_picture_and_says_it_by_the_answer(
     with pytest.raises(Unsupported):
         await TURNS.start(text="", **asked)
     turn = await TURNS.start(text="What is this?", **asked)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await turn.task
     stored = await Message.objects.aget(pk=turn.message.pk)
     assert (stored.status, stored.note) == ("complete", NOT_SEEN)

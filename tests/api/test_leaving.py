@@ -132,6 +132,6 @@ def leave(
     with socket.create_connection((address.hostname, address.port)) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode() + data)
         for _ in range(requests):
-            assert begun.acquire(timeout=5)
+            assert begun.acquire(timeout=30)
         assert stage.engine.closed == 0
-    eventually(lambda: stage.engine.closed == requests, lambda: "still being answered", seconds=5)
+    eventually(lambda: stage.engine.closed == requests, lambda: "still being answered")

@@ -47,6 +47,6 @@ async def test_a_stream_that_is_closed_ends_the_request(stage: Stage, client: ol
     async for _ in stream:
         break
     await stream.aclose()  # type: ignore[attr-defined]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not stage.engine.closed:
             await asyncio.sleep(0.01)

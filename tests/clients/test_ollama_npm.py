@@ -105,4 +105,4 @@ def test_abort_frees_the_engine(node: Path, stage: Stage) -> None:
       catch (error) { return error.name; }
     """
     assert run(node, stage, code) == "AbortError"
-    eventually(lambda: stage.engine.closed == 1, lambda: "still being answered", seconds=5)
+    eventually(lambda: stage.engine.closed == 1, lambda: "still being answered")

@@ -40,7 +40,7 @@ def test_open_webui(stage: Stage) -> None:
     loaded = LoadedModel(
         name=MODEL, state="ready", device="cpu", size=9, context_length=512, expires_in=30, active=0
     )
-    with httpx.Client(base_url=stage.server.url, headers=OPEN_WEBUI, timeout=10) as web:
+    with httpx.Client(base_url=stage.server.url, headers=OPEN_WEBUI, timeout=30) as web:
         assert "version" in web.get("/api/version").json()
         models = {model["model"]: model for model in web.get("/api/tags").json()["models"]}
         stage.engine.models = (loaded,)
@@ -65,7 +65,7 @@ def test_open_webui(stage: Stage) -> None:
         stage.engine.script = endless
         with web.stream("POST", "/api/chat", json=body) as response:
             next(response.iter_lines())
-        eventually(lambda: stage.engine.closed == 1, lambda: "still being answered", seconds=5)
+        eventually(lambda: stage.engine.closed == 1, lambda: "still being answered")
         stage.engine.script = echo
         web.post("/api/generate", json={"model": f"{MODEL}:latest", "keep_alive": 0, "prompt": ""})
         assert isinstance(stage.engine.requests[-1], Unload)
@@ -77,7 +77,7 @@ def test_open_webui(stage: Stage) -> None:
 
 def test_continue(stage: Stage) -> None:
     """Shows the model at start, lists, embeds, chats with tools in one piece, fills in, stops."""
-    with httpx.Client(base_url=stage.server.url, timeout=10) as ide:
+    with httpx.Client(base_url=stage.server.url, timeout=30) as ide:
         assert f"{MODEL}:latest" in [model["name"] for model in ide.get("/api/tags").json()["models"]]
         stage.engine.script = says(
             Embedded(vectors=struct.pack("<4f", 1, 0, 0, 1), width=2), Done(reason="stop")
@@ -113,7 +113,7 @@ def test_continue(stage: Stage) -> None:
         stage.engine.script = endless
         with ide.stream("POST", "/api/chat", json={**chat, "tools": [], "stream": True}) as response:
             next(response.iter_lines())
-        eventually(lambda: stage.engine.closed == 1, lambda: "still being answered", seconds=5)
+        eventually(lambda: stage.engine.closed == 1, lambda: "still being answered")
 
 
 def test_librechat(stage: Stage) -> None:
@@ -143,12 +143,12 @@ def test_librechat(stage: Stage) -> None:
     stage.engine.script = endless
     with client.chat.completions.create(model=MODEL, messages=HELLO, stream=True) as stream:  # type: ignore[call-overload]
         next(iter(stream))
-    eventually(lambda: stage.engine.closed == 1, lambda: "still being answered", seconds=5)
+    eventually(lambda: stage.engine.closed == 1, lambda: "still being answered")
 
 
 def test_codex(stage: Stage) -> None:
     """Looks whether there is an Ollama with the model, then sends all it has: namespaces, a search, notes."""
-    with httpx.Client(base_url=stage.server.url, timeout=10) as codex:
+    with httpx.Client(base_url=stage.server.url, timeout=30) as codex:
         assert codex.get("/v1/models").status_code == 200
         assert "version" in codex.get("/api/version").json()
         assert "test/tools:latest" in [model["name"] for model in codex.get("/api/tags").json()["models"]]
@@ -203,6 +203,6 @@ def test_claude_code(stage: Stage) -> None:
     }
     headers = {"authorization": "Bearer ollama", "anthropic-version": "2023-06-01", "anthropic-beta": "a,b"}
     url = f"{stage.server.url}/v1/messages?beta=true"
-    answer = httpx.post(url, json=body, headers=headers, timeout=10)
+    answer = httpx.post(url, json=body, headers=headers, timeout=30)
     assert answer.status_code == 200
     assert "event: message_stop" in answer.text

@@ -28,7 +28,7 @@ class Work:
         try:
             for step in range(1, 4):
                 tell(Drawing(done=step, total=3))
-                assert self.go.wait(20)
+                assert self.go.wait(30)
             return DONE
         finally:
             self.ended.set()
@@ -91,6 +91,6 @@ async def test_nobody_hears_nothing_for_long(jobs: Jobs, monkeypatch: pytest.Mon
         heard = [await anext(events) for _ in range(3)]
         assert heard == [Drawing(done=1, total=3)] * 3
         async with contextlib.aclosing(jobs.run(Work())) as others:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 assert [await anext(others) for _ in range(3)] == [Queued(position=1)] * 3
     work.go.set()

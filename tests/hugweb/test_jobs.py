@@ -35,7 +35,7 @@ def jobs(pulls: Pulls) -> PullJobs:
 
 
 async def until_over(jobs: PullJobs) -> Any:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while any(shown.progress for shown in await jobs.shown()):
             await asyncio.sleep(0.01)
     return await jobs.shown()

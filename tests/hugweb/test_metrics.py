@@ -53,7 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, engine: FakeEngine) -> Iter
 def post(server: Server, model: str) -> int:
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "one two"}]}).encode()
     try:
-        with urllib.request.urlopen(f"{server.url}/api/chat", body, timeout=10) as response:
+        with urllib.request.urlopen(f"{server.url}/api/chat", body, timeout=30) as response:
             response.read()
             return response.status
     except urllib.error.HTTPError as error:
@@ -62,7 +62,7 @@ def post(server: Server, model: str) -> int:
 
 def figures(server: Server) -> dict[tuple[str, ...], float]:
     """Every figure by its name and the values of its labels, in the order of their names."""
-    with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as response:
+    with urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as response:
         assert response.headers["content-type"].startswith("text/plain; version=")
         text = response.read().decode()
     return {
@@ -101,7 +101,7 @@ def test_requests_in_flight_are_counted(server: Server, engine: FakeEngine) -> N
         with pytest.raises(TimeoutError):
             urllib.request.urlopen(connection, timeout=0.3)
         key = ("hugweb_requests_total", "/api/generate", "left")
-        eventually(lambda: figures(server).get(key) == 1, lambda: "not counted", seconds=5)
+        eventually(lambda: figures(server).get(key) == 1, lambda: "not counted")
         assert figures(server)["hugweb_requests_active",] == 0
     finally:
         engine.script = before
@@ -167,8 +167,8 @@ def test_who_waits_for_others_is_told(server: Server, engine: FakeEngine) -> Non
     waited = figures(server).get(key, 0.0)
     try:
         asking.start()
-        assert waits.wait(10)
-        eventually(lambda: figures(server)["hugweb_queue_length", MODEL] == 1, lambda: "not told", seconds=5)
+        assert waits.wait(30)
+        eventually(lambda: figures(server)["hugweb_queue_length", MODEL] == 1, lambda: "not told")
     finally:
         go_on.set()
         asking.join(10)

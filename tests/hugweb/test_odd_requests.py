@@ -31,7 +31,7 @@ def send(server: Server, data: bytes) -> bytes:
     """All that comes back until the connection ends."""
     address = urlsplit(server.url)
     received = b""
-    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
         connection.sendall(data)
         while piece := connection.recv(65536):
             received += piece

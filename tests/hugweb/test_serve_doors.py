@@ -38,7 +38,7 @@ def test_a_foreign_host_or_page_is_refused_everywhere(server, path, headers):
 
 @pytest.mark.parametrize("hosts", ["", "Host: localhost\r\nHost: localhost\r\n"])
 def test_a_host_that_is_missing_or_repeated_is_refused(server, hosts):
-    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", httpx.URL(server.url).port), timeout=30) as connection:
         connection.sendall(f"GET /api/tags HTTP/1.1\r\n{hosts}\r\n".encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 400")
 

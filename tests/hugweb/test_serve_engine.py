@@ -16,7 +16,7 @@ def engine_of(server):
         children = psutil.Process(server.process.pid).children()
         return next((child for child in children if "inference.engine" in child.cmdline()), None)
 
-    return eventually(find, server.output, 20)
+    return eventually(find, server.output)
 
 
 def test_the_engine_is_a_child_without_secrets_that_is_restarted_and_never_left_behind(tmp_path):
@@ -34,9 +34,9 @@ def test_the_engine_is_a_child_without_secrets_that_is_restarted_and_never_left_
         assert (server.home / "secret_key").read_text() not in str(seen)
         assert seen["HF_HUB_OFFLINE"] == "1"
         first.send_signal(signal.SIGKILL)
-        eventually(lambda: not first.is_running(), server.output, 5)
+        eventually(lambda: not first.is_running(), server.output)
         second = engine_of(server)
-        eventually(lambda: httpx.get(f"{server.url}/health/ready").status_code == 200, server.output, 20)
+        eventually(lambda: httpx.get(f"{server.url}/health/ready").status_code == 200, server.output)
         assert "possibly out of memory" in server.output()
         assert server.stop(signal.SIGINT) == 0
         assert not second.is_running()
@@ -47,4 +47,4 @@ def test_the_engine_does_not_outlive_a_server_that_is_killed(tmp_path):
         engine = engine_of(server)
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
-        eventually(lambda: not engine.is_running(), server.output, 10)
+        eventually(lambda: not engine.is_running(), server.output)

@@ -108,9 +108,9 @@ def test_one_that_reads_slowly_gets_all_of_it(server: Server, engine: FakeEngine
         # Longer than it may take nothing at all, in pieces far smaller than what waits.
         pause = threading.Event()
         received = 0
-        for _ in range(8):
+        for _ in range(12):
             received += len(connection.recv(20_000))
-            pause.wait(0.25)
+            pause.wait(0.1)
         assert talker.said < 200 * len(PIECE)
         received += read_all(connection)
     assert received > 200 * len(PIECE)
@@ -121,7 +121,7 @@ def test_one_that_leaves_while_it_is_waited_for_ends_its_request(server: Server,
     engine.script, engine.closed = Talker(), 0
     with asked(server, "/api/chat", CHAT) as connection:
         connection.recv(1)
-    eventually(lambda: engine.closed == 1, lambda: "still being answered", seconds=5)
+    eventually(lambda: engine.closed == 1, lambda: "still being answered")
 
 
 def test_one_that_does_not_read_holds_nobody_else_up(server: Server, engine: FakeEngine) -> None:

@@ -58,7 +58,7 @@ def child_of(pid=None):
         children = psutil.Process(pid).children()
         return next((child for child in children if "tests.hugweb.engine_stub" in child.cmdline()), None)
 
-    return eventually(find, lambda: "no engine", 10)
+    return eventually(find, lambda: "no engine")
 
 
 async def pid_by_socket(address):
@@ -78,7 +78,7 @@ async def test_an_engine_that_is_killed_is_restarted_at_once(supervise_stub, add
     supervise_stub()
     first = await pid_by_socket(address)
     os.kill(first, signal.SIGKILL)
-    eventually(lambda: not psutil.pid_exists(first), lambda: "still there", 5)
+    eventually(lambda: not psutil.pid_exists(first), lambda: "still there")
     assert await pid_by_socket(address) != first
     assert "killed (signal 9), possibly out of memory" in caplog.text
 
@@ -95,7 +95,7 @@ async def test_kill_ends_the_engine_for_good(supervise_stub, address):
     supervisor = supervise_stub("stubborn")
     pid = await pid_by_socket(address)
     supervisor.kill()
-    eventually(lambda: not psutil.pid_exists(pid), lambda: "still there", 5)
+    eventually(lambda: not psutil.pid_exists(pid), lambda: "still there")
     supervisor.stop(1)
     assert set(psutil.Process().children()) <= others
 
@@ -144,10 +144,10 @@ def test_the_engine_ends_when_its_parent_is_killed(tmp_path):
         stdin=subprocess.PIPE,
     )
     engine = child_of(parent.pid)
-    eventually((tmp_path / "engine.sock").exists, lambda: "no socket", 10)
+    eventually((tmp_path / "engine.sock").exists, lambda: "no socket")
     parent.kill()
     parent.wait()
-    eventually(lambda: not engine.is_running(), lambda: "the engine outlives its parent", 10)
+    eventually(lambda: not engine.is_running(), lambda: "the engine outlives its parent")
 
 
 def test_the_engine_sees_no_secret(settings):

@@ -276,7 +276,7 @@ def test_the_content_type_does_not_matter(stage: Stage) -> None:
 
 def test_a_chunked_body_is_read(stage: Stage) -> None:
     body = json.dumps({"model": MODEL, "messages": HELLO, "stream": False}).encode()
-    connection = http.client.HTTPConnection(urlsplit(stage.server.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(stage.server.url).netloc, timeout=30)
     connection.request("POST", "/api/chat", iter([body[:10], body[10:]]), encode_chunked=True)
     assert json.loads(connection.getresponse().read())["done"] is True
     connection.close()

@@ -219,7 +219,7 @@ def test_a_server_that_stops_ends_the_pull_and_the_next_one_goes_on(
         server.process.send_signal(signal.SIGTERM)
         with pytest.raises(ollama.ResponseError, match="shutting down"):
             list(frames)
-        assert server.process.wait(10) == 0
+        assert server.process.wait(30) == 0
         hub.gate.set()
     command = manage("pull", name, home=server.home, env=env)
     assert command.wait(60) == 0

@@ -64,10 +64,10 @@ class Stage(stages.Stage):
         """Leave once the engine has so many requests, and see that it loses all of them."""
         connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc)
         connection.request("POST", path, json.dumps(body))
-        eventually(lambda: len(self.engine.requests) == requests, lambda: "never asked", 5)
+        eventually(lambda: len(self.engine.requests) == requests, lambda: "never asked")
         assert self.engine.closed == 0
         connection.close()
-        eventually(lambda: self.engine.closed == requests, lambda: "still working", 5)
+        eventually(lambda: self.engine.closed == requests, lambda: "still working")
 
 
 @pytest.fixture(scope="session")

@@ -251,7 +251,7 @@ def test_a_load_that_waits_goes_on_without_its_client(people: People) -> None:
 def test_a_pull_is_begun_and_ends_by_itself(people: People) -> None:
     status, begun = people.ask("boss", "POST", "/rest/models/pull/", {"model": "org/unknown"})
     assert (status, begun["model"]) == (202, "org/unknown")
-    eventually(lambda: people.ask("", "GET", "/rest/models/pulls/")[1] == [], lambda: "still pulling", 10)
+    eventually(lambda: people.ask("", "GET", "/rest/models/pulls/")[1] == [], lambda: "still pulling")
     assert people.ask("boss", "POST", "/rest/models/pull/", {"model": "no slash"})[0] == 404
 
 
@@ -330,7 +330,7 @@ def test_a_nul_which_postgresql_cannot_keep_is_refused_everywhere(
 def test_a_body_that_comes_in_chunks_is_read(people: People) -> None:
     body = json.dumps({"name": "chunked", "model": MODEL}).encode()
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {people.known['boss']}"}
-    connection = http.client.HTTPConnection(urlsplit(people.stage.server.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(people.stage.server.url).netloc, timeout=30)
     connection.request("POST", "/rest/aliases/", iter([body[:9], body[9:]]), headers, encode_chunked=True)
     answer = connection.getresponse()
     assert (answer.status, json.loads(answer.read())["name"]) == (201, "chunked")

@@ -186,7 +186,7 @@ def test_every_no_of_the_hub_has_its_own_message(home: Path, hub: StubHub, llama
         assert message in result["message"]
         assert "127.0.0.1" not in result["message"]
         assert str(home) not in result["message"]
-        assert result["seconds"] < 20
+        assert result["seconds"] < 30
     assert hub.fetched.count("model.safetensors") == 2, "only of the two whose weights are at fault"
     assert rows(home, "model_metadata") == []
 
@@ -211,7 +211,7 @@ def test_a_hub_that_never_answers_does_not_hang_the_pull(home: Path, hub: StubHu
     (result,) = pull(home, ("org/tiny", None), HF_ENDPOINT=hub.endpoint)
     assert result["code"] == "hub_error"
     assert "cannot be reached" in result["message"]
-    assert result["seconds"] < 10
+    assert result["seconds"] < 30
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_without_a_network_the_message_says_so(home: Path, extra: dict[str, str]
     (result,) = pull(home, ("org/tiny", None), **extra)
     assert result["code"] == "hub_error"
     assert message in result["message"]
-    assert result["seconds"] < 10
+    assert result["seconds"] < 30
 
 
 @pytest.mark.parametrize(

@@ -144,8 +144,11 @@ async def test_different_models_are_pulled_side_by_side(pulls: Pulls, work: Work
 
 async def test_an_error_is_everybodys_and_the_next_one_tries_again(pulls: Pulls, work: Work) -> None:
     work.error = DiskFull("Make room.")
+    both_ask = asyncio.gather(*[all_of(pulls.follow(order(work))) for _ in range(2)])
+    # Both have asked before the pull can end.
+    await asyncio.sleep(0)
     work.allow(2 * SIZE)
-    both = await asyncio.gather(*[all_of(pulls.follow(order(work))) for _ in range(2)])
+    both = await both_ask
     assert [states[-1] for states in both] == [PullFailed("disk_full", "Make room.")] * 2
     assert work.runs == 1
     work.error = None
