@@ -333,7 +333,6 @@ def test_stopping_leaves_nothing_behind(home: Path, tmp_path: Path) -> None:
             raise AssertionError("the engine is still there")
 
 
-@pytest.mark.timeout(300)
 def test_the_bench_measures_a_server_of_its_own(home: Path) -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", "bench", MODEL, "--json", "--tokens", "4", "--runs", "1"],

@@ -73,21 +73,23 @@ def figures(server: Server) -> dict[tuple[str, ...], float]:
 
 
 def test_requests_are_counted_and_timed(server: Server) -> None:
+    before = figures(server)
     assert [post(server, MODEL), post(server, MODEL), post(server, "nope")] == [200, 200, 404]
     found = figures(server)
-    assert found["hugweb_requests_total", "/api/chat", "200"] == 2
-    assert found["hugweb_requests_total", "/api/chat", "404"] == 1
-    assert found["hugweb_request_seconds_count", "/api/chat"] == 3
-    assert found["hugweb_request_first_seconds_count", "/api/chat"] == 3
+    added = {name: value - before.get(name, 0.0) for name, value in found.items()}
+    assert added["hugweb_requests_total", "/api/chat", "200"] == 2
+    assert added["hugweb_requests_total", "/api/chat", "404"] == 1
+    assert added["hugweb_request_seconds_count", "/api/chat"] == 3
+    assert added["hugweb_request_first_seconds_count", "/api/chat"] == 3
     assert found["hugweb_requests_active",] == 0
     assert (
-        found["hugweb_tokens_total", "prompt", MODEL]
-        == found["hugweb_tokens_total", "completion", MODEL]
+        added["hugweb_tokens_total", "prompt", MODEL]
+        == added["hugweb_tokens_total", "completion", MODEL]
         == 4
     )
     assert found["hugweb_tokens_total", "cached", MODEL] == 0
-    assert found["hugweb_answers_total", "generate", MODEL, "done"] == 2
-    assert found["hugweb_first_token_seconds_count", MODEL] == found["hugweb_queue_seconds_count", MODEL] == 2
+    assert added["hugweb_answers_total", "generate", MODEL, "done"] == 2
+    assert added["hugweb_first_token_seconds_count", MODEL] == added["hugweb_queue_seconds_count", MODEL] == 2
     assert found["hugweb_queue_length", MODEL] == 0
     assert found["process_resident_memory_bytes",] > 0
 

@@ -14,7 +14,7 @@ from inference.protocol import Generate
 from tests.api.stage import Stage
 from tests.serving import MODEL, Server, engine_thread, eventually, fill_home
 
-ASK = {"model": "pal", "messages": [{"role": "user", "content": "hi"}], "stream": False}
+ASK = {"messages": [{"role": "user", "content": "hi"}], "stream": False}
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +33,13 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, St
         yield Stage(first, one), Stage(second, two)
 
 
-def asked(stage: Stage) -> Generate:
+def status_of(stage: Stage, alias: str) -> int:
+    return stage.post("/api/chat", {**ASK, "model": alias})[0]
+
+
+def asked(stage: Stage, alias: str) -> Generate:
     """The request that an answer of this server led to."""
-    status, _, body = stage.post("/api/chat", ASK)
+    status, _, body = stage.post("/api/chat", {**ASK, "model": alias})
     assert status == 200, body
     request = stage.engine.requests[-1]
     assert isinstance(request, Generate)
@@ -49,14 +53,14 @@ def made(stage: Stage, path: str, body: dict[str, Any]) -> None:
 
 def test_an_edit_is_in_force_for_the_next_request_in_both(stages: tuple[Stage, Stage]) -> None:
     first, second = stages
-    assert second.post("/api/chat", ASK)[0] == 404
+    assert status_of(second, "pal") == 404
     for top_k, (maker, other) in enumerate([(first, second), (second, first)], start=3):
         made(maker, "/api/create", {"model": "pal", "from": MODEL, "parameters": {"top_k": top_k}})
         for stage in (other, maker):
-            assert asked(stage).options.top_k == top_k
+            assert asked(stage, "pal").options.top_k == top_k
     status, _, _ = first.request("DELETE", "/api/delete", {"model": "pal"})
     assert status == 200
-    assert second.post("/api/chat", ASK)[0] == 404
+    assert status_of(second, "pal") == 404
 
 
 def test_so_is_a_file_that_one_of_them_follows(stages: tuple[Stage, Stage], tmp_path: Path) -> None:
@@ -69,13 +73,13 @@ def test_so_is_a_file_that_one_of_them_follows(stages: tuple[Stage, Stage], tmp_
         draft.rename(file)
 
     for top_k in (5, 6):
-        write(json.dumps({"aliases": {"pal": {"model": MODEL, "options": {"top_k": top_k}}}}))
+        write(json.dumps({"aliases": {"mate": {"model": MODEL, "options": {"top_k": top_k}}}}))
         eventually(partial(_answers_by, first, top_k), second.server.output)
-        assert asked(second).options.top_k == top_k
+        assert asked(second, "mate").options.top_k == top_k
     write("broken")
     eventually(lambda: "stay as they were" in second.server.output(), second.server.output)
-    assert asked(first).options.top_k == asked(second).options.top_k == 6
+    assert asked(first, "mate").options.top_k == asked(second, "mate").options.top_k == 6
 
 
 def _answers_by(stage: Stage, top_k: int) -> bool:
-    return stage.post("/api/chat", ASK)[0] == 200 and asked(stage).options.top_k == top_k
+    return status_of(stage, "mate") == 200 and asked(stage, "mate").options.top_k == top_k
