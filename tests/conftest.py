@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import gc
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,15 @@ def pytest_collection_finish() -> None:
     which takes half a second where that looks through torch and all tests."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def one_day() -> None:
+    """For tests that speak of today: none goes on over midnight, UTC."""
+    now = datetime.now(UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    if (left := (midnight - now).total_seconds()) < 20:
+        time.sleep(left)
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from inference.engine.kernels import build
 
+COMPILER = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler on this machine")
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "engine"
 
 

@@ -39,6 +39,7 @@ def say(conversation: Conversation, count: int) -> list[Message]:
     return chain
 
 
+@pytest.mark.usefixtures("one_day")
 def test_conversations_are_grouped_by_age_newest_first(ann: User, bob: User) -> None:
     for days in (40, 0, 1, 3, 8):
         talk(ann, days=days, title=str(days))

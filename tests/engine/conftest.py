@@ -12,13 +12,15 @@ from inference.engine.core import Engine
 from inference.engine.kernels.build import kernels_build
 from inference.engine.kernels.library import Kernels
 from tests.engine.engines import engine_of
-from tests.kernels import engine_cache
+from tests.kernels import COMPILER, engine_cache
 
 
 @pytest.fixture(scope="session")
 def kernels() -> Kernels:
+    if COMPILER is None:
+        pytest.skip("there is no C compiler on this machine")
     library = kernels_build(engine_cache() / "kernels")
-    assert isinstance(library, Path), "a C compiler is needed for these tests"
+    assert isinstance(library, Path)
     return Kernels(library)
 
 

@@ -67,8 +67,9 @@ def estimated(folder: Path, quantization: Quantization = "none") -> int:
 
 
 @needs_smaps
+# What layers of 8 bits leave in the heap is taken up by who comes next, which is then measured too small.
 @pytest.mark.parametrize(
-    ("name", "quantization"), [("llama", "none"), ("llama", "int8"), ("gpt2", "none"), ("bert", "none")]
+    ("name", "quantization"), [("bert", "none"), ("gpt2", "none"), ("llama", "none"), ("llama", "int8")]
 )
 async def test_the_estimate_is_near_what_is_measured(
     engine: EngineProcess, models: dict[str, Path], name: str, quantization: Quantization

@@ -143,6 +143,7 @@ async def test_a_key_that_asks_too_often_is_told_so(
     assert (body["error"]["type"] if kind else None) == kind
 
 
+@pytest.mark.usefixtures("one_day")
 async def test_a_key_that_has_used_its_tokens_may_not_ask_before_tomorrow(network: Door, boss: User) -> None:
     """A request has 15 tokens; those of yesterday and of other keys do not count."""
     bearer = f"Bearer {await made(boss, 'generate', 'read', tokens_per_day=30)}"

@@ -17,15 +17,17 @@ from inference.engine.sampler import BatchSampler
 from inference.engine.scheduler import Scheduler
 from inference.protocol import Quantization
 from tests.engine.test_families import FAMILIES, TEXTS, tiny
+from tests.kernels import COMPILER, needs_compiler
 from tests.serving import eventually
 
+pytestmark = needs_compiler
 PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
 
 
 class Slow:
     """A compiler that begins when it is told to."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, command: str = "/usr/bin/cc") -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, command: str = str(COMPILER)) -> None:
         self._gate = folder / "gate"
         compiler = folder / "cc"
         compiler.write_text(

@@ -146,6 +146,7 @@ async def test_a_user_who_has_gone_meanwhile_does_not_lose_the_row(engine: FakeE
     assert (row.user_id, row.key_id) == (None, None)
 
 
+@pytest.mark.usefixtures("one_day")
 async def test_many_at_once_are_all_counted_and_their_day_agrees(engine: FakeEngine) -> None:
     engine.script = answers
     rows = await written(*(ask(most=most) for most in [99, 3, 99, 1] * 200))

@@ -24,6 +24,7 @@ from inference.usage.services import usage_write
 from tests.inference.usage.conftest import measured
 
 
+@pytest.mark.usefixtures("one_day")
 def test_days_hold_the_sums_of_their_rows_by_who_and_what(ann: User) -> None:
     key, _ = key_create(user=ann, name="laptop")
     mine = Asker(source="openai", user=ann.pk, key=key.pk)
@@ -70,6 +71,7 @@ def test_keys_of_one_name_are_told_apart(client: Client, ann: User) -> None:
     }
 
 
+@pytest.mark.usefixtures("one_day")
 def test_every_day_is_there_and_none_from_before(db: None) -> None:
     usage_write([measured(), measured(back=6), measured(back=7)])
     days = usage_by_day(usage_days(days=7), days=7)
