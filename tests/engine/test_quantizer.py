@@ -62,10 +62,18 @@ def logits(model: Any) -> Tensor:
         return model(input_ids=torch.arange(40)[None]).logits[0].float()
 
 
+def sums_are_exact() -> bool:
+    """Whether torch sums products of 8 bits without overflow: not with AVX512 and without VNNI."""
+    large = torch.full((32, 64), 127, dtype=torch.int8)
+    return bool((torch._int_mm(large, large.T.contiguous()) == 127 * 127 * 64).all())
+
+
 @pytest.mark.parametrize("quantization", QUANTIZED)
 def test_it_says_nearly_what_the_model_says(
     by_library: None, llama: Path, quantization: Quantization
 ) -> None:
+    if quantization == "int8" and not sums_are_exact():
+        pytest.skip("torch's sums of whole numbers overflow on this processor, and bitsandbytes' with them")
     plain, quantized = loaded(llama, "none"), loaded(llama, quantization)
     assert left_to_swap(quantized, quantization) == "none"
     assert quantized.get_memory_footprint() < plain.get_memory_footprint()
