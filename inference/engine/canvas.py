@@ -44,9 +44,11 @@ def canvas_of(request: Draw, signature: Signature, sizes: Sizes, *, several: boo
     pictures = decode_pictures(request.images)
     if signature.takes("strength"):
         return _painted_over(pictures[0], request, signature, sizes)
+    if width or height:
+        width, height = sizes.fitting(pictures[0].size, width, height)
     # The picture is what is looked at, not what is painted over; the pipeline scales it.
     arguments = _size(width, height, signature) | {"image": pictures if several else pictures[0]}
-    if width and height and signature.takes("max_area"):
+    if width and signature.takes("max_area"):
         # FLUX Kontext scales whatever size is asked for to this area.
         arguments["max_area"] = width * height
     return Canvas(arguments, width * height or sizes.side**2)
