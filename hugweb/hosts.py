@@ -40,7 +40,9 @@ class Hosts:
         address = _address(name)
         if address is None:
             return False
-        return address.is_loopback or not self._on_loopback or any(address in net for net in _PRIVATE)
+        # Clients that are told to ask 0.0.0.0, as a server is to listen there, reach this machine by it.
+        here = address.is_loopback or address.is_unspecified
+        return here or not self._on_loopback or any(address in net for net in _PRIVATE)
 
 
 def _name(host: str) -> str | None:

@@ -68,7 +68,6 @@ PATHS = ["/", "/api/tags", "/v1/models", "/chat/", "/static/a.js", "/health/live
         "8.8.8.8",
         "172.32.0.1",
         "[2001:db8::1]",
-        "0.0.0.0",
         "127.1",
         "2130706433",
     ],
@@ -87,6 +86,8 @@ async def test_a_foreign_host_is_refused_on_every_path(make, path, host):
         "127.0.0.1:11434",
         "127.9.9.9",
         "[::1]:11434",
+        "0.0.0.0:11434",
+        "[::]:11434",
         "localhost.:1",
     ],
 )
