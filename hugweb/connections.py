@@ -14,6 +14,8 @@ from typing import Protocol
 
 # Descriptors that are not for clients: of the database, files, pulls, the engine.
 KEPT = 200
+# macOS says that there is no limit, and takes no more than this.
+MACOS_MOST = 10_240
 
 
 class Connection(Protocol):
@@ -75,8 +77,9 @@ def most_connections(wanted: int) -> int:
         return wanted
     if hard != resource.RLIM_INFINITY:
         needed = min(needed, hard)
-    # macOS says that there is no limit, and has one.
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    for most in (needed, min(needed, MACOS_MOST)):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+            break
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, (soft - KEPT) // 2)
