@@ -290,7 +290,8 @@ def test_the_page_asks_no_other_server_and_has_no_inline_code(
 
 
 def test_errors_have_pages_of_their_own(ann_client: Client, client: Client) -> None:
-    assert "Nothing here" in ann_client.get("/nowhere/").content.decode()
+    as_browser = {"Accept": "text/html,*/*"}
+    assert "Nothing here" in ann_client.get("/nowhere/", headers=as_browser).content.decode()
     ann_client.raise_request_exception = False
     login = client.get("/login/").content.decode()
     assert "Started the server yourself?" in login
