@@ -6,13 +6,18 @@ or named in titles for anybody else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 
+from conversations.deleting import DeletingByCount
 from conversations.models import Conversation, Message
+from conversations.selectors import messages_below
+from conversations.services import messages_delete
 
 READ = "conversations.read_content"
 
@@ -22,7 +27,7 @@ def may_read(request: HttpRequest) -> bool:
     return request.user.has_perm(READ)
 
 
-class MetadataAdmin(ModelAdmin):
+class MetadataAdmin(DeletingByCount, ModelAdmin):
     """Can be looked at and deleted; adding and changing is the chat's."""
 
     list_per_page = 50
@@ -85,6 +90,15 @@ class MessageAdmin(MetadataAdmin):
             *("finish_reason", "prompt_tokens", "completion_tokens", "load_ns", "prompt_ns"),
             *("completion_ns", "total_ns", "created"),
         )
+
+    def along_with(self, chosen: Sequence[Message]) -> Sequence[Message]:
+        return messages_below(chosen)
+
+    def delete_model(self, request: HttpRequest, obj: Message) -> None:
+        messages_delete(messages=[obj])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Message]) -> None:
+        messages_delete(messages=queryset)
 
     @admin.display(description="tokens/s")
     def speed(self, message: Message) -> str:

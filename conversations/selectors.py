@@ -6,7 +6,8 @@ Knows nothing of turns that are running: the text of one is as old as its last c
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import groupby
@@ -91,6 +92,21 @@ def message_get(*, user: User, message_id: UUID) -> Message:
         return Message.objects.get(pk=message_id, conversation__user=user)
     except Message.DoesNotExist as error:
         raise NotFound("There is no such message.") from error
+
+
+def messages_below(messages: Iterable[Message]) -> list[Message]:
+    """``messages`` and all that was said after them, however long that is."""
+    waiting = list(messages)
+    following: dict[UUID | None, list[Message]] = defaultdict(list)
+    for message in Message.objects.filter(conversation__in={one.conversation_id for one in waiting}):
+        following[message.parent_id].append(message)
+    found = {}
+    while waiting:
+        message = waiting.pop()
+        if message.pk not in found:
+            found[message.pk] = message
+            waiting += following[message.pk]
+    return list(found.values())
 
 
 def message_wanted(*, message_id: UUID) -> bool:

@@ -7,7 +7,7 @@ turn; between them the answer's row has the status ``streaming``.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from aliases.selectors import alias_resolve
 from aliases.target import Target
 from conversations.attachments import attachments_send
 from conversations.models import Conversation, Message
-from conversations.selectors import conversation_get, history_for_model
+from conversations.selectors import conversation_get, history_for_model, messages_below
 from inference import protocol
 from inference.asker import owner_of
 from inference.errors import Busy, InvalidRequest, NotFound, Unsupported
@@ -200,6 +200,17 @@ def conversation_rename(*, user: User, conversation_id: UUID, title: str) -> Con
         raise InvalidRequest("A conversation needs a title.")
     conversation.save(update_fields=["title"])
     return conversation
+
+
+def messages_delete(*, messages: Iterable[Message]) -> None:
+    """Delete ``messages`` and all that was said after them; their conversations go on from before that."""
+    with transaction.atomic():
+        parents = {message.pk: message.parent_id for message in messages_below(messages)}
+        for talk in Conversation.objects.select_for_update().filter(active_leaf__in=parents):
+            while talk.active_leaf_id in parents:
+                talk.active_leaf_id = parents[talk.active_leaf_id]
+            talk.save(update_fields=["active_leaf"])
+        Message.objects.filter(pk__in=parents).delete()
 
 
 def conversation_delete(*, user: User, conversation_id: UUID) -> None:

@@ -14,6 +14,8 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from conversations.deleting import DeletingByCount
+
 # Two lists beside each other are wider than a phone, and than what the menu leaves of a desktop.
 BOXES: Mapping[type[Field[Any, Any]], Mapping[str, Any]] = {
     ManyToManyField: {"widget": UnfoldAdminCheckboxSelectMultipleWidget}
@@ -24,7 +26,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(DeletingByCount, DjangoUserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm

@@ -364,6 +364,49 @@ def test_an_alias_that_another_names_is_deleted_with_it_only(
     assert not Alias.objects.exists()
 
 
+def talk_of(user: User, length: int) -> list[Message]:
+    """The messages of a new conversation, each an answer to the one before."""
+    talk = Conversation.objects.create(user=user, title="long", model="a/b", model_provider="huggingface")
+    said: list[Message] = []
+    for _ in range(length):
+        before = said[-1] if said else None
+        said.append(Message(conversation=talk, parent=before, role="user", content="x"))
+    Message.objects.bulk_create(said)
+    Conversation.objects.filter(pk=talk.pk).update(active_leaf=said[-1])
+    return said
+
+
+@pytest.mark.parametrize("kind", ["conversations/conversation", "conversations/message", "auth/user"])
+def test_a_conversation_is_deleted_however_long_it_is(client: Client, boss: User, kind: str) -> None:
+    ann = User.objects.create_user("ann")
+    first = talk_of(ann, 1200)[0]
+    keys = {"conversation": first.conversation_id, "message": first.pk, "user": ann.pk}
+    address = f"/admin/{kind}/{keys[kind.rpartition('/')[2]]}/delete/"
+    assert "1200" in client.get(address).content.decode()
+    assert client.post(address, {"post": "yes"}).status_code == 302
+    assert not Message.objects.exists()
+
+
+def test_a_conversation_goes_on_from_before_what_was_deleted(client: Client, boss: User) -> None:
+    said = talk_of(boss, 6)
+    chosen = {"action": "delete_selected", "post": "yes", "_selected_action": [said[2].pk, said[4].pk]}
+    client.post("/admin/conversations/message/", chosen)
+    assert set(Message.objects.all()) == {*said[:2]}
+    assert Conversation.objects.get().active_leaf == said[1]
+
+
+def test_who_may_not_delete_what_goes_along_is_told(client: Client, boss: User) -> None:
+    talk_of(boss, 2)
+    helper = User.objects.create_user("helper", is_staff=True)
+    may = Permission.objects.filter(codename__in=["view_conversation", "delete_conversation"])
+    helper.user_permissions.set(may)
+    client.force_login(helper)
+    address = f"/admin/conversations/conversation/{Conversation.objects.get().pk}/delete/"
+    assert "message" in client.get(address).content.decode()
+    assert client.post(address, {"post": "yes"}).status_code == 403
+    assert Message.objects.count() == 2
+
+
 def test_a_provider_is_set_and_none_is_made_or_deleted(client: Client, boss: User, engine: Any) -> None:
     client.get("/admin/inference/providerconfig/")
     row = ProviderConfig.objects.get()
