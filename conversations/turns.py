@@ -36,7 +36,7 @@ class TurnRegistry:
     def __init__(self) -> None:
         self.draining = False
         self._turns: dict[UUID, Turn] = {}
-        self._opening: list[tuple[int, UUID | None]] = []
+        self._opening: dict[asyncio.Task[Turn], tuple[int, UUID | None]] = {}
 
     async def start(
         self,
@@ -54,24 +54,22 @@ class TurnRegistry:
         """
         if self.draining:
             raise Draining
+        if conversation:
+            self._check_free(user, conversation)
         opening = partial(
             turn_open, user=user, text=text, model=model, options=options, attachments=attachments
         )
         with asking(replace(asker(), user=user.pk)):
             starting = asyncio.create_task(self._start(opening, user, conversation))
+        self._opening[starting] = (user.pk, conversation)
+        starting.add_done_callback(self._opening.pop)
         return await asyncio.shield(starting)
 
     async def _start(self, opening: Callable[..., OpenedTurn], user: User, conversation: UUID | None) -> Turn:
         if conversation:
-            self._check_free(user, conversation)
-        self._opening.append((user.pk, conversation))
-        try:
-            if conversation:
-                await database_sync_to_async(conversation_free)(user=user, conversation_id=conversation)
-            opened = await database_sync_to_async(opening)(conversation=conversation)
-            turn = self._turns[opened.answer.pk] = Turn(opened, user_id=user.pk)
-        finally:
-            self._opening.remove((user.pk, conversation))
+            await database_sync_to_async(conversation_free)(user=user, conversation_id=conversation)
+        opened = await database_sync_to_async(opening)(conversation=conversation)
+        turn = self._turns[opened.answer.pk] = Turn(opened, user_id=user.pk)
         turn.task.add_done_callback(lambda _: self._turns.pop(opened.answer.pk, None))
         return turn
 
@@ -83,7 +81,7 @@ class TurnRegistry:
     def _check_free(self, user: User, conversation: UUID) -> None:
         """``Busy`` if a turn runs in ``user``'s conversation, or is about to."""
         running = {(turn.user_id, turn.opened.conversation.pk) for turn in self._turns.values()}
-        if (user.pk, conversation) in running.union(self._opening):
+        if (user.pk, conversation) in running.union(self._opening.values()):
             raise Busy(STILL_ANSWERED)
 
     async def stop(self, message_id: UUID, user: User) -> None:
@@ -97,18 +95,19 @@ class TurnRegistry:
         """The stored ``message_id``, which no turn writes; what a turn left unfinished is marked."""
         stored = partial(message_get, user=user, message_id=message_id)
         message = await database_sync_to_async(stored)()
-        is_opening = any(owner == user.pk for owner, _ in self._opening)
+        is_opening = any(owner == user.pk for owner, _ in self._opening.values())
         if message.is_streaming and message_id not in self._turns and not is_opening:
             await database_sync_to_async(answer_abandon)(user=user, message_id=message_id)
             message = await database_sync_to_async(stored)()
         return message
 
     def running(self) -> int:
-        """How many turns run."""
-        return len(self._turns)
+        """How many turns run, or are about to."""
+        return len(self._turns) + sum(not starting.done() for starting in self._opening)
 
     async def close(self) -> None:
-        """Interrupt every turn, and return when all are stored."""
+        """Interrupt every turn, also one that is about to run, and return when all are stored."""
+        await asyncio.gather(*self._opening, return_exceptions=True)
         turns = tuple(self._turns.values())
         for turn in turns:
             turn.interrupt(Draining(STOPPED_SERVER))

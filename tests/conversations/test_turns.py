@@ -465,6 +465,19 @@ async def test_closing_interrupts_and_stores_every_turn(
         assert "stopped" in message.error
 
 
+async def test_closing_waits_for_what_is_about_to_run(
+    ann: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    engine.script, _ = gated(["one"])
+    starting = asyncio.create_task(started(ann))
+    await asyncio.sleep(0)
+    assert TURNS.running() == 1
+    TURNS.draining = True
+    await TURNS.close()
+    assert TURNS.running() == 0
+    assert (await stored(await starting)).status == Status.INTERRUPTED
+
+
 async def test_live_blocks_end_as_the_whole_text_would(
     ann: User, model: ModelRecord, engine: FakeEngine
 ) -> None:
