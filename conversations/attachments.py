@@ -9,11 +9,13 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from conversations.media import media_read, media_remove, media_sweep, media_write
@@ -43,13 +45,13 @@ def attachment_store(*, user: User, data: bytes) -> Attachment:
         raise InferenceError("The picture could not be stored. The disk may be full.") from error
     attachment.save(force_insert=True)
     unsent = Attachment.objects.filter(owner=user, message=None).order_by("-created")
-    for old in unsent[MOST_UNSENT:]:
-        old.delete()
+    _forget(unsent[MOST_UNSENT:])
     return attachment
 
 
 def attachments_send(*, user: User, message: Message, ids: Sequence[UUID]) -> list[Attachment]:
-    """Give ``message`` these pictures, in this order; one that was sent before is copied.
+    """Give ``message`` these pictures, in this order, in the caller's transaction; one that was sent before
+    is copied.
 
     ``NotFound`` for one that is not ``user``'s, ``TooLarge`` for too many or too much.
     """
@@ -57,7 +59,7 @@ def attachments_send(*, user: User, message: Message, ids: Sequence[UUID]) -> li
         raise TooLarge(f"At most {MOST_PICTURES} pictures go with a message.")
     if len(set(ids)) < len(ids):
         raise InvalidRequest("The same picture was sent twice.")
-    found = Attachment.objects.filter(owner=user).in_bulk(ids)
+    found = Attachment.objects.select_for_update().filter(owner=user).in_bulk(ids)
     if len(found) < len(ids):
         raise NotFound("A picture is no longer there. Remove it and attach it again.")
     if sum(one.size for one in found.values()) > MOST_TOGETHER:
@@ -91,21 +93,29 @@ def _read(attachment: Attachment) -> bytes:
 
 def attachment_remove(*, user: User, attachment_id: UUID) -> None:
     """Forget a picture that has not been sent; one that was, or that is not there, stays as it is."""
-    for attachment in Attachment.objects.filter(pk=attachment_id, owner=user, message=None):
-        attachment.delete()
+    _forget(Attachment.objects.filter(pk=attachment_id, owner=user, message=None))
+
+
+def _forget(uploads: QuerySet[Attachment]) -> int:
+    """Delete ``uploads``, but for those that are sent meanwhile; says how many."""
+    count = 0
+    for key in list(uploads.values_list("pk", flat=True)):
+        with transaction.atomic():
+            for upload in Attachment.objects.select_for_update().filter(pk=key, message=None):
+                upload.delete()
+                count += 1
+    return count
 
 
 def attachment_deleted(instance: Attachment, **_: Any) -> None:
     """A row has gone: its file goes when that is certain."""
-    transaction.on_commit(lambda: media_remove(instance.pk))
+    # By then the row knows its key no more.
+    transaction.on_commit(partial(media_remove, instance.pk))
 
 
 def attachments_sweep() -> int:
     """Delete what was uploaded and not sent for a day, and files that belong to nothing; says how many."""
     forgotten = Attachment.objects.filter(message=None, created__lt=timezone.now() - UNSENT_FOR)
-    count = 0
-    for attachment in forgotten:
-        attachment.delete()
-        count += 1
+    count = _forget(forgotten)
     kept = {id.hex for id in Attachment.objects.values_list("pk", flat=True)}
     return count + media_sweep(kept)

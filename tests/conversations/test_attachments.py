@@ -14,6 +14,8 @@ from uuid import UUID, uuid4
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
+from django.db.models.signals import pre_delete
 from django.test import Client
 from django.utils import timezone
 from PIL import Image
@@ -266,6 +268,32 @@ def test_the_sweep_takes_orphans_and_nothing_else(ann: User, eyes: ModelRecord, 
     assert attachments.attachments_sweep() == 3
     assert files(home) == {sent.hex, waiting.hex, "young"}
     assert not Attachment.objects.filter(pk=forgotten).exists()
+
+
+def test_files_go_with_rows_that_are_deleted_with_much_else(ann: User, home: Path) -> None:
+    kept(ann)
+    with transaction.atomic():
+        ann.delete()
+        assert files(home)
+    assert not files(home)
+
+
+def test_the_sweep_leaves_what_is_sent_meanwhile(ann: User, eyes: ModelRecord, home: Path) -> None:
+    first, late = kept(ann), kept(ann)
+    for days, id in ((3, first), (2, late)):
+        Attachment.objects.filter(pk=id).update(created=timezone.now() - timedelta(days=days))
+
+    def send(instance: Attachment, **_: object) -> None:
+        if instance.pk == first:
+            asked(ann, late)
+
+    pre_delete.connect(send, sender=Attachment)
+    try:
+        assert attachments.attachments_sweep() == 1
+    finally:
+        pre_delete.disconnect(send, sender=Attachment)
+    assert Attachment.objects.get().pk == late
+    assert files(home) == {late.hex}
 
 
 def test_history_shows_pictures_as_plain_html(ann_client: Client, ann: User, eyes: ModelRecord) -> None:
