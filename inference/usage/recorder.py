@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING
 
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
 if TYPE_CHECKING:
     from inference.usage.meter import Measured
@@ -67,7 +67,7 @@ class Recorder:
     def _write_all(self) -> None:
         try:
             while rows := self._next():
-                self._write(rows)
+                self._write_these([row for row in rows if row is not None])
                 if rows[-1] is None:
                     break
                 time.sleep(PAUSE_SECONDS if self._queue.qsize() < BATCH else 0)
@@ -84,11 +84,21 @@ class Recorder:
                 break
         return rows
 
+    def _write_these(self, measured: list[Measured]) -> None:
+        """Write ``measured``; a row that cannot be written, whatever is wrong with it, is left out."""
+        try:
+            self._write(measured)
+        except Exception:
+            if len(measured) == 1:
+                logger.exception("A request was not counted.")
+                return
+            for row in measured:
+                self._write_these([row])
+
     @staticmethod
-    def _write(rows: list[Measured | None]) -> None:
+    def _write(measured: list[Measured]) -> None:
         from inference.usage.services import usage_write
 
-        measured = [row for row in rows if row is not None]
         if not measured:
             # Not even a look at the database, which somebody may keep locked, holds the end up.
             return
@@ -96,7 +106,7 @@ class Recorder:
             close_old_connections()
             try:
                 usage_write(measured)
-            except DatabaseError:
+            except (DatabaseError, InterfaceError):
                 logger.warning("Usage could not be written, attempt %d.", attempt + 1, exc_info=True)
                 connections.close_all()
                 time.sleep(PAUSE_SECONDS * 2**attempt)
