@@ -13,10 +13,12 @@ from collections.abc import AsyncGenerator
 
 from django.db import connections
 
-from inference.errors import Draining, InferenceError
+from inference.errors import Busy, Draining, InferenceError
 from inference.store.progress import Progress, PullFailed, PullState
 from inference.store.pull import PullOrder, pull_run
 
+# Of as many models at a time: each has a thread, and all share one line.
+MOST = 64
 LINGER_SECONDS = 3.0
 POLL_SECONDS = 0.05
 
@@ -69,7 +71,7 @@ class Pulls:
     async def follow(self, order: PullOrder) -> AsyncGenerator[PullState, None]:
         """Ask for a model: what there is to say now, each change of it, and last how it ended.
 
-        Raises ``Draining`` when the server stops meanwhile.
+        Raises ``Draining`` when the server stops meanwhile, ``Busy`` where too many others are pulled.
         """
         job = self._join(order)
         try:
@@ -100,6 +102,8 @@ class Pulls:
     def _join(self, order: PullOrder) -> Job:
         job = self._jobs.get(order.key)
         if job is None or job.over or job.stop.is_set():
+            if len(self.current()) >= MOST:
+                raise Busy(f"{MOST} models are being pulled already. Try again when one of them is here.")
             job = self._jobs[order.key] = Job(order)
         job.askers += 1
         return job

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.errors import Draining
+from inference.errors import Busy, Draining
 from inference.models import ModelRecord
 from inference.store.architectures import TEXT
 from inference.store.errors import DiskFull
@@ -98,6 +98,22 @@ async def test_whoever_asks_joins_in_and_all_see_the_end(pulls: Pulls, work: Wor
     assert states[0].done == 4, "it begins with how far the pull is"
     assert states[-1] == Pulled("org/a", "text generation", True, ())
     assert work.runs == 1
+
+
+async def test_only_so_many_models_are_pulled_at_a_time(
+    pulls: Pulls, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inference.store.pulls.MOST", 2)
+    followed = [pulls.follow(order(work, f"org/{name}")) for name in "ab"]
+    for each in followed:
+        await anext(each)
+    with pytest.raises(Busy, match="2 models"):
+        await anext(pulls.follow(order(work, "org/c")))
+    assert await anext(pulls.follow(order(work, "org/b")))
+    work.allow(2 * SIZE)
+    for each in followed:
+        await all_of(each)
+    assert await anext(pulls.follow(order(work, "org/c")))
 
 
 async def test_when_the_last_one_leaves_the_pull_stops(pulls: Pulls, work: Work) -> None:
