@@ -98,7 +98,7 @@ class AliasAdmin(ModelAdmin):
         """What the alias that ``from`` names says, for a copy of it."""
         initial: dict[str, Any] = dict(super().get_changeform_initial_data(request))
         source = initial.pop("from", "")
-        alias = Alias.objects.filter(pk=source).first() if str(source).isdigit() else None
+        alias = Alias.objects.filter(pk=source).first() if str(source).isdecimal() else None
         if alias:
             initial |= {name: getattr(alias, name) for name in COPIED} | {"name": f"{alias.name}-copy"}
         return initial

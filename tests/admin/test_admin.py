@@ -157,6 +157,8 @@ def test_an_alias_is_duplicated_exported_and_imported(
     assert 'value="small-copy"' in copy
     assert 'name="option_temperature" value="0.7"' in copy
     assert "{{ messages }}</textarea>" in copy
+    for none in ("", "x", "²", "9" * 30):
+        assert client.get("/admin/aliases/alias/add/", {"from": none}).status_code == 200
     assert Alias.objects.count() == 1
     given = {"action": "export", "_selected_action": [alias.pk]}
     text = client.post("/admin/aliases/alias/", given).content
