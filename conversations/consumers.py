@@ -8,6 +8,7 @@ slower than its updates the next one is sent when the last has gone, with all th
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from uuid import UUID
 
@@ -23,9 +24,11 @@ from conversations.answer import ENDED, Stats
 from conversations.markdown import render_blocks
 from conversations.models import Message
 from conversations.sockets import SOCKETS
-from conversations.turn import Turn
+from conversations.turn import FAULTS, Turn
 from conversations.turns import TURNS
-from inference.errors import InferenceError
+from inference.errors import NO_DATABASE, Busy, InferenceError
+
+logger = logging.getLogger(__name__)
 
 UPDATE_SECONDS = 0.05
 LOGGED_OUT = 4401
@@ -56,14 +59,17 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.close(code=LOGGED_OUT)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        user = await self._user()
-        if not user.is_authenticated:
-            await self.close(code=LOGGED_OUT)
-            return
         try:
-            await self._answer(wire.decode(text_data), user)
+            user = await self._user()
+            if user.is_authenticated:
+                await self._answer(wire.decode(text_data), user)
+            else:
+                await self.close(code=LOGGED_OUT)
         except InferenceError as error:
             await self._say(wire.Problem.of(error))
+        except FAULTS:
+            logger.exception("What a page asked for could not be done.")
+            await self._say(wire.Problem.of(Busy(NO_DATABASE)))
 
     async def _user(self) -> User | AnonymousUser:
         """Who is logged in at this moment, rather than when the socket was opened."""

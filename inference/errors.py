@@ -199,6 +199,9 @@ class EngineDown(InferenceError):
         super().__init__(message)
 
 
+NO_DATABASE = "The database does not answer. Try again in a moment."
+
+
 class Busy(InferenceError):
     """The queue is full. The text is Ollama's, two spaces included."""
 

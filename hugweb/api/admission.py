@@ -16,7 +16,7 @@ from hugweb.api.scopes import scope_of
 from hugweb.api.shape import Dialect, dialect_of
 from hugweb.asgi_types import Scope
 from inference.asker import Asker
-from inference.errors import Busy, Forbidden, QuotaUsed, TooLarge, Unauthorized
+from inference.errors import NO_DATABASE, Busy, Forbidden, QuotaUsed, TooLarge, Unauthorized
 from inference.keys.limits import LIMITS
 from inference.keys.models import ApiKey
 from inference.keys.models import Scope as KeyScope
@@ -54,7 +54,7 @@ async def admit(scope: Scope, dialect: Dialect, *, required: bool) -> Asker:
             await database_sync_to_async(_check_tokens)(key, key.tokens_per_day)
     except DatabaseError as error:
         logger.exception("A key could not be looked up.")
-        raise Busy("The database does not answer. Try again in a moment.") from error
+        raise Busy(NO_DATABASE) from error
     allowed = tuple(name.lower() for name in key.allowed_models)
     return Asker(
         source=dialect, user=key.user_id, key=key.pk, models=allowed, most_bytes=key.bytes_per_request

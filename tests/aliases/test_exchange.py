@@ -33,6 +33,12 @@ REGISTRY = {
 }
 
 
+def test_so_many_are_taken_that_others_can_write_meanwhile() -> None:
+    many = {f"a{number}": {"model": "org/model"} for number in range(2001)}
+    with pytest.raises(InvalidRequest, match="2001 aliases are too many; at most 2000"):
+        aliases_import(json.dumps(many))
+
+
 def test_a_registry_of_a_command_line_runner_is_understood() -> None:
     imported = aliases_import(json.dumps(REGISTRY))
     assert imported.names == ("mistral-instruct", "plain")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from aliases.models import Alias
@@ -58,6 +61,19 @@ class Socket(WebsocketCommunicator):
         closing = await self.receive_output(PATIENCE)
         assert closing["type"] == "websocket.close"
         return closing["code"]
+
+
+Wrapper = Callable[..., Any]
+
+
+@contextlib.asynccontextmanager
+async def wrapped(wrapper: Wrapper) -> AsyncIterator[None]:
+    """``wrapper`` around every statement of the thread that turns use the database in."""
+    await sync_to_async(lambda: connection.execute_wrappers.append(wrapper))()
+    try:
+        yield
+    finally:
+        await sync_to_async(lambda: connection.execute_wrappers.remove(wrapper))()
 
 
 Connect = Callable[[User | None], Awaitable[Socket]]

@@ -12,6 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.db import OperationalError
 
 from conversations.attachments import attachment_store
 from conversations.markdown import render_blocks
@@ -20,7 +21,7 @@ from conversations.services import turn_open
 from conversations.turns import TURNS
 from inference.models import ModelRecord
 from inference.protocol import Done, Event, Generate, Request, Text, Thought, Usage
-from tests.conversations.conftest import Connect, Socket
+from tests.conversations.conftest import Connect, Socket, wrapped
 from tests.fakes import FakeEngine, gated
 from tests.shapes import draw, saved
 
@@ -147,6 +148,23 @@ async def test_deactivating_somebody_closes_their_sockets_at_once_and_no_others(
     bob.first_name = "Bob"
     await bob.asave()
     assert await other.receive_nothing()
+
+
+@pytest.mark.parametrize("table", ["auth_user", "conversations_message"])
+async def test_a_database_that_does_not_answer_is_told_of_and_the_socket_stays(
+    connect: Connect, ann: User, model: ModelRecord, engine: FakeEngine, table: str
+) -> None:
+    def locked(execute: Any, sql: str, *rest: Any) -> Any:
+        if f'"{table}"' in sql:
+            raise OperationalError("database is locked")
+        return execute(sql, *rest)
+
+    socket = await connect(ann)
+    async with wrapped(locked):
+        await socket.say(type="send", text="Hello", model="tester")
+        problem = await socket.hear()
+    assert (problem["type"], problem["code"], problem["retryable"]) == ("error", "busy", True)
+    assert (await ask(socket))["type"] == "started"
 
 
 async def test_logging_out_elsewhere_ends_the_socket(connect: Connect, ann: User, model: ModelRecord) -> None:

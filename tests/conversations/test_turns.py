@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.db import OperationalError, connection
+from django.db import OperationalError
 
 from conversations import turn as turn_module
 from conversations.blocks import BlockStream
@@ -35,6 +34,7 @@ from inference.protocol import (
     Timings,
     Usage,
 )
+from tests.conversations.conftest import Wrapper, wrapped
 from tests.fakes import FakeEngine, gated
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,19 +54,6 @@ async def eventually(check: Callable[[], bool], seconds: float = 5) -> None:
     async with asyncio.timeout(seconds):
         while not check():
             await asyncio.sleep(0.01)
-
-
-Wrapper = Callable[..., Any]
-
-
-@contextlib.asynccontextmanager
-async def wrapped(wrapper: Wrapper) -> AsyncIterator[None]:
-    """``wrapper`` around every statement of the thread that turns use the database in."""
-    await sync_to_async(lambda: connection.execute_wrappers.append(wrapper))()
-    try:
-        yield
-    finally:
-        await sync_to_async(lambda: connection.execute_wrappers.remove(wrapper))()
 
 
 def is_save(sql: str) -> bool:
