@@ -27,9 +27,10 @@ class LogInForm(AuthenticationForm):
         name = str(self.cleaned_data.get("username", "")).lower()
         address = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
         try:
+            # First, so that one address has no bucket for each name that it can think of.
+            ATTEMPTS.take(("address", address), OF_ONE)
             ATTEMPTS.take((name, address), OF_BOTH)
             ATTEMPTS.take(("name", name), OF_ONE)
-            ATTEMPTS.take(("address", address), OF_ONE)
         except RateLimited as error:
             raise ValidationError(f"Too many attempts. Try again in {error.wait} s.") from error
         return super().clean()

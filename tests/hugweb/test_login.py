@@ -47,3 +47,11 @@ def test_neither_many_names_nor_many_addresses_get_around_it(db: None) -> None:
         assert "Too many" not in log_in("bob", "x", f"10.0.1.{n}")
     assert "Too many" in log_in("somebody", "x", "10.0.0.3")
     assert "Too many" in log_in("bob", "x", "10.0.2.1")
+
+
+def test_one_address_cannot_have_the_others_forgotten(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inference.keys.limits.MOST_BUCKETS", 3 * login.OF_ONE)
+    for n in range(2 * login.OF_ONE):
+        said = log_in(f"name{n}", "x")
+    assert "Too many" in said
+    assert "Too many" in log_in("ann", "x")
