@@ -310,6 +310,11 @@ def test_a_thread_goes_on_from_what_is_kept(stage: Stage) -> None:
         Message(role="assistant", content="It rains."),
         Message(role="user", content="And now?"),
     )
+    for nothing in ({}, {"input": ""}, {"input": []}):
+        status, _, text = stage.post(
+            "/v1/responses", {"model": ABLE, "previous_response_id": first.id, **nothing}
+        )
+        assert (status, json.loads(text)["error"]["param"]) == (400, "input")
     fork = stage.client.responses.create(model=ABLE, input="Other.", previous_response_id=first.id)
     assert [message.content for message in stage.asked(Generate).messages] == ["Köln?", "", "Other."]
     stage.client.responses.delete(first.id)

@@ -22,7 +22,7 @@ from hugweb.api.openai.responses.kept import kept
 from hugweb.api.openai.responses.tools import GivenResponseTool, namespaces, read_response_tools
 from hugweb.api.openai.sampling import GenerationBody
 from hugweb.api.preface import prefaced
-from inference.errors import Unsupported
+from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import MAX_MESSAGES, MAX_TOOLS, MAX_TOP_LOGPROBS, Generate, Message
 
 LOGPROBS = "message.output_text.logprobs"
@@ -72,8 +72,8 @@ class ResponseBody(GenerationBody, kw_only=True):
 
     def items(self, response: str) -> list[Frame]:
         """What was said, as items of the response of that id."""
-        if self.input == "":
-            return []
+        if not self.input:
+            raise InvalidRequest("input is required", param="input")
         given = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
         return [kept(item, response) for item in given]
 
