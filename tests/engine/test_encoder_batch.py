@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from inference.engine.encoder_batch import MOST_ROWS, EncoderBatch, Encoding, Job
+from inference.engine.encoder_batch import MOST_ROWS, MOST_TOKENS, EncoderBatch, Encoding, Job
 from inference.errors import InferenceError
 from inference.protocol import Queued, Reading
 
@@ -36,7 +36,7 @@ async def finished(batch: EncoderBatch) -> None:
 @pytest.mark.parametrize("queued", [False, True])
 async def test_a_text_that_fails_while_nobody_looks_is_an_error(queued: bool) -> None:
     """Whoever asked takes its time over the first event; meanwhile all of its passes come to their end."""
-    batch = EncoderBatch(encoded, max_queue=8)
+    batch = EncoderBatch(encoded, max_queue=8, most=MOST_TOKENS)
     if queued:
         first = batch.run(job(1))
         asked = batch.run(job(BROKEN))
