@@ -58,6 +58,7 @@ FORMS: dict[str, tuple[dict[str, str], str, bytes]] = {
 QUICK = {
     *("/api/show", "/api/create", "/api/copy", "/api/push", "/api/pull", "/api/blobs/<str:digest>"),
     *("/v1/audio/speech", "/v1/moderations", "/v1/responses/<str:id>/cancel"),
+    *("/v1/responses/compact", "/v1/chat/completions/<str:id>", "/v1/chat/completions/<str:id>/messages"),
 }
 
 
