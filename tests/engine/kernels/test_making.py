@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,11 @@ class Slow:
     """A compiler that begins when it is told to."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, command: str = str(COMPILER)) -> None:
-        self._gate = folder / "gate"
+        self._gate, self._over = folder / "gate", folder / "over"
         compiler = folder / "cc"
         compiler.write_text(
-            f'#!/bin/sh\nwhile [ ! -e {self._gate} ]; do sleep 0.02; done\nexec {command} "$@"\n'
+            f"#!/bin/sh\nwhile [ ! -e {self._gate} ]; do [ -e {self._over} ] && exit 1; sleep 0.02; done\n"
+            f'exec {command} "$@"\n'
         )
         compiler.chmod(0o700)
         monkeypatch.setenv("CC", str(compiler))
@@ -39,10 +41,16 @@ class Slow:
     def begin(self) -> None:
         self._gate.touch()
 
+    def end(self) -> None:
+        """Wait for nobody any more: it would go on when the tests are over."""
+        self._over.touch()
+
 
 @pytest.fixture
-def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slow:
-    return Slow(tmp_path, monkeypatch)
+def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
+    slow = Slow(tmp_path, monkeypatch)
+    yield slow
+    slow.end()
 
 
 @pytest.fixture
