@@ -154,8 +154,11 @@ class Batch:
 
     def _prepare(self) -> None:
         """With the events out: make ready what there is, one thing a step, more while nobody comes."""
-        while self._scheduler.prepare() and not self._scheduler.busy and self._arrivals.empty():
-            pass
+        try:
+            while self._scheduler.prepare() and not self._scheduler.busy and self._arrivals.empty():
+                pass
+        except Exception:
+            logger.exception("What would make later steps faster failed: answers go on without it.")
 
     def _take_in(self) -> bool:
         """Put arrivals in line, waiting for one if there is nothing else to do; False at the end."""

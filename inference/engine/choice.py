@@ -36,6 +36,8 @@ MOST_TOKENS = 16
 # How far logits may lie from the model's own, relative to their spread (root mean squares).
 # Measured on SmolLM2 135M: 0.03 to 0.07 in bfloat16, 0.16 to 0.28 in 8 bits and 0.16 to 0.19 in 4.
 TOLERANCES: dict[Quantization, float] = {"none": 0.2, "int8": 0.6, "int4": 0.6}
+# Rotary frequencies that transformers chooses by the furthest position.
+LENGTHWISE = frozenset({"dynamic", "longrope"})
 # What modules raise that do not take masks, positions or a cache as most do.
 UNBATCHABLE = (InferenceError, RuntimeError, TypeError, AttributeError, KeyError, ValueError, IndexError)
 
@@ -83,10 +85,16 @@ def _candidates(
 ) -> Iterator[Callable[[Any], Batched]]:
     # In this order: kernels that are made in between are no reason to go without.
     pending, kernels = making.pending, making.made
-    if model.config.model_type in FAMILIES and model.config.hidden_act == "silu":
+    alike = model.config.model_type in FAMILIES and model.config.hidden_act == "silu"
+    if alike and not _turns_by_length(model):
         later = pending and not kernels and quantization != "none" and takes_kernels(model)
         yield partial(LeanForward, quantization=quantization, kernels=kernels, later=later)
     yield partial(ModuleForward, quantization=quantization, kernels=making.for_modules(quantization))
+
+
+def _turns_by_length(model: Any) -> bool:
+    """Whether rotary frequencies depend on the longest row of a pass: the pass by modules bounds that."""
+    return getattr(model.model.rotary_emb, "rope_type", "default") in LENGTHWISE
 
 
 def _tried(

@@ -61,6 +61,23 @@ async def test_what_there_is_to_prepare_needs_no_request() -> None:
 
 
 @dataclass
+class Failing(Arithmetic):
+    """Can make nothing ready."""
+
+    def prepare(self, *, idle: bool) -> bool:
+        raise MemoryError
+
+
+async def test_what_cannot_be_prepared_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    batch = Batch(scheduler_of(Failing(1)), places=1, max_queue=1)
+    with batch.admitted() as place:
+        events = [event async for event in batch.run(place, make_rows)]
+    batch.close()
+    assert isinstance(events[-1], Done)
+    assert "answers go on without it" in caplog.text
+
+
+@dataclass
 class Held(Arithmetic):
     """Reads nothing before it may."""
 

@@ -103,6 +103,14 @@ def test_the_lean_pass_is_chosen_where_it_is_right() -> None:
     assert set(chosen.values()) == {LeanForward, ModuleForward}
 
 
+def test_frequencies_by_the_longest_row_are_left_to_the_modules() -> None:
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
+    model = tiny("llama", {"rope_parameters": rope, "max_position_embeddings": 64})
+    forward = choose_forward(model, TEXTS, wanted=4, longest=64)
+    assert isinstance(forward, ModuleForward)
+    assert run_batched(forward) == [alone(model, prompt) for prompt in PROMPTS]
+
+
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "mistral"])
 def test_the_modules_say_the_same(family: str) -> None:
     """The way that is taken where the lean one is not."""

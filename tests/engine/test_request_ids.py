@@ -124,7 +124,7 @@ async def test_the_lines_of_an_encoder_name_the_request_whose_text_fails(lines: 
             raise InferenceError
         return [0] * len(texts)
 
-    encoder = EncoderBatch(encode, max_queue=9)
+    encoder = EncoderBatch(encode, max_queue=9, most=99)
 
     async def asked(id: str, token: int) -> None:
         with identified(id), contextlib.suppress(InferenceError):

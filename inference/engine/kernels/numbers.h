@@ -1,4 +1,4 @@
-/* What both kernels share: number formats, and when a second thread is worth it. */
+/* What all kernels share: number formats, and when a second thread is worth it. */
 
 #pragma once
 

@@ -278,14 +278,14 @@ def test_when_the_one_who_downloads_dies_the_other_goes_on(home: Path, hub: Stub
 def test_a_failure_is_everybodys(home: Path, hub: StubHub) -> None:
     hub.gate = threading.Event()
     hub.repos[NAME].lie = WEIGHTS
-    both = [start(home, hub), start(home, hub)]
+    first = start(home, hub)
     half_way(home, hub)
-    # Both ask: the lease is held by one, and the other has been told of it.
-    for process in both:
-        assert process.stderr is not None
-        assert process.stderr.readline()
+    second = start(home, hub)
+    # The one holds the lease, and the other has been told of it.
+    assert second.stderr is not None
+    assert second.stderr.readline()
     hub.gate.set()
-    for process in both:
+    for process in (first, second):
         _, told = process.communicate(timeout=60)
         assert process.returncode == 1
         assert "damaged on the way" in told
