@@ -36,6 +36,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# What Schemathesis draws depends on which of our modules are imported: these tests come before all that import
+# more. They take long, too.
+FIRST = frozenset({"test_schema.py", "test_graphql_schema.py"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in FIRST)
+
+
 def pytest_collection_finish() -> None:
     """Set aside what imports left, as the engine does: each load and each end of a model collects garbage,
     which takes half a second where that looks through torch and all tests."""

@@ -71,7 +71,7 @@ _IMAGE = {
     "required": ["type", "data"],
 }
 _TEXT = case("type", "text")
-_IN_TEXT = case("type", "text", needs=("data",))
+_IN_TEXT = case("type", "text", needs=("data",), data={"type": "string"})
 _IN_BLOCKS = case(
     "type",
     "content",

@@ -31,7 +31,7 @@ def server(hub: StubHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         "HF_ENDPOINT": hub.endpoint,
         "HF_HUB_OFFLINE": "0",
         "RETRY_DELAY_MS": "20",
-        "HF_HUB_DOWNLOAD_TIMEOUT": "3",
+        "HF_HUB_DOWNLOAD_TIMEOUT": "60",
     }
     with (
         engine_thread(folder / "engine.sock") as engine,

@@ -93,12 +93,13 @@ def test_items_and_tools_are_refused_as_it_is_told() -> None:
                 read_items([], [Item(type=kind, role="user", content="Hi")])
     for kind, told in rows(PAGE, "Tools").items():
         refused = told.startswith("refused")
-        asked = ResponseTool(type=kind, name="a", tools=[])
+        asked = ResponseTool(type=kind, name="a", tools=[ToolSpec(name="b")])
         if refused:
             with pytest.raises(Unsupported):
                 read_response_tools([asked], "auto")
         else:
-            assert len(read_response_tools([asked], "auto").tools) == (kind == "function")
+            found = len(read_response_tools([asked], "auto").tools)
+            assert found == (kind in {"function", "namespace"})
         if kind != "function":
             with pytest.raises(Unsupported):
                 read_tools([ToolSpec(type=kind, name="a")], "auto")

@@ -55,7 +55,7 @@ CHAPTERS = {
 EXCUSES = {
     "JSON Schema takes 1.0 for a whole number": r"got `float`",
     "which of several tools is named": r"tool_choice names no tool|there is no tool '",
-    "no two of several names may be the same": r"have the same name",
+    "no two of several names may be the same": r"have the same name|is named twice",
     "how two numbers are to each other": r"best_of must be|best_of cannot be",
     "how the fields of a form depend on each other": r"Only the text is streamed",
     "a file is named by its checksum": r"digest mismatch",

@@ -242,7 +242,8 @@ def test_a_disk_that_fills_up_meanwhile_gets_its_room_back(home: Path, hub: Stub
 
 def test_two_processes_make_one_download_and_both_see_it(home: Path, hub: StubHub, repo: Repo) -> None:
     hub.gate = threading.Event()
-    one, two = start(home, hub), start(home, hub)
+    patient = {"HF_HUB_DOWNLOAD_TIMEOUT": "60"}
+    one, two = start(home, hub, **patient), start(home, hub, **patient)
     half_way(home, hub)
     words = home / "pulls"
     eventually(lambda: any(words.glob("*.json")), lambda: "no word")
@@ -278,9 +279,10 @@ def test_when_the_one_who_downloads_dies_the_other_goes_on(home: Path, hub: Stub
 def test_a_failure_is_everybodys(home: Path, hub: StubHub) -> None:
     hub.gate = threading.Event()
     hub.repos[NAME].lie = WEIGHTS
-    first = start(home, hub)
+    patient = {"HF_HUB_DOWNLOAD_TIMEOUT": "60"}
+    first = start(home, hub, **patient)
     half_way(home, hub)
-    second = start(home, hub)
+    second = start(home, hub, **patient)
     # The one holds the lease, and the other has been told of it.
     assert second.stderr is not None
     assert second.stderr.readline()
