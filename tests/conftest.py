@@ -36,8 +36,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# What Schemathesis draws depends on which of our modules are imported: these tests come before all that import
-# more. They take long, too.
+# What Schemathesis draws depends on which of our modules are imported: these tests come before all that
+# import more. They take long, too.
 FIRST = frozenset({"test_schema.py", "test_graphql_schema.py"})
 
 
