@@ -52,13 +52,18 @@ def give_back() -> None:
     empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
-    # Only glibc has it, and only glibc needs it.
+    trim_heap()
+
+
+def trim_heap() -> None:
+    """Return to the system what the heap does not use. Only glibc can, and only glibc needs it."""
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
 
 
 def use_own_pages(*, loading: bool) -> None:
-    """While ``loading``, give whatever takes more than a page or so a mapping of its own, as glibc can.
+    """While ``loading``, or laying weights out anew, give whatever takes more than a page or so a mapping of
+    its own, as glibc can.
 
     It is given back whole as soon as it is let go, where the heap keeps holes: quantizing a model of 150 MB
     left up to 30 in it. Otherwise as glibc does by itself after a while, since passes want their memory at

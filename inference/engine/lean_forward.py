@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from inference.engine.cache import zeros
+from inference.engine.capacity import trim_heap, use_own_pages
 from inference.engine.graphs import Recorder, StepGraphs, recorder_for
 from inference.engine.kernels.library import Kernels
 from inference.engine.kernels.making import KernelsInTheMaking
@@ -76,7 +77,7 @@ class LeanForward:
         self._takes_kernels = takes_kernels(model)
         self._kernels = kernels if self._takes_kernels else None
         self._promise: Promise | None = None
-        self._taking: Iterator[bool] = iter(())
+        self._taking: Iterator[bool] | None = None
         self._quantization, self.provisional = quantization, later
         self._weights = lean_weights(model, quantization, self._kernels, later=later)
         self._recorder = recorder or recorder_for(model.device)
@@ -137,7 +138,21 @@ class LeanForward:
         if self._promise and not self._promise.making.pending:
             take = self._quantize if self.provisional else self._take
             self._taking, self._promise = take(self._promise), None
-        return next(self._taking, False) or bool(self._graphs and self._graphs.prepare(idle=idle))
+        if self._taking:
+            return self._go_over(self._taking)
+        return bool(self._graphs and self._graphs.prepare(idle=idle))
+
+    def _go_over(self, taking: Iterator[bool]) -> bool:
+        """Lay the next thing out anew, in memory taken and given back as in a load; False if all is done."""
+        use_own_pages(loading=True)
+        try:
+            if next(taking, False):
+                return True
+        finally:
+            use_own_pages(loading=False)
+        self._taking = None
+        trim_heap()
+        return False
 
     def _take(self, promise: Promise) -> Iterator[bool]:
         """Run on the kernels of ``promise`` from here, if they do right.

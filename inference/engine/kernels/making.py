@@ -60,13 +60,15 @@ class KernelsInTheMaking:
         return self._made
 
     def tell(self, listener: Callable[[], object]) -> None:
-        """Call the method ``listener`` when they are no longer being made, if its object is still there.
+        """Call the method ``listener`` when they are no longer being made.
 
-        In another thread; never if they are not being made.
+        At once, or later in another thread if its object is still there.
         """
         with self._lock:
             if self.pending:
                 self._listeners.append(weakref.WeakMethod(listener))
+                return
+        listener()
 
     def _make(self, folder: Path) -> None:
         try:

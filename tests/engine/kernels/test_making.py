@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,6 +102,13 @@ def test_they_are_swapped_in_though_no_request_comes(compiler: Slow, making: Ker
     eventually(lambda: not forward.provisional, lambda: forward.manner, seconds=60)
     batch.close()
     assert "compiled kernels" in forward.manner
+
+
+def test_whoever_asks_too_late_is_told_at_once(tmp_path: Path) -> None:
+    """They may have been made while a model was loaded that was to wait for them."""
+    told = threading.Event()
+    KernelsInTheMaking().tell(told.set)
+    assert told.is_set()
 
 
 def test_those_that_give_other_logits_are_left_alone(compiler: Slow, making: KernelsInTheMaking) -> None:
