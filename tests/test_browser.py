@@ -240,6 +240,21 @@ def test_stop_keeps_what_was_written(open_page: Open, speaker: Speaker, how: str
     expect(page.locator(".answer .prose").last).to_have_text("again")
 
 
+def test_stop_before_the_page_is_connected_is_not_lost(open_page: Open, speaker: Speaker) -> None:
+    speaker.reset("one two three")
+    page = open_page()
+    ask(page, "Count")
+    speaker.allow()
+    expect(page.locator(".answer .prose")).to_have_text("one")
+    # By then the page's scripts have run, and its socket has had no time to open.
+    page.add_init_script(
+        "addEventListener('DOMContentLoaded', () => document.getElementById('stop').click())"
+    )
+    page.reload()
+    expect(page.locator(".ending")).to_contain_text("You stopped this answer.")
+    expect(page.locator(".answer .prose")).to_have_text("one")
+
+
 def test_an_engine_that_dies_is_explained(open_page: Open, engine: FakeEngine, speaker: Speaker) -> None:
     speaker.reset("one two three")
     page = open_page()

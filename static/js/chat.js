@@ -22,6 +22,7 @@ export class Chat {
   #follow;
   #live = null;
   #asked = null;
+  #stopping = false;
   #conversation;
   #path = location.pathname;
   #offlineTimer = 0;
@@ -52,9 +53,10 @@ export class Chat {
     this.#sendAsked();
   }
 
-  /** Stops the answer that is being written; says whether there was one. */
+  /** Stops the answer that is being written; without a connection, as soon as there is one. */
   stop() {
-    return Boolean(this.#live) && this.#socket.say({ type: "stop", message: this.#live.message });
+    if (!this.#live) return;
+    this.#stopping = !this.#socket.say({ type: "stop", message: this.#live.message });
   }
 
   #opened() {
@@ -65,6 +67,7 @@ export class Chat {
     if (!this.#live) return;
     const { message, version } = this.#live;
     this.#socket.say({ type: "attach", conversation: this.#conversation, message, version });
+    if (this.#stopping) this.stop();
   }
 
   #lost() {
@@ -114,6 +117,7 @@ export class Chat {
 
   #begin(article) {
     this.#live = new LiveTurn(article);
+    this.#stopping = false;
     this.#composer.streaming = true;
   }
 

@@ -37,6 +37,8 @@ from tests.tiny_vision import make_tiny_vision
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a model takes")
 
 NEAR = 0.15
+# Of what drawing takes, this much may lie in what the heap has kept of earlier ones, and is not seen.
+UNSEEN = 0.5
 # Pixels of a side: of the pictures drawn here, and of those that FLUX and Qwen-Image were made for.
 SIDE, OWN_SIDE = 256, 1024
 TEXT = {
@@ -188,7 +190,8 @@ async def test_pipelines_and_their_pictures(engine: EngineProcess, made: Path) -
         pass
     drawing = held(engine, "VmHWM") - before
     guess = guessed(made, side=SIDE)
-    assert guess.resting + guess.working == pytest.approx(taken + drawing, rel=NEAR)
+    least, most = (1 - NEAR) * (taken + drawing), (1 + NEAR) * (taken + drawing / UNSEEN)
+    assert least < guess.resting + guess.working < most
     await engine.unload(made)
 
 
