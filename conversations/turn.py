@@ -95,6 +95,9 @@ class Turn:
         try:
             saved = await self._save(SAVE_PAUSES)
         finally:
+            if self.message.is_streaming:
+                # The server ends in the midst of it, and marks the answer so when it starts again.
+                self.message.status, self.message.error = Status.INTERRUPTED, NOT_SAVED
             self.live.enter(ENDED)
         if not saved:
             await self._save_later()

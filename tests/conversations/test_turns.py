@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -50,7 +51,7 @@ async def stored(turn: Turn) -> Message:
     return await Message.objects.aget(pk=turn.message.pk)
 
 
-async def eventually(check: Callable[[], bool], seconds: float = 5) -> None:
+async def eventually(check: Callable[[], bool], seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
         while not check():
             await asyncio.sleep(0.01)
@@ -244,7 +245,7 @@ async def test_a_turn_that_breaks_leaves_no_task_and_keeps_what_was_read(
             if saves == ["checkpoint"]:
                 if broken == "checkpoint":
                     raise ValueError("secret")
-                assert failed.wait(5), "rendering fails while this is being stored"
+                assert failed.wait(30), "rendering fails while this is being stored"
         return execute(sql, *rest)
 
     async with wrapped(watched):
@@ -254,7 +255,7 @@ async def test_a_turn_that_breaks_leaves_no_task_and_keeps_what_was_read(
         if broken == "feed":
             monkeypatch.setattr(BlockStream, "feed", feed)
             await release()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await turn.task
         left = {task.get_coro().__qualname__ for task in asyncio.all_tasks() - before}
     assert not {name for name in left if name.startswith(("Turn.", "Renderer."))}
@@ -283,12 +284,14 @@ async def test_what_is_written_is_stored_once_in_a_while(
     ann: User, model: ModelRecord, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turn_module, "CHECKPOINT_SECONDS", 0.2)
-    last, saves = asyncio.Event(), []
+    goes_on, last, saves = asyncio.Event(), asyncio.Event(), []
 
     async def script(request: Request) -> AsyncIterator[Event]:
         for number in range(200):
             yield Text(text=f"{number} ")
             await asyncio.sleep(0.004)
+            if number == 100:
+                await goes_on.wait()
         await last.wait()
         yield Done(reason="stop")
 
@@ -298,12 +301,16 @@ async def test_what_is_written_is_stored_once_in_a_while(
 
     engine.script = script
     async with wrapped(noting):
+        began = time.monotonic()
         turn = await started(ann)
-        await eventually(lambda: turn.text.endswith("199 "))
-        await asyncio.sleep(0.3)
-        so_far = await stored(turn)
-        assert (so_far.status, so_far.content) == (Status.STREAMING, turn.text)
-        assert 2 <= len(saves) <= 12
+        for words in ("100 ", "199 "):
+            await eventually(lambda words=words: turn.text.endswith(words))
+            async with asyncio.timeout(30):
+                while (so_far := await stored(turn)).content != turn.text:
+                    await asyncio.sleep(0.05)
+            assert so_far.status == Status.STREAMING
+            goes_on.set()
+        assert 2 <= len(saves) <= 3 + (time.monotonic() - began) / 0.2
         last.set()
         await turn.task
 
@@ -353,7 +360,7 @@ async def test_an_end_that_cannot_be_stored_is_stored_later(
             await started(ann, conversation=talk)
         full = False
         await TURNS.stop(turn.message.pk, ann)
-        await asyncio.wait_for(turn.task, 2)
+        await asyncio.wait_for(turn.task, 30)
     message = await stored(turn)
     assert (message.status, message.content, message.error) == (Status.COMPLETE, "one two ", "")
     await started(ann, conversation=talk)
@@ -381,6 +388,29 @@ async def test_an_end_that_can_never_be_stored_holds_nothing_up(
     assert (await stored(turn)).status == Status.INTERRUPTED
     await following.task
     assert (await stored(following)).status == Status.COMPLETE
+
+
+async def test_an_end_that_a_stopping_server_does_not_wait_for_is_none_that_streams(
+    ann: User, model: ModelRecord, engine: FakeEngine
+) -> None:
+    engine.script, release = gated(["one ", "two "])
+    saving, goes_on = threading.Event(), threading.Event()
+
+    def slow(execute: Wrapper, sql: str, *rest: Any) -> Any:
+        if is_save(sql) and "prompt_tokens" in sql:
+            saving.set()
+            assert goes_on.wait(30)
+        return execute(sql, *rest)
+
+    async with wrapped(slow):
+        turn = await started(ann)
+        await release()
+        closing = asyncio.create_task(TURNS.close())
+        await eventually(saving.is_set)
+        closing.cancel()
+        await eventually(lambda: turn.live.ended)
+        assert (turn.message.status, turn.message.error) == (Status.INTERRUPTED, turn_module.NOT_SAVED)
+        goes_on.set()
 
 
 async def test_stop_marks_an_answer_that_nobody_writes(
@@ -419,7 +449,7 @@ async def test_deleting_the_conversation_ends_a_turn_that_waits(
     turn = await started(ann)
     await eventually(lambda: turn.live.phase.name == "queued")
     await Conversation.objects.all().adelete()
-    await asyncio.wait_for(turn.task, 5)
+    await asyncio.wait_for(turn.task, 30)
     await eventually(lambda: engine.closed == 1)
 
 
@@ -431,7 +461,7 @@ async def test_deleting_the_conversation_ends_its_turn(
     turn = await started(ann)
     await Conversation.objects.all().adelete()
     await release()
-    await asyncio.wait_for(turn.task, 5)
+    await asyncio.wait_for(turn.task, 30)
     await eventually(lambda: engine.closed == 1)
 
 
