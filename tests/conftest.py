@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
+import httpx2
 import hypothesis
 import pytest
 
@@ -30,6 +32,10 @@ steady = hypothesis.settings(
 hypothesis.settings.register_profile("steady", steady)
 hypothesis.settings.register_profile("search", steady, derandomize=False, max_examples=2000)
 hypothesis.settings.load_profile("steady")
+
+# Seconds: what clients wait for where a test does not say, which is 5. A machine may stall for longer.
+for clients in (httpx, httpx2):
+    clients._config.DEFAULT_TIMEOUT_CONFIG.read = 60.0  # type: ignore[attr-defined]
 
 # A shell ignores Ctrl-C for what it starts in the background, and what tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

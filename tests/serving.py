@@ -107,7 +107,7 @@ class Server:
             raise
         return self
 
-    def stop(self, number: int = signal.SIGTERM, seconds: float = 20.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 60.0) -> int:
         """Send a signal, wait, and return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -253,9 +253,9 @@ def engine_thread(address: Path | str, script: Script = echo) -> Iterator[FakeEn
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(engine.__aenter__(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(engine.__aenter__(), loop).result(30)
         yield engine
-        asyncio.run_coroutine_threadsafe(engine.__aexit__(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(engine.__aexit__(), loop).result(30)
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(30)

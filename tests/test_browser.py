@@ -483,10 +483,13 @@ def told(engine: FakeEngine) -> list[tuple[bytes, ...]]:
     return [message.images for message in request.messages if message.role == "user"]
 
 
-def shown(page: Page) -> list[int]:
-    """The widths of the pictures that the page has loaded."""
-    page.wait_for_function("[...document.images].every((image) => image.complete)")
-    return page.evaluate("[...document.querySelectorAll('.pictures img')].map((image) => image.naturalWidth)")
+def expect_pictures(page: Page, count: int) -> None:
+    """The conversation has so many, and each is loaded."""
+    pictures = page.locator(".pictures img")
+    expect(pictures).to_have_count(count)
+    for picture in pictures.all():
+        picture.scroll_into_view_if_needed()
+        expect(picture).not_to_have_js_property("naturalWidth", 0)
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -503,16 +506,14 @@ def test_pictures_are_uploaded_sent_and_shown(
     expect(page.locator(".figures")).to_contain_text("complete")
     assert told(engine) == [(red, blue)]
     expect(page.locator("#tray")).to_be_hidden()
-    assert len(shown(page)) == 2
-    assert all(shown(page))
+    expect_pictures(page, 2)
     (green,) = upload(page, ("green", "triangle"))
     page.click("#send")
     expect(page.locator(".answer")).to_have_count(2)
     expect(page.locator(".figures").last).to_contain_text("complete")
     assert told(engine) == [(red, blue), (green,)]
     page.reload()
-    page.locator(".pictures").last.scroll_into_view_if_needed()
-    assert len(shown(page)) == 3
+    expect_pictures(page, 3)
     assert page.evaluate("document.querySelector('#scroller').scrollWidth") <= viewport["width"]
 
 

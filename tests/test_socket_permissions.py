@@ -5,6 +5,7 @@ The actions come from the wire itself, so one that is added fails here until it 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, get_args
 
 import pytest
@@ -109,9 +110,14 @@ async def test_who_is_logged_in_reaches_what_is_theirs(
         assert await Message.objects.acount() == 2
     elif action in {"send", "attach"}:
         assert (await socket.hear())["type"] == {"send": "started", "attach": "update"}[action]
+    elif action == "stop":
+        async with asyncio.timeout(PATIENCE):
+            while TURNS.running():
+                await asyncio.sleep(0.01)
+        assert await socket.receive_nothing()
     else:
         assert await socket.receive_nothing()
-        assert TURNS.running() == (action != "stop")
+        assert TURNS.running() == 1
 
 
 @pytest.mark.parametrize("action", sorted(MATRIX))

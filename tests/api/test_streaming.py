@@ -108,7 +108,10 @@ def test_a_client_that_leaves_ends_the_answer(people: People, first: Event) -> N
         head = f"POST {PATH} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(data)}\r\n"
         connection.sendall(f"{head}Authorization: Bearer {people.known['ann']}\r\n\r\n".encode() + data)
         assert begun.wait(30)
-        assert b"event: started" in connection.recv(65536)
+        received = b""
+        while b"event: started" not in received:
+            received += (piece := connection.recv(65536))
+            assert piece, received
     eventually(lambda: people.stage.engine.closed == 1, lambda: "still being answered")
     stopped = "/rest/messages/?status=stopped"
     eventually(lambda: people.ask("ann", "GET", stopped)[1]["count"], lambda: "not stored")

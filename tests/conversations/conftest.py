@@ -20,7 +20,7 @@ from inference.models import ModelRecord
 from tests.fakes import FakeEngine
 
 MODEL = "test/model"
-PATIENCE = 10
+PATIENCE = 30
 
 
 @pytest.fixture
@@ -56,6 +56,9 @@ class Socket(WebsocketCommunicator):
 
     async def say(self, **message: Any) -> None:
         await self.send_json_to(message)
+
+    async def disconnect(self, code: int = 1000, timeout: float = PATIENCE) -> None:
+        await super().disconnect(code, timeout)
 
     async def closing_code(self) -> int:
         closing = await self.receive_output(PATIENCE)

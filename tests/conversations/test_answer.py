@@ -39,13 +39,13 @@ async def test_all_readers_wake_up() -> None:
     await asyncio.sleep(0)
     assert not any(reader.done() for reader in readers)
     live.show(["a"])
-    await asyncio.wait_for(asyncio.gather(*readers), 1)
+    await asyncio.wait_for(asyncio.gather(*readers), 30)
 
 
 async def test_nobody_waits_for_an_answer_that_has_ended() -> None:
     live = LiveAnswer()
     live.enter(ENDED)
-    await asyncio.wait_for(live.changed(since=100), 1)
+    await asyncio.wait_for(live.changed(since=100), 30)
 
 
 def test_the_rate_is_that_of_the_writing() -> None:

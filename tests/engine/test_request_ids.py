@@ -164,7 +164,7 @@ async def test_a_client_that_leaves_is_named(lines: Lines, tmp_path: Path) -> No
     async with EngineServer(Talker(), address, 0.2):  # type: ignore[arg-type]
         _, writer = await asyncio.open_unix_connection(address)
         writer.write(frame(Ticket(id="slow")) + frame(Load(model=ModelRef(name="a/b", path="/x"))))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not lines:
                 await asyncio.sleep(0.01)
         writer.close()

@@ -136,7 +136,7 @@ def ref(name: str) -> ModelRef:
     return ModelRef(name=name, path=f"/models/{name}")
 
 
-async def until(condition: object, seconds: float = 5.0) -> None:
+async def until(condition: object, seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # type: ignore[operator]
             await asyncio.sleep(0.005)

@@ -74,7 +74,7 @@ async def serving(address: str) -> AsyncIterator[ScriptedEngine]:
 
 
 async def collect(address: str, request: Request) -> list[Event]:
-    return [event async for event in EngineClient(address, patience=0.5, silence=5).stream(request)]
+    return [event async for event in EngineClient(address, patience=0.5, silence=30).stream(request)]
 
 
 async def test_events_arrive_and_done_ends_the_stream(address: str) -> None:
@@ -102,7 +102,7 @@ async def test_closing_the_connection_cancels(address: str) -> None:
         events = EngineClient(address).stream(Generate(model=MODEL))
         assert await anext(events) == Text(text="one")
         await events.aclose()
-        await asyncio.wait_for(core.cancelled.wait(), 2)
+        await asyncio.wait_for(core.cancelled.wait(), 30)
 
 
 async def test_the_id_of_a_request_comes_with_it(address: str) -> None:
@@ -166,7 +166,7 @@ async def test_malformed_requests_get_one_clear_failure(address: str, sent: byte
     async with serving(address):
         reader, writer = await asyncio.open_unix_connection(address)
         writer.write(sent)
-        event = await asyncio.wait_for(read_event(reader), 2)
+        event = await asyncio.wait_for(read_event(reader), 30)
         assert isinstance(event, Failed)
         assert isinstance(event.error(), kind)
         assert await reader.read() == b""
@@ -187,7 +187,7 @@ async def test_no_engine_is_said_after_the_patience(address: str) -> None:
 
 
 async def test_patience_bridges_a_restart(address: str) -> None:
-    waiting = asyncio.create_task(EngineClient(address, patience=5).status())
+    waiting = asyncio.create_task(EngineClient(address, patience=30).status())
     await asyncio.sleep(0.1)
     assert not waiting.done()
     async with serving(address):
@@ -230,7 +230,7 @@ def long_answer(tiny_llama: Path) -> Generate:
 
 
 async def exit_code(child: subprocess.Popen[bytes]) -> int:
-    return await asyncio.wait_for(asyncio.to_thread(child.wait), 10)
+    return await asyncio.wait_for(asyncio.to_thread(child.wait), 60)
 
 
 async def first_text(events: AsyncIterator[Event]) -> Text:
@@ -246,7 +246,7 @@ async def test_the_process_ends_with_its_parent_or_a_signal(
 ) -> None:
     """In the middle of an answer, which ends as one of an engine that died."""
     async with process(address, models_root) as child:
-        events = EngineClient(address, patience=20).stream(long_answer(tiny_llama))
+        events = EngineClient(address, patience=60).stream(long_answer(tiny_llama))
         await first_text(events)
         if end == "stdin":
             child.stdin.close()  # type: ignore[union-attr]
@@ -259,7 +259,7 @@ async def test_the_process_ends_with_its_parent_or_a_signal(
 
 async def test_kill_ends_the_stream_with_an_error(address: str, models_root: Path, tiny_llama: Path) -> None:
     async with process(address, models_root) as child:
-        events = EngineClient(address, patience=20).stream(long_answer(tiny_llama))
+        events = EngineClient(address, patience=60).stream(long_answer(tiny_llama))
         await first_text(events)
         child.kill()
         with pytest.raises(EngineDied):

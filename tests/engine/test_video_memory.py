@@ -21,5 +21,5 @@ def test_no_memory_is_freed_while_a_graph_is_captured(monkeypatch: pytest.Monkey
         empty_cache()
         assert not emptied.is_set()
         capturing = False
-    other.join(10)
+    other.join(30)
     assert emptied.is_set()

@@ -65,7 +65,7 @@ async def test_a_cancelled_pull_ends_if_nobody_else_asks(jobs: PullJobs, work: W
     assert await jobs.cancel("org/a")
     assert not await jobs.cancel("org/a")
     assert await until_over(jobs) == []
-    await asyncio.to_thread(work.ended.wait, 10)
+    await asyncio.to_thread(work.ended.wait, 30)
     assert work.ended.is_set()
 
 

@@ -10,9 +10,9 @@ def test_port_0_is_a_free_port_that_is_known_before_anybody_is_let_in():
         port = listener.getsockname()[1]
         assert port > 0
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port), timeout=1)
+            socket.create_connection(("127.0.0.1", port), timeout=30)
         listen(listener)
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection(("127.0.0.1", port), timeout=30).close()
 
 
 def test_localhost_is_ipv4_where_there_is_a_choice():

@@ -159,7 +159,7 @@ def test_who_waits_for_others_is_told(server: Server, engine: FakeEngine) -> Non
     async def script(request: Request) -> AsyncIterator[Event]:
         yield Queued(position=1)
         waits.set()
-        await asyncio.to_thread(go_on.wait, 10)
+        await asyncio.to_thread(go_on.wait, 30)
         yield Text(text="Hi")
         yield Done(reason="stop")
 
@@ -173,7 +173,7 @@ def test_who_waits_for_others_is_told(server: Server, engine: FakeEngine) -> Non
         eventually(lambda: figures(server)["hugweb_queue_length", MODEL] == 1, lambda: "not told")
     finally:
         go_on.set()
-        asking.join(10)
+        asking.join(30)
         engine.script = before
     found = figures(server)
     assert found["hugweb_queue_length", MODEL] == 0

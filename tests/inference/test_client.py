@@ -78,7 +78,7 @@ async def test_an_engine_that_does_not_take_a_request_is_silent_too(tmp_path: Pa
 
     picture = Message(role="user", images=(bytes(8 * 2**20),))
     request = Generate(model=MODEL, messages=(picture,))
-    async with asyncio.timeout(10), await asyncio.start_unix_server(stopped, tmp_path / "e.sock"):
+    async with asyncio.timeout(30), await asyncio.start_unix_server(stopped, tmp_path / "e.sock"):
         with pytest.raises(TimedOut, match="silent"):
             await anext(EngineClient(str(tmp_path / "e.sock"), silence=0.1).stream(request))
         goes_on.set()

@@ -80,7 +80,7 @@ async def all_of(states) -> list[PullState]:
 
 
 async def ended(work: Work) -> None:
-    assert await asyncio.to_thread(work.ended.wait, 10)
+    assert await asyncio.to_thread(work.ended.wait, 30)
 
 
 async def test_whoever_asks_joins_in_and_all_see_the_end(pulls: Pulls, work: Work) -> None:
