@@ -17,6 +17,7 @@ from aliases.templates import template_checked
 from inference.durations import duration
 from inference.errors import InvalidRequest
 from inference.protocol import DEVICE, Message, Options
+from inference.store.names import LONGEST_NAME
 
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
 _NAME = re.compile(rf"\A(?:{_PART}/)?{_PART}(?::{_PART})?\Z")
@@ -107,10 +108,12 @@ class Alias(models.Model):
         FLOAT32 = "float32", "float32"
 
     name = models.CharField(
-        max_length=242, validators=[RegexValidator(_NAME, NAME_HELP)], help_text="What people ask for."
+        max_length=LONGEST_NAME,
+        validators=[RegexValidator(_NAME, NAME_HELP)],
+        help_text="What people ask for.",
     )
     provider = models.CharField(max_length=32, default="huggingface")
-    model = models.CharField(max_length=200, help_text="A model's id, org/name, or another alias.")
+    model = models.CharField(max_length=LONGEST_NAME, help_text="A model's id, org/name, or another alias.")
     revision = models.CharField(
         max_length=64,
         blank=True,

@@ -7,6 +7,8 @@ import uuid
 from django.conf import settings
 from django.db import models
 
+from inference.store.names import LONGEST_NAME
+
 
 class Conversation(models.Model):
     """One person's talk with a model: a tree of messages, seen along its active leaf."""
@@ -14,7 +16,7 @@ class Conversation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="conversations")
     title = models.CharField(max_length=120)
-    model = models.CharField(max_length=200, help_text="The name last asked: an alias or a model.")
+    model = models.CharField(max_length=LONGEST_NAME, help_text="The name last asked: an alias or a model.")
     model_provider = models.CharField(max_length=32)
     active_leaf = models.ForeignKey(
         "Message", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -60,7 +62,9 @@ class Message(models.Model):
     created = models.DateTimeField(auto_now_add=True)
 
     model_provider = models.CharField(max_length=32, blank=True)
-    model = models.CharField(max_length=200, blank=True, help_text="The model that answered, not the alias.")
+    model = models.CharField(
+        max_length=LONGEST_NAME, blank=True, help_text="The model that answered, not the alias."
+    )
     note = models.CharField(
         max_length=300, blank=True, help_text="What was done other than asked, for whoever reads the answer."
     )

@@ -13,6 +13,7 @@ from msgspec import DecodeError, Meta, Struct, json
 from conversations.answer import Phase, Stats
 from conversations.attachments import MOST_PICTURES
 from inference.errors import InferenceError, InvalidRequest
+from inference.store.names import LONGEST_NAME
 
 LONGEST_TEXT = 200_000
 
@@ -23,7 +24,7 @@ class Send(Struct, frozen=True, tag="send"):
     """Answer ``text`` and the uploaded pictures; without a conversation in a new one."""
 
     text: Annotated[str, Meta(max_length=LONGEST_TEXT)]
-    model: Annotated[str, Meta(max_length=200)]
+    model: Annotated[str, Meta(max_length=LONGEST_NAME)]
     conversation: UUID | None = None
     attachments: Annotated[tuple[UUID, ...], Meta(max_length=MOST_PICTURES)] = ()
 

@@ -9,6 +9,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 
+from inference.store.names import LONGEST_NAME
+
 HIGHEST_PRIORITY = 1000
 
 
@@ -24,7 +26,7 @@ class ModelRecord(models.Model):
         HUB = "hub", "the Hub's cache"
 
     provider = models.CharField(max_length=32, default="huggingface")
-    name = models.CharField(max_length=200)
+    name = models.CharField(max_length=LONGEST_NAME)
     source = models.CharField(max_length=8, choices=Source)
     revision = models.CharField(max_length=64, blank=True, help_text="Commit on the Hub.")
     folder = models.CharField(max_length=500, help_text="Relative to the store; absolute in the Hub's cache.")

@@ -13,7 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from django.core.management import call_command
+from django.db import connection, connections
 
+from hugweb.settings import database
 from tests.serving import eventually
 
 # Debian keeps each version in a folder of its own, which is not on the path.
@@ -61,6 +64,25 @@ def new_database(folder: Path) -> str:
     with _connect(folder) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return f"postgres://tests@/{folder}/{name}"
+
+
+@contextmanager
+def at_hand(folder: Path) -> Iterator[None]:
+    """A new database on that server, with our tables, is this process's own until the block ends.
+
+    Only for threads that begin in the block, and the one that is in it.
+    """
+    before, settings = connections["default"], connections.settings["default"]
+    entry = {"default": database(new_database(folder))}
+    connections.settings["default"] = connections.configure_settings(entry)["default"]
+    del connections["default"]
+    try:
+        call_command("migrate", verbosity=0)
+        yield
+    finally:
+        connection.close()
+        connections["default"].close_pool()
+        connections.settings["default"], connections["default"] = settings, before
 
 
 def _connect(folder: Path) -> psycopg.Connection:

@@ -34,6 +34,7 @@ from hugweb.api.rest.access import entered, user_of
 from inference.errors import InvalidRequest
 from inference.models import ModelRecord
 from inference.protocol import Options
+from inference.store.names import LONGEST_NAME
 
 Event = tuple[str, dict[str, Any]]
 
@@ -47,7 +48,7 @@ class MessageBody(Struct, kw_only=True):
 
     message: Annotated[str, Meta(max_length=LONGEST_TEXT)] = ""
     attachments: Annotated[tuple[UUID, ...], Meta(max_length=MOST_PICTURES)] = ()
-    model: Annotated[str, Meta(max_length=242)] = ""
+    model: Annotated[str, Meta(max_length=LONGEST_NAME)] = ""
     conversation: UUID | None = None
     options: Options = Options()
 

@@ -8,6 +8,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
+from inference.store.names import LONGEST_NAME
+
 MAX_MODELS = 200
 MOST_TOKENS = 10**12
 MOST_BYTES = 2**44
@@ -34,7 +36,7 @@ def validate_models(value: object) -> None:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 200
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME
 
 
 def key_label(name: str, prefix: str) -> str:

@@ -13,6 +13,8 @@ from inference.errors import InvalidRequest
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
 _NAME = re.compile(rf"(?P<org>{_PART})/{_PART}(?P<tag>:{_PART})?")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,99}")
+# Characters: three parts with what joins them. An alias is named in the same way.
+LONGEST_NAME = 242
 RESERVED = frozenset({"library", "hf.co", "huggingface.co", "registry.ollama.ai"})
 
 

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from inference.keys.models import ApiKey
+from inference.store.names import LONGEST_NAME
 
 
 class Asked(models.Model):
@@ -15,8 +16,8 @@ class Asked(models.Model):
     """
 
     provider = models.CharField(max_length=32)
-    model = models.CharField(max_length=200)
-    alias = models.CharField(max_length=200, blank=True)
+    model = models.CharField(max_length=LONGEST_NAME)
+    alias = models.CharField(max_length=LONGEST_NAME, blank=True)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )

@@ -14,10 +14,10 @@ from django.db.models import F
 from django.utils import timezone
 
 from inference.keys.models import ApiKey
+from inference.store.names import LONGEST_NAME
 from inference.usage.meter import Measured
 from inference.usage.models import UsageDay, UsageRecord
 
-LONGEST_NAME = 200
 # Whoever else writes waits for no more than this many.
 SWEPT_AT_ONCE = 500
 Sums = dict[str, int]

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 import pytest
+from django.apps import apps
+from django.db.models import CharField
 
+from aliases.models import Alias
 from aliases.names import canonical_name, full_name
 from inference.errors import InvalidRequest
+from inference.models import ModelRecord
+from inference.store.names import LONGEST_NAME
 
 
 @pytest.mark.parametrize(
@@ -45,3 +50,13 @@ def test_a_name_in_full_has_a_tag() -> None:
         "org/model:8b",
         "localhost:5000/org/model:latest",
     ]
+
+
+def test_the_longest_name_fits_wherever_one_is_kept() -> None:
+    part = "x" * 80
+    assert len(canonical_name(f"{part}/{part}:{part}")) == LONGEST_NAME
+    ours = [kind for kind in apps.get_models() if not kind.__module__.startswith("django.")]
+    columns = {field for kind in ours for field in kind._meta.fields if field.name in ("model", "alias")}
+    columns |= {kind._meta.get_field("name") for kind in (Alias, ModelRecord)}
+    assert {column.max_length for column in columns if isinstance(column, CharField)} == {LONGEST_NAME}
+    assert len(columns) == 9

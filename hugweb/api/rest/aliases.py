@@ -30,6 +30,7 @@ from hugweb.api.rest.filters import Ordering
 from inference.asker import asker
 from inference.errors import InvalidRequest
 from inference.protocol import LONGEST_GIVEN_TEMPLATE, MAX_MESSAGES, Role
+from inference.store.names import LONGEST_NAME
 
 # What a client may write of a name; the model's own checks say the rest.
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
@@ -97,7 +98,9 @@ class AliasSerializer(serializers.ModelSerializer[Alias]):
     template = TemplateField(
         required=False, allow_blank=True, trim_whitespace=False, max_length=LONGEST_GIVEN_TEMPLATE
     )
-    fallbacks = serializers.ListField(child=Pattern(_NAME, max_length=242), required=False, max_length=8)
+    fallbacks = serializers.ListField(
+        child=Pattern(_NAME, max_length=LONGEST_NAME), required=False, max_length=8
+    )
 
     serializer_field_mapping = OF_MODELS
 
@@ -114,8 +117,8 @@ class AliasSerializer(serializers.ModelSerializer[Alias]):
 class NewAliasSerializer(AliasSerializer):
     """An alias to be made: what is left out is as ``model`` has it."""
 
-    name = Pattern(_NAME, max_length=242, help_text=NAME_HELP)
-    model = Pattern(_NAME, max_length=200, help_text="A model's id, or another alias.")
+    name = Pattern(_NAME, max_length=LONGEST_NAME, help_text=NAME_HELP)
+    model = Pattern(_NAME, max_length=LONGEST_NAME, help_text="A model's id, or another alias.")
 
     class Meta(AliasSerializer.Meta):
         fields = (
@@ -126,8 +129,8 @@ class NewAliasSerializer(AliasSerializer):
 
 
 class AliasFilters(serializers.Serializer[Any]):
-    name = Search(max_length=242, source="name__icontains")
-    model = Search(max_length=200, source="model__iexact")
+    name = Search(max_length=LONGEST_NAME, source="name__icontains")
+    model = Search(max_length=LONGEST_NAME, source="model__iexact")
     enabled = serializers.BooleanField(required=False)
     ordering = Ordering("name", "model", "created", "modified")
 

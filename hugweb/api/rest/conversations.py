@@ -18,6 +18,7 @@ from conversations.services import conversation_delete, conversation_rename
 from hugweb.api.rest.access import user_of
 from hugweb.api.rest.fields import Label, Search
 from hugweb.api.rest.filters import Ordering
+from inference.store.names import LONGEST_NAME
 
 
 class ConversationSerializer(serializers.ModelSerializer[Conversation]):
@@ -62,7 +63,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
 
 class ConversationFilters(serializers.Serializer[Any]):
     title = Search(max_length=120, source="title__icontains")
-    model = Search(max_length=200, source="model__iexact")
+    model = Search(max_length=LONGEST_NAME, source="model__iexact")
     updated_after = serializers.DateTimeField(required=False, source="updated__gt")
     ordering = Ordering("updated", "created", "title")
 

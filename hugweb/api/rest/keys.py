@@ -18,6 +18,7 @@ from inference.errors import Forbidden
 from inference.keys.models import MAX_MODELS, MOST_BYTES, MOST_TOKENS, ApiKey, Scope
 from inference.keys.selectors import key_list
 from inference.keys.services import DEFAULT_SCOPES, key_create, key_revoke
+from inference.store.names import LONGEST_NAME
 
 
 class KeySerializer(serializers.ModelSerializer[ApiKey]):
@@ -44,7 +45,9 @@ class NewKeySerializer(serializers.Serializer[Any]):
     scopes = serializers.ListField(
         child=serializers.ChoiceField(Scope.choices), default=list(DEFAULT_SCOPES), min_length=1, max_length=3
     )
-    allowed_models = serializers.ListField(child=Label(max_length=200), default=list, max_length=MAX_MODELS)
+    allowed_models = serializers.ListField(
+        child=Label(max_length=LONGEST_NAME), default=list, max_length=MAX_MODELS
+    )
     requests_per_minute = Whole(min_value=1, max_value=100_000, default=None, allow_null=True)
     tokens_per_day = Whole(min_value=1, max_value=MOST_TOKENS, default=None, allow_null=True)
     bytes_per_request = Whole(min_value=1, max_value=MOST_BYTES, default=None, allow_null=True)

@@ -21,6 +21,7 @@ from inference.engines import engine_unload
 from inference.models import ModelRecord
 from inference.protocol import ModelRef
 from inference.providers.configs import provider_check
+from inference.store.names import LONGEST_NAME
 from inference.store.progress import PullState
 from inference.store.pulls import PULLS
 from inference.store.services import model_delete
@@ -44,7 +45,7 @@ class ModelSerializer(serializers.ModelSerializer[ModelRecord]):
 
 
 class ModelFilters(serializers.Serializer[Any]):
-    name = Search(max_length=200, source="name__icontains")
+    name = Search(max_length=LONGEST_NAME, source="name__icontains")
     provider = Search(max_length=32)
     kind = Search(max_length=32, source="kind__iexact")
     architecture = Search(max_length=64, source="architecture__iexact")
