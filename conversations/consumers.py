@@ -8,6 +8,7 @@ slower than its updates the next one is sent when the last has gone, with all th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -16,21 +17,17 @@ from channels.auth import get_user
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
-from django.urls import reverse
 from django.utils.module_loading import import_string
 
-from conversations import fragments, wire
-from conversations.answer import ENDED, Stats
-from conversations.markdown import render_blocks
-from conversations.models import Message
+from conversations import wire
 from conversations.sockets import SOCKETS
-from conversations.turn import FAULTS, Turn
+from conversations.turn import FAULTS
 from conversations.turns import TURNS
+from conversations.updates import stored_updates, turn_started, turn_updates
 from inference.errors import NO_DATABASE, Busy, InferenceError
 
 logger = logging.getLogger(__name__)
 
-UPDATE_SECONDS = 0.05
 LOGGED_OUT = 4401
 
 
@@ -59,12 +56,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.close(code=LOGGED_OUT)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        try:
+        async with self._told():
             user = await self._user()
             if user.is_authenticated:
                 await self._answer(wire.decode(text_data), user)
             else:
                 await self.close(code=LOGGED_OUT)
+
+    @contextlib.asynccontextmanager
+    async def _told(self) -> AsyncIterator[None]:
+        """The page is told what goes wrong inside."""
+        try:
+            yield
         except InferenceError as error:
             await self._say(wire.Problem.of(error))
         except FAULTS:
@@ -95,17 +98,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
             model=asked.model,
             attachments=asked.attachments,
         )
-        await self._say(_started(turn))
-        await self._follow(_updates(turn, since=0))
+        await self._say(turn_started(turn))
+        await self._follow(turn_updates(turn, since=0))
 
     async def _attach(self, message_id: UUID, version: int, user: User) -> None:
         if turn := TURNS.find(message_id, user=user):
-            await self._follow(_updates(turn, since=version))
+            await self._follow(turn_updates(turn, since=version))
             return
         message = await TURNS.ended(message_id, user=user)
-        await self._follow(None)
-        await self._say(await asyncio.to_thread(_stored, message))
-        await self._say(_ended(message))
+        await self._follow(stored_updates(message, user=user))
 
     async def _follow(self, updates: AsyncIterator[wire.Said] | None) -> None:
         """Send these updates from now on, and no longer those of before."""
@@ -115,75 +116,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.following = asyncio.create_task(self._pass_on(updates)) if updates else None
 
     async def _pass_on(self, updates: AsyncIterator[wire.Said]) -> None:
-        async for update in updates:
-            await self._say(update)
+        async with self._told():
+            async for update in updates:
+                await self._say(update)
 
     async def _say(self, said: wire.Said) -> None:
         await self.send(text_data=wire.encode(said))
-
-
-async def _updates(turn: Turn, *, since: int) -> AsyncIterator[wire.Said]:
-    """What is newer than version ``since`` of the turn's answer, until it has ended."""
-    live = turn.live
-    if since > live.version:
-        since = 0
-    while True:
-        await live.changed(since=since)
-        update = wire.Update(
-            message=turn.message.pk,
-            version=live.version,
-            phase=live.phase,
-            blocks=live.newer(since),
-            count=len(live.blocks),
-            stats=live.stats,
-            thoughts=live.newer_thoughts(since),
-            thoughts_count=len(live.thoughts),
-        )
-        since = update.version
-        yield update
-        if update.phase is ENDED:
-            yield _ended(turn.message, turn.ending.error)
-            return
-        await asyncio.sleep(UPDATE_SECONDS)
-
-
-def _started(turn: Turn) -> wire.Started:
-    opened = turn.opened
-    return wire.Started(
-        conversation=opened.conversation.pk,
-        message=opened.answer.pk,
-        after=opened.question.parent_id,
-        title=opened.conversation.title,
-        url=reverse("conversation", args=[opened.conversation.pk]),
-        html=fragments.turn_html(opened.question, opened.answer),
-        entry=fragments.entry_html(opened.conversation),
-    )
-
-
-def _stored(message: Message) -> wire.Update:
-    """An answer that is no longer being written, all of it."""
-    blocks, thoughts = render_blocks(message.content), render_blocks(message.thinking)
-    return wire.Update(
-        message=message.pk,
-        version=0,
-        phase=ENDED,
-        blocks=list(enumerate(blocks)),
-        count=len(blocks),
-        stats=Stats(
-            tokens=message.completion_tokens,
-            rate=0,
-            seconds=message.total_ns / 1e9,
-            thinking=message.thinking_ns / 1e9,
-        ),
-        thoughts=list(enumerate(thoughts)),
-        thoughts_count=len(thoughts),
-    )
-
-
-def _ended(message: Message, error: InferenceError | None = None) -> wire.Ended:
-    return wire.Ended(
-        message=message.pk,
-        status=message.status,
-        foot=fragments.foot_html(message),
-        error=wire.Problem.of(error) if error else None,
-    )

@@ -60,6 +60,10 @@ class Message(models.Model):
     status = models.CharField(max_length=16, choices=Status, default=Status.COMPLETE)
     error = models.CharField(max_length=500, blank=True)
     created = models.DateTimeField(auto_now_add=True)
+    writer = models.CharField(
+        max_length=32, blank=True, editable=False, help_text="The run of a server that writes the answer."
+    )
+    alive = models.DateTimeField(null=True, editable=False, help_text="When its writer was last heard of.")
 
     model_provider = models.CharField(max_length=32, blank=True)
     model = models.CharField(

@@ -9,11 +9,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from uuid import UUID
+from datetime import timedelta
+from uuid import UUID, uuid4
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import QuerySet, prefetch_related_objects
+from django.db.models import Q, QuerySet, prefetch_related_objects
 from django.utils import timezone
 
 from aliases.answering import NOT_SEEN
@@ -31,6 +32,10 @@ LONGEST_TITLE = 60
 PICTURE_TITLE = "A picture"
 STILL_ANSWERED = "This conversation is still being answered. Wait for the answer, or stop it."
 STOPPED_SERVER = "The server was stopped while this was being written."
+# This process among those that write into the database, and no other one ever.
+WRITER = uuid4().hex
+# A writer that has not been heard of for this long is gone.
+WRITER_GONE = timedelta(seconds=60)
 LOST_END = "This answer could not be stored to its end. The disk may be full."
 
 
@@ -82,6 +87,8 @@ def turn_open(
             parent=question,
             role=Message.Role.ASSISTANT,
             status=Message.Status.STREAMING,
+            writer=WRITER,
+            alive=timezone.now(),
             model_provider=target.provider,
             model=target.record.name,
             note=NOT_SEEN if attachments and not _sees(target) else "",
@@ -131,9 +138,9 @@ def title_of(text: str) -> str:
 
 
 def message_checkpoint(*, message_id: UUID, content: str, thinking: str = "") -> bool:
-    """Store the answer so far. False when it is no longer wanted: its row has gone."""
+    """Store the answer so far, and that somebody writes it. False when it is no longer wanted."""
     streaming = Message.objects.filter(pk=message_id, status=Message.Status.STREAMING)
-    return streaming.update(content=content, thinking=thinking) > 0
+    return streaming.update(content=content, thinking=thinking, alive=timezone.now()) > 0
 
 
 def turn_close(
@@ -171,25 +178,38 @@ def turn_close(
         setattr(message, name, value)
 
 
-def turns_sweep() -> int:
-    """Mark every answer that a server left unfinished; for the start, before any turn runs."""
-    unfinished = Message.objects.filter(status=Message.Status.STREAMING)
+def turns_sweep(*, gone: str = "") -> int:
+    """Mark every answer that was left unfinished by the writer ``gone`` or one not heard of any more."""
+    unfinished = _left_by(gone, Message.objects.all())
     return unfinished.update(status=Message.Status.INTERRUPTED, error=STOPPED_SERVER)
 
 
 def answer_abandon(*, user: User, message_id: UUID) -> None:
-    """Mark an answer that was left unfinished; for when no turn writes it."""
+    """Mark an answer that was left unfinished; for when no turn of this process writes it."""
     _abandon(Message.objects.filter(pk=message_id, conversation__user=user))
 
 
+def answer_stop(*, user: User, message_id: UUID) -> None:
+    """Have the server that writes the answer stop: it looks once a second whether it is still wanted."""
+    running = Message.objects.filter(pk=message_id, conversation__user=user, status=Message.Status.STREAMING)
+    running.update(status=Message.Status.STOPPED)
+
+
 def conversation_free(*, user: User, conversation_id: UUID) -> None:
-    """Mark what was left unfinished, so that the conversation can go on; for when no turn runs there."""
+    """Mark what was left unfinished, so that the conversation can go on; for when no turn of this process
+    runs there."""
     _abandon(Message.objects.filter(conversation=conversation_id, conversation__user=user))
 
 
 def _abandon(messages: QuerySet[Message]) -> None:
-    unfinished = messages.filter(status=Message.Status.STREAMING)
+    unfinished = _left_by(WRITER, messages)
     unfinished.update(status=Message.Status.INTERRUPTED, error=LOST_END)
+
+
+def _left_by(gone: str, messages: QuerySet[Message]) -> QuerySet[Message]:
+    """Those of ``messages`` that nobody writes any more: not ``gone``, and no other server that lives."""
+    silent = Q(writer__in=("", gone)) | Q(alive__lt=timezone.now() - WRITER_GONE)
+    return messages.filter(silent, status=Message.Status.STREAMING)
 
 
 def conversation_rename(*, user: User, conversation_id: UUID, title: str) -> Conversation:

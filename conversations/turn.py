@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable
 from contextlib import aclosing, suppress
 from typing import NamedTuple
@@ -30,6 +31,9 @@ from inference.errors import InferenceError
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 1.0
+# Other servers on the database are told this often that an answer without news is still waited for: several
+# times in what ``services.WRITER_GONE`` gives.
+SIGN_SECONDS = 15.0
 # Pauses before the next attempts to store how a turn ended. After the first ones its page hears of it;
 # the turn is kept, and so is the text, and it is tried for about an hour more.
 SAVE_PAUSES = (0.1, 0.5, 1.0)
@@ -124,18 +128,19 @@ class Turn:
 
     async def _save_often(self) -> None:
         """Store the text so far once a second, and end the turn if nobody wants it any more."""
-        saved = 0
+        saved, signed = 0, time.monotonic()
         while not self._reading.done():
             await asyncio.wait({self._reading}, timeout=CHECKPOINT_SECONDS)
             come = self._draft.size
             if self._reading.done():
                 break
+            waits = saved == come and time.monotonic() - signed < SIGN_SECONDS
             try:
-                wanted = await (self._wanted() if saved == come else self._checkpoint())
+                wanted = await (self._wanted() if waits else self._checkpoint())
             except FAULTS:
                 logger.warning("An answer could not be stored yet.", exc_info=True)
             else:
-                saved = come
+                saved, signed = come, signed if waits else time.monotonic()
                 if not wanted:
                     self.stop()
 
@@ -145,7 +150,7 @@ class Turn:
         )
 
     async def _wanted(self) -> bool:
-        """Whether the answer is; nothing is written while nothing new has come."""
+        """Whether the answer is; nothing is written while there is nothing new."""
         return await database_sync_to_async(message_wanted)(message_id=self.message.pk)
 
     def _how_it_ended(self) -> Ending:

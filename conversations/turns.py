@@ -19,8 +19,10 @@ from conversations.selectors import message_get
 from conversations.services import (
     STILL_ANSWERED,
     STOPPED_SERVER,
+    WRITER,
     OpenedTurn,
     answer_abandon,
+    answer_stop,
     conversation_free,
     turn_open,
 )
@@ -85,14 +87,18 @@ class TurnRegistry:
             raise Busy(STILL_ANSWERED)
 
     async def stop(self, message_id: UUID, user: User) -> None:
-        """Stop writing ``message_id``. One that has ended stays as it is."""
+        """Stop writing ``message_id``, wherever that is done. One that has ended stays as it is."""
         if turn := self.find(message_id, user=user):
             turn.stop()
-        else:
-            await self.ended(message_id, user=user)
+            return
+        message = await self.ended(message_id, user=user)
+        if message.is_streaming and message.writer != WRITER:
+            await database_sync_to_async(answer_stop)(user=user, message_id=message_id)
 
     async def ended(self, message_id: UUID, *, user: User) -> Message:
-        """The stored ``message_id``, which no turn writes; what a turn left unfinished is marked."""
+        """The stored ``message_id``, which no turn here writes; what was left unfinished is marked.
+
+        It is still streaming where another server writes it."""
         stored = partial(message_get, user=user, message_id=message_id)
         message = await database_sync_to_async(stored)()
         is_opening = any(owner == user.pk for owner, _ in self._opening.values())

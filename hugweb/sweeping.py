@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 
 from conversations.attachments import attachments_sweep
+from conversations.services import turns_sweep
 from inference.usage.services import usage_sweep
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ def sessions_sweep() -> None:
 
 
 SWEEPS: Mapping[str, Callable[[], object]] = {
+    "Answers": turns_sweep,
     "Uploads": attachments_sweep,
     "Usage": usage_sweep,
     "Sessions": sessions_sweep,

@@ -52,5 +52,5 @@ export class PhaseLine {
 }
 
 function speed({ tokens, rate }) {
-  return [`${tokens} tokens`, rate && `${rate.toFixed(1)} tok/s`];
+  return [tokens && `${tokens} tokens`, rate && `${rate.toFixed(1)} tok/s`];
 }

@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import OperationalError
 
+from conversations import updates
 from conversations.attachments import attachment_store
 from conversations.markdown import render_blocks
 from conversations.models import Message
@@ -217,6 +218,38 @@ async def test_an_answer_that_nobody_writes_is_told_as_interrupted(
     await attach(socket, {"conversation": str(opened.conversation.pk), "message": str(opened.answer.pk)}, 0)
     heard = await socket.hear_until("ended")
     assert heard[-1]["status"] == "interrupted"
+
+
+async def test_an_answer_that_another_server_writes_is_followed(
+    connect: Connect, ann: User, model: ModelRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updates, "CHECKPOINT_SECONDS", 0.01)
+    opened = await sync_to_async(turn_open)(user=ann, conversation=None, text="Hello", model="tester")
+    row = Message.objects.filter(pk=opened.answer.pk)
+    await row.aupdate(writer="another")
+    socket, page = await connect(ann), {}
+    await attach(socket, {"conversation": str(opened.conversation.pk), "message": str(opened.answer.pk)}, 7)
+    assert (await socket.hear())["phase"]["name"] == "waiting"
+    await row.aupdate(content="one")
+    await hear_text(socket, page, "one")
+    await row.aupdate(content="one two", status=Message.Status.COMPLETE)
+    heard = await socket.hear_until("ended")
+    show(page, heard)
+    assert (text_of(page), heard[-1]["status"]) == ("<p>one two</p>\n", "complete")
+
+
+async def test_a_conversation_that_goes_while_it_is_followed_is_told_of(
+    connect: Connect, ann: User, model: ModelRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updates, "CHECKPOINT_SECONDS", 0.01)
+    opened = await sync_to_async(turn_open)(user=ann, conversation=None, text="Hello", model="tester")
+    await Message.objects.filter(pk=opened.answer.pk).aupdate(writer="another")
+    socket = await connect(ann)
+    await attach(socket, {"conversation": str(opened.conversation.pk), "message": str(opened.answer.pk)}, 0)
+    await socket.hear()
+    await sync_to_async(opened.conversation.delete)()
+    heard = await socket.hear_until("error")
+    assert heard[-1]["code"] == "not_found"
 
 
 async def test_a_second_question_is_refused_while_the_first_is_answered(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError
+from django.utils import timezone
 
 from conversations import services
 from conversations.models import Conversation, Message
@@ -133,11 +134,26 @@ def test_history_keeps_what_was_said_and_leaves_failures_out(ann: User, model: M
 def test_the_sweep_marks_what_a_server_left_unfinished(ann: User, model: ModelRecord) -> None:
     turn = opened(ann)
     services.message_checkpoint(message_id=turn.answer.pk, content="so far")
-    assert services.turns_sweep() == 1
+    assert services.turns_sweep(gone=services.WRITER) == 1
     stored = Message.objects.get(pk=turn.answer.pk)
     assert (stored.status, stored.content) == (Status.INTERRUPTED, "so far")
     assert stored.error
-    assert services.turns_sweep() == 0
+    assert services.turns_sweep(gone=services.WRITER) == 0
+    following(turn, "And?")
+
+
+def test_what_another_server_writes_is_left_alone_until_that_is_silent(ann: User, model: ModelRecord) -> None:
+    turn = opened(ann)
+    row = Message.objects.filter(pk=turn.answer.pk)
+    row.update(writer="another", alive=timezone.now() - services.WRITER_GONE)
+    assert services.message_checkpoint(message_id=turn.answer.pk, content="so far")
+    services.conversation_free(user=ann, conversation_id=turn.conversation.pk)
+    services.answer_abandon(user=ann, message_id=turn.answer.pk)
+    assert services.turns_sweep(gone="a third") == 0
+    with pytest.raises(Busy):
+        following(turn, "And?")
+    row.update(alive=timezone.now() - services.WRITER_GONE)
+    assert services.turns_sweep(gone="a third") == 1
     following(turn, "And?")
 
 

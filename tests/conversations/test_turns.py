@@ -19,7 +19,7 @@ from conversations.markdown import render_blocks
 from conversations.models import Conversation, Message
 from conversations.services import turn_open
 from conversations.turn import Turn
-from conversations.turns import TURNS
+from conversations.turns import TURNS, TurnRegistry
 from inference.errors import Busy, Draining, LoadFailed, NotFound
 from inference.models import ModelRecord
 from inference.protocol import (
@@ -422,6 +422,38 @@ async def test_stop_marks_an_answer_that_nobody_writes(
     assert (await Message.objects.aget(pk=opened.answer.pk)).status == Status.STREAMING
     await TURNS.stop(opened.answer.pk, ann)
     assert (await Message.objects.aget(pk=opened.answer.pk)).status == Status.INTERRUPTED
+
+
+async def test_an_answer_that_waits_is_known_to_be_waited_for(
+    ann: User, model: ModelRecord, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "CHECKPOINT_SECONDS", 0.01)
+    monkeypatch.setattr(turn_module, "SIGN_SECONDS", 0.0)
+    engine.script, _ = gated(["one"])
+    turn = await started(ann)
+    first = (await stored(turn)).alive
+    async with asyncio.timeout(30):
+        while (await stored(turn)).alive == first:
+            await asyncio.sleep(0.01)
+    assert (await stored(turn)).status == Status.STREAMING
+
+
+async def test_stop_reaches_the_server_that_writes(
+    ann: User, model: ModelRecord, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn_module, "CHECKPOINT_SECONDS", 0.01)
+    engine.script, release = gated(["one ", "two "])
+    turn = await started(ann)
+    await Message.objects.filter(pk=turn.message.pk).aupdate(writer="another")
+    assert (await TurnRegistry().ended(turn.message.pk, user=ann)).status == Status.STREAMING
+    await release()
+    async with asyncio.timeout(30):
+        while not (await stored(turn)).content:
+            await asyncio.sleep(0.01)
+    await TurnRegistry().stop(turn.message.pk, ann)
+    await asyncio.wait({turn.task})
+    message = await stored(turn)
+    assert (message.status, message.content) == (Status.STOPPED, "one ")
 
 
 async def test_of_two_questions_at_once_one_is_answered(

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from inference.protocol import Generate
 from tests.api.stage import Stage
-from tests.serving import MODEL, Server, engine_thread, eventually, fill_home
+from tests.fakes import FakeEngine, gated
+from tests.serving import MODEL, Server, engine_thread, eventually, fill_home, page, run_python
 
+STATUSES = """
+import django; django.setup()
+from conversations.models import Message
+print(*Message.objects.filter(role="assistant").values_list("status", flat=True))
+"""
 ASK = {"messages": [{"role": "user", "content": "hi"}], "stream": False}
 
 
@@ -83,3 +91,26 @@ def test_so_is_a_file_that_one_of_them_follows(stages: tuple[Stage, Stage], tmp_
 
 def _answers_by(stage: Stage, top_k: int) -> bool:
     return status_of(stage, "mate") == 200 and asked(stage, "mate").options.top_k == top_k
+
+
+async def test_a_start_marks_what_the_last_server_of_its_home_left_and_nobody_else(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    database = {"DATABASE_URL": f"sqlite:///{first}/db.sqlite3"}
+    script, _ = gated(["one "])
+
+    async def statuses() -> str:
+        return (await asyncio.to_thread(run_python, STATUSES, first)).strip()
+
+    async with FakeEngine(tmp_path / "e.sock", script) as engine:
+        async with Server(first, engine=engine) as server:
+            async with httpx.AsyncClient() as owner:
+                await owner.get(server.login_address)
+                cookies = "; ".join(f"{name}={value}" for name, value in owner.cookies.items())
+            async with page(server, cookies) as socket:
+                await socket.send(json.dumps({"type": "send", "text": "hi", "model": MODEL}))
+                assert json.loads(await socket.recv())["type"] == "started"
+                async with Server(second, engine=engine, env=database):
+                    assert await statuses() == "streaming"
+                server.kill()
+        async with Server(first, engine=engine):
+            assert await statuses() == "interrupted"

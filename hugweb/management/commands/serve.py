@@ -16,9 +16,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 
 from aliases.watch import AliasFile
-from conversations.services import turns_sweep
 from hugweb.compiling import compile_begin
 from hugweb.database import database_prepare, database_problem
+from hugweb.leftovers import leftovers_mark
 from hugweb.listen import CannotListen, bind, listen, url_of
 from hugweb.lock import HomeInUse, locked
 from hugweb.owner import first_owner, login_address
@@ -73,7 +73,7 @@ class Command(BaseCommand):
             self._need_a_user()
             self._look_at_the_disk()
             self._get_starter()
-            turns_sweep()
+            leftovers_mark(settings.HOME)
             sweep_daily()
             self._serve(listener)
 
