@@ -7,6 +7,7 @@ and are messages of their own here. Source: Anthropic's reference of the Message
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
@@ -126,12 +127,15 @@ def messages_ours(given: Sequence[GivenMessage]) -> tuple[Message, ...]:
     """``given`` as ours, every result of a tool with the name of the tool it comes from."""
     if not given:
         raise InvalidRequest("messages is required")
-    messages = results_paired(
+    found = (
         message for number, each in enumerate(given) for message in _messages(each, f"messages.{number}")
     )
+    messages = list(islice(found, MAX_MESSAGES + 1))
     if len(messages) > MAX_MESSAGES:
-        raise InvalidRequest(f"{len(messages)} messages are too many; at most {MAX_MESSAGES} are taken.")
-    return messages
+        raise InvalidRequest(
+            f"With the results of tools there are more than {MAX_MESSAGES} messages, which are too many."
+        )
+    return results_paired(messages)
 
 
 def count_documents(given: Sequence[GivenMessage]) -> int:

@@ -7,7 +7,7 @@ Anthropic's reference of the Messages API and the types of their Python client, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Struct, ValidationError
@@ -113,6 +113,8 @@ class MessagesBody(Struct, kw_only=True):
 
     ``output_format`` is what ``output_config.format`` was called before. The last four are refused by name.
     """
+
+    longest: ClassVar = {"messages": (MAX_MESSAGES, "messages"), "tools": (MAX_TOOLS, "tools")}
 
     model: str = ""
     messages: Annotated[list[DescribedMessage], told(maxItems=MAX_MESSAGES)] = []

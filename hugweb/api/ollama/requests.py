@@ -8,7 +8,7 @@ Source: Ollama's ``api/types.go`` as of v0.33.
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta, Struct, ValidationError, field
@@ -96,6 +96,8 @@ class GenerationBody(KeptBody, kw_only=True):
 
 class ChatBody(GenerationBody, kw_only=True):
     """``POST /api/chat``. ``tool_choice`` is OpenAI's."""
+
+    longest: ClassVar = {"messages": (MAX_MESSAGES, "messages"), "tools": (MAX_TOOLS, "tools")}
 
     messages: Annotated[list[ChatMessage], told(maxItems=MAX_MESSAGES)] = []
     tools: Annotated[list[DescribedTool], told(maxItems=MAX_TOOLS)] = []

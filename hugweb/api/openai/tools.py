@@ -48,12 +48,17 @@ def read_tools(given: Sequence[ToolSpec], choice: Any, param: str = "tools") -> 
 
 def check_tools(placed: Sequence[tuple[str, ToolSpec]], choice: Any, param: str) -> Tools:
     """As ``read_tools``, of tools with where each stands in the request."""
-    if len(placed) > MAX_TOOLS:
-        raise InvalidRequest(f"{len(placed)} tools are too many; at most {MAX_TOOLS} are taken.", param=param)
+    check_count(len(placed), param)
     tools = tuple(_tool(spec, place) for place, spec in placed)
     if len({tool.name for tool in tools}) < len(tools):
         raise InvalidRequest("Two tools have the same name.", param=param)
     return choose_tools(tools, choice)
+
+
+def check_count(count: int, param: str = "tools") -> None:
+    """Refuse more tools than the engine takes."""
+    if count > MAX_TOOLS:
+        raise InvalidRequest(f"{count} tools are too many; at most {MAX_TOOLS} are taken.", param=param)
 
 
 def _tool(spec: ToolSpec, place: str) -> Tool:

@@ -6,7 +6,7 @@ what is generated (``user``, ``metadata``, ``store``, ``service_tier``, …) are
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -40,6 +40,12 @@ class FunctionName(Struct, kw_only=True):
 
 class ChatBody(GenerationBody, kw_only=True):
     """The body. ``modalities`` with sound, and what follows ``function_call``, are refused by name."""
+
+    longest: ClassVar = {
+        "messages": (MAX_MESSAGES, "messages"),
+        "tools": (MAX_TOOLS, "tools"),
+        "functions": (MAX_TOOLS, "functions"),
+    }
 
     messages: Annotated[list[GivenMessage], told(maxItems=MAX_MESSAGES)] = []
     n: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)] = 1

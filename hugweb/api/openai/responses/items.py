@@ -19,8 +19,10 @@ from hugweb.api.openai.responses.references import REFERENCE
 from hugweb.api.openai.responses.tools import qualified
 from inference.errors import InvalidRequest, Unsupported
 from inference.pairing import results_paired
-from inference.protocol import MAX_CALLS, Message, Role, ToolCall
+from inference.protocol import MAX_CALLS, MAX_MESSAGES, Message, Role, ToolCall
 
+# Several of which may be one message.
+MAX_ITEMS = 3 * MAX_MESSAGES
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",

@@ -6,7 +6,7 @@ Source: OpenAI's reference and the types of their Python client, 3.54.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -17,7 +17,7 @@ from hugweb.api.fields import GivenChoice, told
 from hugweb.api.openai.capabilities import check_files, require
 from hugweb.api.openai.formats import GivenFormat, read_format
 from hugweb.api.openai.frames import Frame
-from hugweb.api.openai.responses.items import GivenItem, Item, read_items
+from hugweb.api.openai.responses.items import MAX_ITEMS, GivenItem, Item, read_items
 from hugweb.api.openai.responses.kept import kept
 from hugweb.api.openai.responses.tools import GivenResponseTool, namespaces, read_response_tools
 from hugweb.api.openai.sampling import GenerationBody
@@ -47,6 +47,8 @@ class Items(Struct):
 
 class ResponseBody(GenerationBody, kw_only=True):
     """The body. ``input`` is a text, or a list of items. The last three are told back, and nothing else."""
+
+    longest: ClassVar = {"input": (MAX_ITEMS, "items")}
 
     input: str | list[dict[str, Any]] = ""
     instructions: str | None = None
@@ -107,6 +109,12 @@ class ResponseBody(GenerationBody, kw_only=True):
         )
 
     def _messages(self, target: Target, items: list[Frame], history: Sequence[Frame]) -> tuple[Message, ...]:
+        if len(history) + len(items) > MAX_ITEMS:
+            raise InvalidRequest(
+                f"These are more than {MAX_ITEMS} items, with what was said before. Begin again, without"
+                " naming that.",
+                param="input",
+            )
         new = struct_of({"input": items}, Items).input
         messages = read_items(msgspec.convert(history, list[Item]), new)
         return prefaced(messages, target, self.instructions or "")

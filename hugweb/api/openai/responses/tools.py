@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from msgspec.structs import replace
 
 from hugweb.api.fields import case, told
-from hugweb.api.openai.tools import SPELLINGS, ToolSpec, check_tools
+from hugweb.api.openai.tools import SPELLINGS, ToolSpec, check_count, check_tools
 from hugweb.api.remarks import NOTE, remark
 from hugweb.api.tool_choice import Tools
 from inference.errors import InvalidRequest
@@ -47,6 +47,9 @@ GivenResponseTool = Annotated[ResponseTool, told(anyOf=_CASES)]
 
 def read_response_tools(given: Sequence[ResponseTool], choice: Any) -> Tools:
     """The functions among ``given`` and the ``tool_choice`` of a request, each checked."""
+    check_count(
+        sum(len(tool.tools) if tool.type == NAMESPACE else 1 for tool in given if not _is_search(tool))
+    )
     functions = [found for number, tool in enumerate(given) for found in _functions(tool, f"tools[{number}]")]
     return check_tools(functions, choice, "tools")
 
@@ -68,12 +71,16 @@ def qualified(namespace: str, name: str) -> str:
 
 def _functions(tool: ResponseTool, place: str) -> Iterator[tuple[str, ToolSpec]]:
     """The functions in ``tool``, each with where it stands in the request."""
-    if SEARCH.fullmatch(tool.type):
+    if _is_search(tool):
         remark(NOTE, LEFT_OUT)
     elif tool.type == NAMESPACE:
         yield from _members(tool, place)
     else:
         yield place, tool
+
+
+def _is_search(tool: ResponseTool) -> bool:
+    return bool(SEARCH.fullmatch(tool.type))
 
 
 def _members(tool: ResponseTool, place: str) -> Iterator[tuple[str, ToolSpec]]:
