@@ -17,6 +17,8 @@ OPTION_FIELDS = {field.name: field.type for field in msgspec.structs.fields(Opti
 WHOLE_NUMBERS = frozenset({"num_predict", "num_ctx", "num_keep", "top_k", "repeat_last_n", "seed"})
 # Go's names of the types, for the texts that clients know.
 GO_TYPES = dict.fromkeys(WHOLE_NUMBERS, "integer") | {"stop": "array"}
+# Transformers' names, by which those who come from there know two of them.
+OTHER_NAMES = {"repetition_penalty": "repeat_penalty", "max_new_tokens": "num_predict"}
 
 
 def options_schema() -> dict[str, Any]:
@@ -33,7 +35,8 @@ def _lenient() -> dict[str, Any]:
         least, most = kind.pop("minimum"), kind.pop("maximum")
         lower = {"minimum": least} if least > 0 else {"exclusiveMinimum": least - 1}
         kind |= {"type": "number", **lower, "exclusiveMaximum": most + 1}
-    return {"properties": schema["properties"], "description": schema["description"]}
+    others = {other: schema["properties"][ours] for other, ours in OTHER_NAMES.items()}
+    return {"properties": schema["properties"] | others, "description": schema["description"]}
 
 
 # What requests may say; what is not known is ignored.
@@ -49,26 +52,29 @@ def option_of(name: str, ours: str, value: Any) -> Any:
 
 
 def parse_options(given: dict[str, Any]) -> Options:
-    """The options that we know, each checked; null is skipped and what we do not know ignored."""
-    known = {
-        name: _option(name, value)
-        for name, value in given.items()
-        if name in OPTION_FIELDS and value is not None
+    """The options that we know, each checked; null is skipped and what we do not know ignored.
+
+    Where an option is there by both its names, Ollama's wins.
+    """
+    others = {
+        ours: _option(other, ours, given[other]) for other, ours in OTHER_NAMES.items() if other in given
     }
-    return Options(**known)
+    named = {name: _option(name, name, value) for name, value in given.items() if name in OPTION_FIELDS}
+    return Options(**named).over(Options(**others))
 
 
-def _option(name: str, value: Any) -> Any:
-    if name in WHOLE_NUMBERS and isinstance(value, float):
+def _option(name: str, ours: str, value: Any) -> Any:
+    """``value`` of what a request calls ``name`` as our option ``ours``; ``None`` stays that."""
+    if ours in WHOLE_NUMBERS and isinstance(value, float):
         value = _truncated(name, value)
-    if name == "stop" and isinstance(value, list) and not all(isinstance(text, str) for text in value):
+    if ours == "stop" and isinstance(value, list) and not all(isinstance(text, str) for text in value):
         raise _refused(name, "must be of an array of strings")
     try:
-        return msgspec.convert(value, OPTION_FIELDS[name], str_keys=True)
+        return msgspec.convert(value, OPTION_FIELDS[ours], str_keys=True)
     except ValidationError as error:
         if isinstance(value, int | float | list) and not isinstance(value, bool):
             raise _refused(name, f"is out of range: {error}") from error
-        raise _refused(name, f"must be of type {GO_TYPES.get(name, 'float32')}") from error
+        raise _refused(name, f"must be of type {GO_TYPES.get(ours, 'float32')}") from error
 
 
 def _truncated(name: str, value: float) -> int:

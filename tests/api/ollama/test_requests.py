@@ -287,6 +287,14 @@ def test_options_are_taken_floats_cut_and_the_rest_ignored() -> None:
     assert parse_options(given_options) == Options(temperature=1.0, top_k=40, stop=("x",))
 
 
+def test_options_by_the_names_of_transformers() -> None:
+    given_options = {"repetition_penalty": 1.3, "max_new_tokens": 7.9}
+    assert parse_options(given_options) == Options(repeat_penalty=1.3, num_predict=7)
+    assert parse_options(given_options | {"repeat_penalty": 1.1, "num_predict": None}) == Options(
+        repeat_penalty=1.1, num_predict=7
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -294,6 +302,9 @@ def test_options_are_taken_floats_cut_and_the_rest_ignored() -> None:
         ({"temperature": "nan"}, 'option "temperature" must be of type float32'),
         ({"top_k": True}, 'option "top_k" must be of type integer'),
         ({"top_k": float("inf")}, 'option "top_k" must be of type integer'),
+        ({"repetition_penalty": "x"}, 'option "repetition_penalty" must be of type float32'),
+        ({"repetition_penalty": 0}, 'option "repetition_penalty" is out of range'),
+        ({"max_new_tokens": "x"}, 'option "max_new_tokens" must be of type integer'),
         ({"stop": "x"}, 'option "stop" must be of type array'),
         ({"stop": ["x", 1]}, 'option "stop" must be of an array of strings'),
         ({"top_p": 1.5}, 'option "top_p" is out of range'),
