@@ -46,7 +46,7 @@ class PromptBuilder:
             return before + self._infilled(request, context - len(before), first=not before)
         if request.prompt is not None:
             return self._plain(request, before, context)
-        return self._fitting(request, before, context)
+        return self._fitting(request, before, context) or [self._beginning()]
 
     def template(self, request: Generate) -> str:
         """The template that says how the model answers: a given one that speaks of tools or thoughts, else
@@ -147,7 +147,7 @@ class PromptBuilder:
         if tools:
             raise Unsupported(f"{request.model.name} does not support tools: it has no chat template.")
         tokens: list[int] = self._tokenizer("\n\n".join(message.content for message in messages))["input_ids"]
-        return tokens or [self._beginning()]
+        return tokens
 
 
 def shown_tools(request: Generate) -> tuple[Tool, ...]:

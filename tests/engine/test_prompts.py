@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
+from transformers import GenerationConfig
 
 from inference.engine.prompts import PromptBuilder
+from inference.engine.rows import RowBuilder
 from inference.errors import ContextOverflow, InvalidRequest, Unsupported
 from inference.protocol import Generate, Message, ModelRef, Options, Tool, ToolCall
 from tests.tiny import tiny_tokenizer
@@ -79,6 +81,17 @@ def test_a_question_that_is_too_long_loses_its_middle_where_the_answer_may_forge
     for refused in (replace(request, shift=False), replace(request, truncate=False)):
         with pytest.raises(ContextOverflow):
             builder.build(refused, 60)
+
+
+@pytest.mark.parametrize("template", ["", "{# nothing #}", "{{ messages[0].nothing }}"])
+def test_a_chat_of_which_a_template_writes_nothing_is_an_empty_prompt(template: str) -> None:
+    """As a text without anything in it: the token that every text begins with."""
+    tokenizer = tiny_tokenizer("{% for m in messages %}{{ m.content }}{% endfor %}")
+    builder = PromptBuilder(tokenizer, len(tokenizer))
+    rows = RowBuilder(builder, tokenizer, GenerationConfig(), 60)
+    plan = rows.plan(Generate(model=REF, messages=(user(""),), template=template))
+    assert (plan.prompt, plan.limit) == ([tokenizer.bos_token_id], 59)
+    assert builder.build(Generate(model=REF, messages=(user(""),), context=(7,)), 60) == [7]
 
 
 def test_what_is_far_longer_than_could_be_read_is_refused_even_then() -> None:
