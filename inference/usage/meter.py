@@ -129,6 +129,8 @@ class Meter:
 
     def turn_to(self, provider: str, request: Counted) -> None:
         """Another model does the work, from the beginning."""
+        # Under the name that it was begun with.
+        self._queue(False)
         self._provider, self._request, self._usage = provider, request, Usage()
 
     def see(self, event: Event) -> None:

@@ -40,12 +40,14 @@ from inference.protocol import (
     Load,
     Loading,
     Picture,
+    Queued,
     Reason,
     Request,
     Text,
     Usage,
 )
 from inference.providers.registry import get_provider
+from inference.usage.meter import QUEUED
 from inference.usage.models import UsageRecord
 from inference.usage.recorder import RECORDER
 from tests.api.test_defaults import BODIES
@@ -247,6 +249,21 @@ async def test_usage_counts_it_once_for_the_model_that_did_the_work(stage: Stage
     (row,) = [row async for row in UsageRecord.objects.all()]
     assert (row.model, row.alias, row.outcome) == ("org/small", "main", "done")
     assert (row.prompt_tokens, row.completion_tokens) == (2, 3)
+
+
+async def test_who_gave_up_waiting_for_one_model_does_not_wait_for_it_still(stage: Stage) -> None:
+    async def play(request: Request) -> AsyncIterator[Event]:
+        yield Queued(position=2)
+        if request.model.id == "org/big":  # type: ignore[union-attr]
+            yield Failed.of(TimedOut("There is no room for org/big."))
+            return
+        async for event in stage.play(request):
+            yield event
+
+    stage.engine.script = play
+    answer = await post("/api/chat", {**BODIES["/api/chat"], "model": "main"})
+    assert answer.status_code == 200
+    assert (QUEUED["org/big"], QUEUED["org/small"]) == (0, 0)
 
 
 async def test_the_log_says_why(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
