@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, ValidationError
 
+from hugweb.api.depth import DEEPEST, is_deep
 from inference.errors import InvalidRequest, Unsupported
 from inference.protocol import Tool, ToolChoice
 
@@ -70,6 +71,10 @@ def choose_tools(tools: tuple[Tool, ...], choice: Any) -> Tools:
 
 
 def _choice(given: dict[str, Any]) -> _Choice:
+    if is_deep(given):
+        raise InvalidRequest(
+            f"tool_choice is nested too deeply: at most {DEEPEST} levels.", param="tool_choice"
+        )
     try:
         return msgspec.convert(given, _Choice)
     except ValidationError as error:

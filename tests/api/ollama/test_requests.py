@@ -206,6 +206,16 @@ def test_a_tool_may_be_chosen(choice: Any, meant: tuple[str, str]) -> None:
     assert (request.tool_choice, request.tool_name) == meant
 
 
+@pytest.mark.parametrize("levels", [40, 900])
+def test_a_choice_that_is_nested_too_deeply_is_refused(levels: int) -> None:
+    choice: dict[str, Any] = {"name": "f"}
+    for _ in range(levels):
+        choice = {"type": "allowed_tools", "tools": [choice]}
+    tools = [GivenTool(GivenDefinition("f"))]
+    with pytest.raises(InvalidRequest, match="nested too deeply"):
+        chat_request(ChatBody(messages=[ChatMessage("user")], tools=tools, tool_choice=choice), target())
+
+
 @pytest.mark.parametrize(
     "tool",
     [
