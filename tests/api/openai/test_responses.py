@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
 import openai
@@ -548,6 +551,33 @@ def test_what_is_wrong_is_a_400_that_names_the_field(stage: Stage, body: Any, pa
     error = json.loads(text)["error"]
     assert (status, error["type"], error["param"]) == (400, "invalid_request_error", param)
     assert stage.engine.requests == []
+
+
+@pytest.fixture
+def full(stage: Stage) -> Iterator[None]:
+    """A database that takes no more responses."""
+    with contextlib.closing(sqlite3.connect(stage.server.home / "db.sqlite3")) as database:
+        database.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON stored_responses_storedresponse"
+            " BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+        yield
+        database.execute("DROP TRIGGER full")
+
+
+@pytest.mark.usefixtures("full")
+def test_a_response_that_cannot_be_kept_fails_in_its_own_form(stage: Stage) -> None:
+    with pytest.raises(openai.InternalServerError, match="The database does not answer") as refused:
+        stage.client.responses.create(model=MODEL, input="one two")
+    assert refused.value.status_code == 503
+    seen: list[Any] = []
+    with pytest.raises(openai.APIError, match="The database does not answer"):
+        for event in stage.client.responses.create(model=MODEL, input="one two", stream=True):
+            seen.append(event)
+    assert seen[-1].type == "response.failed"
+    (message,) = seen[-1].response.output
+    assert message.content[0].text == "one two "
+    assert stage.client.responses.create(model=MODEL, input="one two", store=False).status == "completed"
 
 
 def test_errors_before_the_first_text_and_in_mid_stream(stage: Stage) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Annotated, Literal
 
 import msgspec
 from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponseBase
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -35,8 +37,10 @@ from hugweb.api.openai.stored.selectors import items_get, response_get, response
 from hugweb.api.openai.stored.services import response_delete, response_store
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
 from inference.asker import asker
-from inference.errors import EngineDied, Unsupported
+from inference.errors import NO_DATABASE, Busy, EngineDied, Unsupported
 from inference.protocol import Done, Generate, Rendered
+
+logger = logging.getLogger(__name__)
 
 MAX_LISTED = 100
 
@@ -187,11 +191,17 @@ async def _request(body: ResponseBody, target: Target, items: list[Frame], histo
 
 
 def _keeper(body: ResponseBody, thread: str, items: list[Frame]) -> Keep:
+    """What keeps the response to ``body``; one that cannot be gone on from, though it should, has failed."""
     owner = _owner()
 
     async def keep(response: Frame) -> None:
-        if body.store:
+        if not body.store:
+            return
+        try:
             await sync_to_async(response_store)(owner=owner, thread=thread, items=items, response=response)
+        except DatabaseError as error:
+            logger.exception("A response could not be kept.")
+            raise Busy(NO_DATABASE) from error
 
     return keep
 
