@@ -57,7 +57,7 @@ class Socket(WebsocketCommunicator):
     async def say(self, **message: Any) -> None:
         await self.send_json_to(message)
 
-    async def disconnect(self, code: int = 1000, timeout: float = PATIENCE) -> None:
+    async def disconnect(self, code: int = 1000, timeout: float = PATIENCE) -> None:  # noqa: ASYNC109
         await super().disconnect(code, timeout)
 
     async def closing_code(self) -> int:

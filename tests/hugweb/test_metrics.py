@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import re
 import threading
@@ -8,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -97,11 +99,13 @@ def test_requests_are_counted_and_timed(server: Server) -> None:
 def test_requests_in_flight_are_counted(server: Server, engine: FakeEngine) -> None:
     script, _ = gated(["one"])
     before, engine.script = engine.script, script
-    body = json.dumps({"model": MODEL, "prompt": "x"}).encode()
+    body = json.dumps({"model": MODEL, "prompt": "x"})
+    asked = len(engine.requests)
     try:
-        connection = urllib.request.Request(f"{server.url}/api/generate", body)
-        with pytest.raises(TimeoutError):
-            urllib.request.urlopen(connection, timeout=0.3)
+        connection = http.client.HTTPConnection(urlsplit(server.url).netloc)
+        connection.request("POST", "/api/generate", body)
+        eventually(lambda: len(engine.requests) > asked, lambda: "the engine was not asked")
+        connection.close()
         key = ("hugweb_requests_total", "/api/generate", "left")
         eventually(lambda: figures(server).get(key) == 1, lambda: "not counted")
         assert figures(server)["hugweb_requests_active",] == 0

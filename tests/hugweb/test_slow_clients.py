@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -102,15 +103,20 @@ def test_one_that_reads_nothing_is_left_and_takes_little_memory(
     assert re.search(rf"WARNING .*hugweb.*took nothing of its answer to {path} for 1 s", server.output())
 
 
-def test_one_that_reads_slowly_gets_all_of_it(server: Server, engine: FakeEngine) -> None:
+def test_one_that_reads_slowly_gets_all_of_it(tmp_path: Path, engine: FakeEngine) -> None:
     engine.script, engine.closed = (talker := Talker(pieces=200)), 0
-    with asked(server, "/api/generate", {"model": MODEL, "prompt": "x"}, "Connection: close") as connection:
+    body = {"model": MODEL, "prompt": "x"}
+    with (
+        # Time enough for a machine that stalls between two pieces.
+        Server(tmp_path / "home", engine=engine, env={"HUGWEB_SEND_TIMEOUT_MS": "3000"}) as server,
+        asked(server, "/api/generate", body, "Connection: close") as connection,
+    ):
         # Longer than it may take nothing at all, in pieces far smaller than what waits.
         pause = threading.Event()
         received = 0
         for _ in range(12):
             received += len(connection.recv(20_000))
-            pause.wait(0.1)
+            pause.wait(0.3)
         assert talker.said < 200 * len(PIECE)
         received += read_all(connection)
     assert received > 200 * len(PIECE)
