@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hugweb import jobs as jobs_module
 from hugweb.jobs import MOST_ENDINGS, PullJobs
 from inference.errors import InvalidRequest
 from inference.store.progress import Progress, Pulled, PullFailed
@@ -62,6 +63,9 @@ async def test_who_begins_it_again_joins_in(jobs: PullJobs, work: Work) -> None:
 
 async def test_a_cancelled_pull_ends_if_nobody_else_asks(jobs: PullJobs, work: Work) -> None:
     await jobs.begin(order(work))
+    async with asyncio.timeout(30):
+        while not work.runs:
+            await asyncio.sleep(0.01)
     assert await jobs.cancel("org/a")
     assert not await jobs.cancel("org/a")
     assert await until_over(jobs) == []
@@ -80,7 +84,10 @@ async def test_a_cancel_leaves_the_interest_of_others_alone(jobs: PullJobs, pull
     assert work.runs == 1
 
 
-async def test_what_fails_says_why_until_it_is_begun_again(jobs: PullJobs, work: Work) -> None:
+async def test_what_fails_says_why_until_it_is_begun_again(
+    jobs: PullJobs, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "ANSWER_SECONDS", 30.0)
     work.error = InvalidRequest("The disk is full of stars.")
     work.allow(SIZE)
     state = await jobs.begin(order(work))
@@ -88,8 +95,8 @@ async def test_what_fails_says_why_until_it_is_begun_again(jobs: PullJobs, work:
     (shown,) = await jobs.shown()
     assert (shown.failed, shown.state) == (True, state)
     work.error = None
-    await jobs.begin(order(work))
     work.allow(SIZE)
+    await jobs.begin(order(work))
     (shown,) = await until_over(jobs)
     assert not shown.failed
 
@@ -99,5 +106,6 @@ async def test_only_the_latest_endings_are_kept(jobs: PullJobs, work: Work) -> N
     for number in range(MOST_ENDINGS + 2):
         work.allow(SIZE)
         await jobs.begin(PullOrder(f"org/{number}", work))
+        await until_over(jobs)
     names = [shown.key for shown in await jobs.shown()]
     assert names == [f"org/{number}" for number in range(2, MOST_ENDINGS + 2)]
