@@ -200,9 +200,9 @@ async def test_a_model_in_use_stays_and_others_wait() -> None:
 
 async def test_keep_alive_starts_when_the_last_request_ends() -> None:
     bench = Bench()
-    handler = await bench.loaded("a", keep_alive=0.15)
+    handler = await bench.loaded("a", keep_alive=0.5)
     answer = asyncio.create_task(bench.say("a"))
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.8)
     assert bench.names() == ["a"]
     handler.go_on.set()
     await answer
@@ -372,7 +372,7 @@ async def test_what_is_offloaded_goes_beside_idle_models_where_that_is_as_good()
 
 
 async def test_a_wait_for_a_place_is_bounded() -> None:
-    bench = Bench(max_models=1, load_timeout=0.1)
+    bench = Bench(max_models=1, load_timeout=1.0)
     await bench.loaded("a")
     answer = await in_use(bench, "a")
     with pytest.raises(TimedOut, match="in use"):
