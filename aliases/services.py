@@ -125,14 +125,19 @@ def alias_delete(*, name: str, along: Iterable[str] = ()) -> None:
     ``ModelNotFound`` if there is no such alias, ``AliasHeld`` if another names it that is not removed
     ``along`` with it.
     """
-    alias = alias_find(canonical_name(name))
-    if alias is None:
-        raise ModelNotFound.named(name)
     leaving = names_comparable(along)
     with transaction.atomic():
+        alias = _alias_lock(canonical_name(name))
+        if alias is None:
+            raise ModelNotFound.named(name)
         if holders := [other for other in names_on(alias) if other.lower() not in leaving]:
             raise AliasHeld(alias.name, holders)
         alias.delete()
+
+
+def _alias_lock(name: str) -> Alias | None:
+    """The alias with this canonical name, which nobody else changes before the transaction has ended."""
+    return Alias.objects.select_for_update().filter(name__iexact=name).first()
 
 
 def _checked(settings: Settings) -> Settings:
@@ -190,6 +195,8 @@ def alias_save(alias: Alias, *, only: Iterable[str] | None = None) -> None:
         raise InvalidRequest(f"This alias cannot be made: {' '.join(error.messages)}") from error
     try:
         with transaction.atomic():
+            # The one that it names is not deleted before this is stored.
+            _alias_lock(alias.model)
             alias.save(update_fields=None if only is None else {*only, "modified"})
     except IntegrityError as error:
         raise InvalidRequest(f"There is an alias '{alias.name}' already. Choose another name.") from error

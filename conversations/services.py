@@ -224,9 +224,13 @@ def conversation_rename(*, user: User, conversation_id: UUID, title: str) -> Con
 
 def messages_delete(*, messages: Iterable[Message]) -> None:
     """Delete ``messages`` and all that was said after them; their conversations go on from before that."""
+    chosen = list(messages)
     with transaction.atomic():
-        parents = {message.pk: message.parent_id for message in messages_below(messages)}
-        for talk in Conversation.objects.select_for_update().filter(active_leaf__in=parents):
+        # Locked before anything is read: what is said meanwhile goes too.
+        locked = Conversation.objects.select_for_update().order_by("pk")
+        talks = list(locked.filter(pk__in={message.conversation_id for message in chosen}))
+        parents = {message.pk: message.parent_id for message in messages_below(chosen)}
+        for talk in talks:
             while talk.active_leaf_id in parents:
                 talk.active_leaf_id = parents[talk.active_leaf_id]
             talk.save(update_fields=["active_leaf"])

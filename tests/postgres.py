@@ -8,9 +8,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import psycopg
 from django.core.management import call_command
@@ -23,6 +25,8 @@ from tests.serving import eventually
 INITDB = shutil.which("initdb") or next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
 # PostgreSQL refuses to be root.
 USER = "postgres" if os.geteuid() == 0 else None
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -83,6 +87,33 @@ def at_hand(folder: Path) -> Iterator[None]:
         connection.close()
         connections["default"].close_pool()
         connections.settings["default"], connections["default"] = settings, before
+
+
+def aside(work: Callable[[], T]) -> Future[T]:
+    """``work``, done in a thread with a connection of its own."""
+
+    def do() -> T:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    thread = ThreadPoolExecutor(1)
+    doing = thread.submit(do)
+    thread.shutdown(wait=False)
+    return doing
+
+
+def wait_for_locks(*works: Future[Any]) -> None:
+    """Returns when each of ``works`` waits for what another transaction holds; fails if one has ended."""
+
+    def are_seen() -> bool:
+        assert not any(work.done() for work in works), "did not wait"
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
+            return cursor.fetchone() == (len(works),)
+
+    eventually(are_seen, lambda: "not all wait")
 
 
 def _connect(folder: Path) -> psycopg.Connection:

@@ -33,7 +33,8 @@ def usage_write(measured: Sequence[Measured]) -> None:
     sums: dict[tuple[Any, ...], Sums] = defaultdict(lambda: defaultdict(int))
     for record in records:
         _add(sums[_group(record)], record)
-    for group, added in sums.items():
+    # In one order everywhere: two that add to the same days in two orders would wait for each other.
+    for group, added in sorted(sums.items(), key=lambda item: repr(item[0])):
         _add_to_day(dict(zip(_GROUP, group, strict=True)), added)
 
 
