@@ -313,17 +313,38 @@ def test_a_thread_goes_on_from_what_is_kept(stage: Stage) -> None:
         Message(role="assistant", content="It rains."),
         Message(role="user", content="And now?"),
     )
-    for nothing in ({}, {"input": ""}, {"input": []}):
-        status, _, text = stage.post(
-            "/v1/responses", {"model": ABLE, "previous_response_id": first.id, **nothing}
-        )
-        assert (status, json.loads(text)["error"]["param"]) == (400, "input")
     fork = stage.client.responses.create(model=ABLE, input="Other.", previous_response_id=first.id)
     assert [message.content for message in stage.asked(Generate).messages] == ["Köln?", "", "Other."]
     stage.client.responses.delete(first.id)
     with pytest.raises(openai.BadRequestError) as error:
         stage.client.responses.create(model=ABLE, input="x", previous_response_id=fork.id)
     assert error.value.param == "previous_response_id"
+
+
+def test_an_answer_that_was_cut_goes_on_without_another_word(stage: Stage) -> None:
+    """The last thing said is the model's, which the engine goes on with."""
+    stage.plays(Text(text="One, "), Done(reason="length"))
+    cut = stage.client.responses.create(model=ABLE, input="Count.", max_output_tokens=2)
+    said = [Message(role="user", content="Count."), Message(role="assistant", content="One, ")]
+    stage.plays(Text(text="two, "), Done(reason="length"))
+    nothings: tuple[dict[str, Any], ...] = ({}, {"input": None}, {"input": ""}, {"input": []})
+    for nothing in nothings:
+        status, _, text = stage.post(
+            "/v1/responses", {"model": ABLE, "previous_response_id": cut.id, **nothing}
+        )
+        assert status == 200
+        assert list(stage.asked(Generate).messages) == said
+        status, _, refused = stage.post("/v1/responses", {"model": ABLE, **nothing})
+        error = json.loads(refused)["error"]
+        assert (status, error["param"]) == (400, "input")
+        assert "previous_response_id" in error["message"]
+    more = json.loads(text)["id"]
+    stage.client.responses.create(model=ABLE, previous_response_id=more)
+    assert list(stage.asked(Generate).messages) == [
+        *said[:1],
+        Message(role="assistant", content="One, two, "),
+    ]
+    assert stage.client.responses.input_items.list(more).data == []
 
 
 def test_items_are_named_instead_of_told(stage: Stage) -> None:

@@ -74,6 +74,15 @@ class _Turn:
     texts: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
+    is_cut: bool = False
+
+    def say(self, text: str, *, is_cut: bool) -> None:
+        """Add ``text``, right where the last one was cut."""
+        if self.is_cut:
+            self.texts[-1] += text
+        else:
+            self.texts.append(text)
+        self.is_cut = is_cut
 
     def message(self) -> Message:
         return Message(
@@ -100,7 +109,7 @@ class _Reader:
             case "function_call_output":
                 self._result(item, param)
             case "message" if item.role == "assistant":
-                self._current().texts.append(_said(item, param))
+                self._current().say(_said(item, param), is_cut=item.status == "incomplete")
             case "message":
                 self._message(item, param)
             case _:

@@ -73,9 +73,13 @@ class ResponseBody(GenerationBody, kw_only=True):
     safety_identifier: str | None = None
 
     def items(self, response: str) -> list[Frame]:
-        """What was said, as items of the response of that id."""
+        """What was said, as items of the response of that id; nothing where it goes on from another alone."""
         if not self.input:
-            raise InvalidRequest("input is required", param="input")
+            if self.previous_response_id:
+                return []
+            raise InvalidRequest(
+                "input is required where no previous_response_id says what to go on from.", param="input"
+            )
         given = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
         return [kept(item, response) for item in given]
 
@@ -130,12 +134,24 @@ class ResponseBody(GenerationBody, kw_only=True):
                 raise Unsupported(why, param=name)
 
 
-DescribedInput = (
-    Annotated[str, told(minLength=1)] | Annotated[list[GivenItem], told(minItems=1, maxItems=MAX_MESSAGES)]
-)
+# An answer that was cut goes on without another word.
+INPUT_OR_PREVIOUS = {
+    "anyOf": [
+        {
+            "required": ["input"],
+            "properties": {
+                "input": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "minItems": 1}]}
+            },
+        },
+        {
+            "required": ["previous_response_id"],
+            "properties": {"previous_response_id": {"type": "string", "minLength": 1}},
+        },
+    ]
+}
 
 
 class DescribedBody(ResponseBody, kw_only=True):
     """The body as the description has it: its items are checked later, since they are kept as they came."""
 
-    input: DescribedInput = ""  # type: ignore[assignment]
+    input: str | Annotated[list[GivenItem], told(maxItems=MAX_MESSAGES)] = ""  # type: ignore[assignment]

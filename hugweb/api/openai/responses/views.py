@@ -30,7 +30,7 @@ from hugweb.api.openai.parts import count_files
 from hugweb.api.openai.responses import answers
 from hugweb.api.openai.responses.events import ENDS, ResponseEvents, encoded
 from hugweb.api.openai.responses.references import referred, resolved
-from hugweb.api.openai.responses.requests import DescribedBody, ResponseBody
+from hugweb.api.openai.responses.requests import INPUT_OR_PREVIOUS, DescribedBody, ResponseBody
 from hugweb.api.openai.responses.response import new_response
 from hugweb.api.openai.stored.ids import new_response_id
 from hugweb.api.openai.stored.selectors import items_get, response_get, response_history
@@ -65,8 +65,8 @@ Keep = Callable[[Frame], Awaitable[None]]
 @Operation(
     "Answer a text or items, in one piece or as events, and keep the answer",
     takes={JSON: DescribedBody},
-    needs=("model", "input"),
-    rules=(TOOLS_TO_CHOOSE,),
+    needs=("model",),
+    rules=(INPUT_OR_PREVIOUS, TOOLS_TO_CHOOSE),
     gives={JSON: answers.Response, EVENTS: answers.ResponseEvent},
 )
 @endpoint("POST")
@@ -94,8 +94,8 @@ async def responses(request: HttpRequest) -> HttpResponseBase:
 @Operation(
     "How many tokens a response would read",
     takes={JSON: DescribedBody},
-    needs=("model", "input"),
-    rules=(TOOLS_TO_CHOOSE,),
+    needs=("model",),
+    rules=(INPUT_OR_PREVIOUS, TOOLS_TO_CHOOSE),
     gives={JSON: answers.InputTokens},
 )
 @endpoint("POST")
