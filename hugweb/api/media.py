@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from inference.errors import InvalidRequest
@@ -19,14 +19,14 @@ class Media(NamedTuple):
     audios: tuple[bytes, ...]
 
 
-def media_sort(files: Iterable[bytes]) -> Media:
+def media_sort(files: Sequence[bytes]) -> Media:
     """``files`` by kind. ``InvalidRequest`` for one that is neither, and for too many."""
+    if len(files) > MAX_IMAGES:
+        raise InvalidRequest(f"At most {MAX_IMAGES} images and sounds are taken in a message.")
     images: list[bytes] = []
     audios: list[bytes] = []
     for file in files:
         (images if is_image(file) else audios if is_sound(file) else _refuse()).append(file)
-    if max(len(images), len(audios)) > MAX_IMAGES:
-        raise InvalidRequest(f"At most {MAX_IMAGES} images and as many sounds are taken in a message.")
     return Media(tuple(images), tuple(audios))
 
 

@@ -119,6 +119,7 @@ def test_an_unknown_role_is_refused() -> None:
         ("messages", {"role": "user", "content": "x"}, 1001),
         ("tools", {"function": {"name": "f"}}, 129),
         ("messages", {"role": "user", "images": [PNG] * 17}, 1),
+        ("messages", {"role": "user", "images": [PNG] * 9 + [WAV] * 8}, 1),
         ("messages", {"role": "assistant", "tool_calls": [{"function": {"name": "f"}}] * 129}, 1),
     ],
 )
