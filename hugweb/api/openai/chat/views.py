@@ -16,7 +16,7 @@ from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.chat.frames import Chunks, completion
 from hugweb.api.openai.chat.requests import TOP_LOGPROBS, ChatBody
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
-from inference.errors import NotFound, Unsupported
+from inference.errors import MethodNotAllowed, NotFound
 
 NOT_KEPT = "None are kept here, whatever `store` says; responses are: /v1/responses."
 
@@ -33,7 +33,7 @@ NOT_KEPT = "None are kept here, whatever `store` says; responses are: /v1/respon
 @endpoint("GET", "POST")
 async def chat_completions(request: HttpRequest) -> HttpResponseBase:
     if request.method == "GET":
-        raise Unsupported(f"There are no chat completions to list. {NOT_KEPT}")
+        raise MethodNotAllowed(f"There are no chat completions to list. {NOT_KEPT}")
     body = parse(request.body, ChatBody)
     target = await resolve(body.model, "completion", "chat")
     asked = await reading(body.files, body.request, target)
