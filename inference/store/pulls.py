@@ -65,8 +65,10 @@ class Pulls:
         self._jobs: dict[str, Job] = {}
 
     def current(self) -> dict[str, PullState]:
-        """What is being pulled now, and how far each is."""
-        return {job.key: job.state for job in self._jobs.values() if not job.over}
+        """What is being pulled now, and how far each is. From any thread."""
+        # In one step: others may begin meanwhile.
+        jobs = list(self._jobs.values())
+        return {job.key: job.state for job in jobs if not job.over}
 
     async def follow(self, order: PullOrder) -> AsyncGenerator[PullState, None]:
         """Ask for a model: what there is to say now, each change of it, and last how it ended.

@@ -16,7 +16,7 @@ from inference.store.architectures import TEXT
 from inference.store.errors import DiskFull
 from inference.store.progress import FileProgress, Progress, Pulled, PullFailed, PullState
 from inference.store.pull import PullOrder
-from inference.store.pulls import Pulls
+from inference.store.pulls import Job, Pulls
 from inference.store.services import Taken
 from inference.store.watch import Watch
 
@@ -198,3 +198,24 @@ async def test_a_server_that_stops_ends_its_pulls(pulls: Pulls, work: Work) -> N
     await pulls.close()
     await ended(work)
     assert pulls.running() == 0
+
+
+async def test_what_is_pulled_can_be_told_while_others_begin(
+    pulls: Pulls, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our own API asks in a thread, and the event loop goes on meanwhile: here at each look at a pull."""
+    following = pulls.follow(order(work))
+    await anext(following)
+    looked_at = Job.over.fget
+    assert looked_at
+
+    def over(job: Job) -> bool:
+        number = len(pulls._jobs)
+        if number < 5:
+            pulls._jobs[f"org/{number}"] = job
+        return looked_at(job)
+
+    monkeypatch.setattr(Job, "over", property(over))
+    assert "org/a" in pulls.current()
+    monkeypatch.undo()
+    await following.aclose()
