@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -15,15 +14,13 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
 from inference.asker import Asker, asking
-from inference.engines import engine_loaded
+from inference.engines import engine_loaded, engines_loaded
 from inference.models import ModelRecord, ProviderConfig
-from inference.protocol import LoadedModel
 from inference.providers.configs import providers_configured
 from inference.providers.registry import PROVIDERS
 from inference.providers.trial import Trial, provider_try, trial_model
 
 NO_MODEL = "It has no model that writes text. Pull one first."
-Found = tuple[LoadedModel, ...] | None
 
 
 @admin.register(ProviderConfig)
@@ -38,12 +35,11 @@ class ProviderConfigAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ProviderConfig]:
         names = [row.name for row in providers_configured()]
-        self._found = async_to_sync(_ask)(names)
         return super().get_queryset(request).filter(name__in=names)
 
     @admin.display(description="health")
     def health(self, row: ProviderConfig) -> str:
-        loaded = self._found.get(row.name)
+        loaded = async_to_sync(engine_loaded)(row.name)
         if loaded is None:
             return "gives no answer"
         return f"answers, {len(loaded)} in memory"
@@ -62,7 +58,7 @@ class ProviderConfigAdmin(ModelAdmin):
         if not self.has_view_permission(request):
             return HttpResponse("You may not do that.", status=403, content_type="text/plain")
         rows = providers_configured()
-        found = async_to_sync(_ask)([row.name for row in rows])
+        found = async_to_sync(engines_loaded)(row.name for row in rows)
         context = {"providers": [(row, found[row.name]) for row in rows]}
         return render(request, "admin/_providers.html", context)
 
@@ -100,8 +96,3 @@ class ProviderConfigAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: ProviderConfig | None = None) -> bool:
         return False
-
-
-async def _ask(names: list[str]) -> dict[str, Found]:
-    """What each has in memory; ``None`` for one that gives no answer in time."""
-    return dict(zip(names, await asyncio.gather(*map(engine_loaded, names)), strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 
 from inference.errors import EngineDied, InferenceError
 from inference.protocol import Done, Load, LoadedModel, Loading, ModelRef, Unload
@@ -20,6 +21,12 @@ async def engine_loaded(provider: str = "huggingface") -> tuple[LoadedModel, ...
             return await get_provider(provider).loaded()
     except (InferenceError, TimeoutError):
         return None
+
+
+async def engines_loaded(providers: Iterable[str]) -> dict[str, tuple[LoadedModel, ...] | None]:
+    """The same of several, by their names, asked side by side."""
+    names = tuple(providers)
+    return dict(zip(names, await asyncio.gather(*map(engine_loaded, names)), strict=True))
 
 
 async def engine_line(provider: str = "huggingface") -> tuple[LoadedModel, ...]:

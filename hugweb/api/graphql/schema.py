@@ -6,7 +6,6 @@ one may be asked under another name, and how long a query is.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from strawberry.types import ExecutionContext, Info
 from hugweb.api.graphql import models
 from hugweb.api.graphql.types import Conversation, ConversationInfo, ModelDetails, ModelInfo, Provider
 from hugweb.api.rest.access import user_of
-from inference.engines import engine_loaded
+from inference.engines import engines_loaded
 from inference.errors import InferenceError, InvalidRequest
 from inference.providers.configs import providers_configured
 from inference.providers.registry import PROVIDERS
@@ -45,16 +44,22 @@ class Query:
 
     @strawberry.field(description="All that is known of a model.")
     async def model_details(self, model_name: Name) -> ModelDetails:
-        loaded = [model for provider in PROVIDERS for model in await engine_loaded(provider) or ()]
-        return await sync_to_async(models.model_details)(model_name, tuple(loaded))
+        found = await engines_loaded(PROVIDERS)
+        loaded = tuple(model for held in found.values() for model in held or ())
+        return await sync_to_async(models.model_details)(model_name, loaded)
 
     @strawberry.field(description="Who answers, the highest priority first.")
     async def providers(self) -> list[Provider]:
         rows = await sync_to_async(providers_configured)()
-        found = await asyncio.gather(*(engine_loaded(row.name) for row in rows))
+        found = await engines_loaded(row.name for row in rows)
         return [
-            Provider(name=row.name, enabled=row.enabled, priority=row.priority, healthy=loaded is not None)
-            for row, loaded in zip(rows, found, strict=True)
+            Provider(
+                name=row.name,
+                enabled=row.enabled,
+                priority=row.priority,
+                healthy=found[row.name] is not None,
+            )
+            for row in rows
         ]
 
     @strawberry.field(description="Your conversations, the latest first.")

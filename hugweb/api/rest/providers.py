@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -13,7 +12,7 @@ from rest_framework.response import Response
 
 from aliases.selectors import loaded_visible
 from inference.asker import asker
-from inference.engines import engine_loaded
+from inference.engines import engine_loaded, engines_loaded
 from inference.errors import NotFound
 from inference.models import ProviderConfig
 from inference.protocol import LoadedModel
@@ -45,9 +44,6 @@ class ProviderSerializer(serializers.Serializer[Any]):
     loaded = LoadedSerializer(many=True)
 
 
-Found = tuple[LoadedModel, ...] | None
-
-
 class ProviderViewSet(viewsets.GenericViewSet[Any]):
     serializer_class = ProviderSerializer
     filter_backends = ()
@@ -56,7 +52,7 @@ class ProviderViewSet(viewsets.GenericViewSet[Any]):
 
     @extend_schema(summary="All providers", responses=ProviderSerializer(many=True))
     def list(self, request: Request) -> Response:
-        found = async_to_sync(_asked)(*PROVIDERS)
+        found = async_to_sync(engines_loaded)(PROVIDERS)
         page = self.paginate_queryset([_entry(row, found[row.name]) for row in providers_configured()])
         return self.get_paginated_response(page)
 
@@ -68,15 +64,11 @@ class ProviderViewSet(viewsets.GenericViewSet[Any]):
         if name not in PROVIDERS:
             raise NotFound(f"There is no such provider. Known: {', '.join(PROVIDERS)}.")
         row = next(row for row in providers_configured() if row.name == name)
-        return Response(_entry(row, async_to_sync(_asked)(name)[name]))
+        return Response(_entry(row, async_to_sync(engine_loaded)(name)))
 
 
-async def _asked(*names: str) -> dict[str, Found]:
-    """What each has in memory; None for one that gives no answer in time."""
-    return dict(zip(names, await asyncio.gather(*map(engine_loaded, names)), strict=True))
-
-
-def _entry(row: ProviderConfig, loaded: Found) -> dict[str, Any]:
+def _entry(row: ProviderConfig, loaded: tuple[LoadedModel, ...] | None) -> dict[str, Any]:
+    """A provider with what it has in memory; None where it gives no answer in time."""
     known = loaded_visible(loaded or (), asker().user)
     told = {"name": row.name, "enabled": row.enabled, "priority": row.priority}
     return ProviderSerializer({**told, "healthy": loaded is not None, "loaded": known}).data
