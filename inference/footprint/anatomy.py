@@ -55,7 +55,7 @@ def anatomy_of(
 
     ``names`` of weights tell whether tables are shared; without them the configuration does.
     """
-    text = _text_config(config)
+    text = text_config(config)
     most = max(counts, key=lambda name: counts[name], default="BF16")
     hidden = count_in(text, "hidden_size", "n_embd", "d_model")
     vocabulary = count_in(text, "vocab_size")
@@ -82,7 +82,7 @@ def anatomy_of(
     )
 
 
-def _text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The part that describes the language model, where there are several."""
     for key in ("thinker_config", "text_config"):
         inner = config.get(key)

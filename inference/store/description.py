@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from inference.footprint.anatomy import count_in, text_config
 from inference.store.architectures import Kind, kind_detect, model_type_read
 from inference.store.capabilities import capabilities_detect
 from inference.store.configs import config_read
 from inference.store.listing import Listing
 from inference.store.weights import Weights, weights_read
 
-LARGEST_LENGTH = 2**31 - 1
 LONGEST_WORD = 16
 
 
@@ -38,7 +38,7 @@ def model_describe(listing: Listing) -> Description:
     """The model in these files. ``ModelRefused`` if it is not whole or not safe."""
     config = config_read(listing)
     architecture = model_type_read(config)
-    text = _text_config(config)
+    text = text_config(config)
     kind = kind_detect(config, listing.files)
     return Description(
         kind=kind,
@@ -46,23 +46,9 @@ def model_describe(listing: Listing) -> Description:
         architecture=architecture,
         weights=weights_read(listing),
         quantization=_quantization(config),
-        context_length=_length(text, "max_position_embeddings", "n_positions", "max_seq_len"),
-        embedding_length=_length(text, "hidden_size", "n_embd", "d_model"),
+        context_length=count_in(text, "max_position_embeddings", "n_positions", "max_seq_len"),
+        embedding_length=count_in(text, "hidden_size", "n_embd", "d_model"),
     )
-
-
-def _text_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The part that describes the language model, where there are several."""
-    for key in ("thinker_config", "text_config"):
-        inner = config.get(key)
-        config = inner if isinstance(inner, dict) else config
-    return config
-
-
-def _length(config: dict[str, Any], *names: str) -> int:
-    """The first of these that is a length; older architectures have names of their own."""
-    values = (config.get(name) for name in names)
-    return next((value for value in values if type(value) is int and 0 < value <= LARGEST_LENGTH), 0)
 
 
 def _quantization(config: dict[str, Any]) -> str:

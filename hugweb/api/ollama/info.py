@@ -5,8 +5,10 @@ Source: Ollama's ``x/server/show.go`` as of v0.33, and GGUF's specification of k
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from inference.footprint.anatomy import text_config
 from inference.models import ModelRecord
 
 # GGUF's keys below the architecture's name, and transformers' names of the same.
@@ -29,7 +31,7 @@ _KEYS = {
 
 def model_info(record: ModelRecord, config: dict[str, Any], basename: str) -> dict[str, Any]:
     """What is known of the model; ``basename`` is what it is to be called."""
-    text = _text_config(config)
+    text = _with_rope(text_config(config))
     found = {
         f"{record.architecture}.{key}": value
         for key, names in _KEYS.items()
@@ -45,11 +47,8 @@ def model_info(record: ModelRecord, config: dict[str, Any], basename: str) -> di
     }
 
 
-def _text_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The part that describes the language model, with what newer versions keep apart."""
-    for key in ("thinker_config", "text_config"):
-        inner = config.get(key)
-        config = inner if isinstance(inner, dict) else config
+def _with_rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``config`` with its rotary parameters, which newer versions keep apart."""
     rope = config.get("rope_parameters")
     return {**rope, **config} if isinstance(rope, dict) else config
 
