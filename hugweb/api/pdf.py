@@ -10,6 +10,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from hugweb.api.fairness import FairPlaces
+from inference.asker import asker
 from inference.errors import Unsupported
 from inference.isolated import IsolatedProcesses
 
@@ -53,12 +55,13 @@ _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
 class PdfFiles:
-    """Reads files, each within ``seconds`` of computing, from any thread. The last few are remembered, since
-    each turn of a conversation sends its files again."""
+    """Reads files, each within ``seconds`` of computing, from any thread; first those of whoever has fewest
+    being read. The last few are remembered, since each turn of a conversation sends its files again."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
         self._processes = IsolatedProcesses(WORKER, MOST_PROCESSES)
+        self._places = FairPlaces(MOST_PROCESSES)
         self._known: OrderedDict[bytes, Answer] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -80,7 +83,8 @@ class PdfFiles:
 
     def _read(self, file: bytes, place: str) -> Answer:
         job = Job(file, self._seconds, PAGES, CHARACTERS)
-        answer = self._processes.ask(msgspec.msgpack.encode(job))
+        with self._places.place(asker().owner):
+            answer = self._processes.ask(msgspec.msgpack.encode(job))
         if answer is None:
             raise Unsupported("This PDF file takes too long or too much memory to read.", param=place)
         return _answers.decode(answer)
