@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import get_commands, load_command_class
 from django.db import OperationalError
 
 from hugweb.database import database_problem
@@ -73,3 +74,18 @@ def test_the_prompt_of_a_chat_may_stand_anywhere(home: Path, tmp_path: Path, ord
 
 def chat(home: Path, engine: FakeEngine, *arguments: str) -> subprocess.CompletedProcess[str]:
     return run(home, "chat", MODEL, *arguments, ENGINE_ADDRESS=f"unix:{engine.address}")
+
+
+OURS = sorted(name for name, app in get_commands().items() if app == "hugweb")
+
+
+@pytest.mark.parametrize("arguments", [*([name, "--nonsense"] for name in OURS), ["apikey", "create"]])
+def test_wrong_arguments_are_told_in_one_line(arguments: list[str]) -> None:
+    command = load_command_class("hugweb", arguments[0])
+    with pytest.raises(SystemExit) as ended:
+        command.run_from_argv(["manage.py", *arguments])
+    # Python ends with exit code 1 and writes what is no number to stderr.
+    said = str(ended.value.code)
+    assert said.startswith("CommandError: ")
+    assert said.endswith(f" `manage.py {arguments[0]} --help` tells what is allowed.")
+    assert len(said.splitlines()) == 1

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from rich.console import Console
 from rich.table import Table
 
 from hugweb.database import database_prepare
+from hugweb.management.command import HugWebCommand
 from inference.errors import InferenceError
 from inference.keys.models import ApiKey, Scope
 from inference.keys.selectors import key_get, key_list
@@ -22,7 +23,7 @@ LONGEST_DAYS = 36_500
 ONCE = "This is the only time that the key is shown: keep it."
 
 
-class Command(BaseCommand):
+class Command(HugWebCommand):
     help = "Make, list and revoke API keys."
     requires_system_checks = ()
 

@@ -6,18 +6,19 @@ from argparse import ArgumentParser
 from typing import Any
 
 import httpx2
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from rich.console import Console
 from rich.table import Table
 
 from aliases.selectors import alias_resolve
 from hugweb.bench.asking import Effort
 from hugweb.bench.measures import Bench, Row, as_json
+from hugweb.management.command import HugWebCommand
 from hugweb.starter import ALIAS
 from inference.errors import InferenceError
 
 
-class Command(BaseCommand):
+class Command(HugWebCommand):
     help = "Measure HugWeb and its peers, each started for it."
     requires_system_checks = ()
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json as jsonlib
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from aliases.selectors import names_of
 from hugweb.database import database_prepare
+from hugweb.management.command import HugWebCommand
 from hugweb.pull_display import size_text
 from hugweb.tables import age_text, table_text
 from inference.errors import InferenceError
@@ -24,7 +25,7 @@ GONE = "files are missing: pull it again, or clear it"
 DAMAGED = "no complete revision: pull goes on with it"
 
 
-class Command(BaseCommand):
+class Command(HugWebCommand):
     help = "Show the models on this disk, or free their room."
     requires_system_checks = ()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from msgspec.structs import replace
 
 from aliases.arguments import arguments_add, loading_given, options_given, template_given
@@ -18,6 +18,7 @@ from aliases.selectors import alias_resolve
 from aliases.target import Target, asking_for_json
 from hugweb.database import database_prepare
 from hugweb.interrupts import run_until_ctrl_c
+from hugweb.management.command import HugWebCommand
 from hugweb.pictures import picture_read
 from hugweb.repl import Repl
 from hugweb.supervise import EngineSupervisor
@@ -31,7 +32,7 @@ from inference.usage.recorder import RECORDER
 LONGEST_INPUT = 4_000_000
 
 
-class Command(BaseCommand):
+class Command(HugWebCommand):
     help = "Chat with a model in the terminal."
     requires_system_checks = ()
 

@@ -6,15 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from aliases.backups import backup_list, backup_make, backup_restore, configuration_check
 from aliases.exchange import Imported
 from hugweb.database import database_prepare
+from hugweb.management.command import HugWebCommand
 from inference.errors import InferenceError
 
 
-class Command(BaseCommand):
+class Command(HugWebCommand):
     help = "Keep, list, restore and check the configuration: all aliases."
     requires_system_checks = ()
 

@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from aliases.arguments import arguments_add, loading_given, options_given, template_given
 from aliases.exchange import aliases_import
 from aliases.modelfile_reader import modelfile_read
 from aliases.services import Settings, alias_create
 from hugweb.database import database_prepare
+from hugweb.management.command import HugWebCommand
 from inference.errors import InferenceError, ModelNotFound
 
 LARGEST_FILE = 16 * 2**20
 
 
-class Command(BaseCommand):
+class Command(HugWebCommand):
     help = "Make an alias: a name for a model with its own defaults."
     requires_system_checks = ()
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json as jsonlib
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from aliases.models import Alias
 from hugweb.api.ollama.listing import human_number
 from hugweb.database import database_prepare
+from hugweb.management.command import HugWebCommand
 from hugweb.pull_display import size_text
 from hugweb.tables import table_text
 from inference.machine import Machine
@@ -24,7 +25,7 @@ NO_ALIASES = "No aliases. `manage.py pull starter` gets a small model, `list --a
 LOADED = {"none": "as it is", "int8": "in 8 bits", "int4": "in 4 bits"}
 
 
-class Command(BaseCommand):
+class Command(HugWebCommand):
     help = "List aliases; with --models the models behind them, with --all also popular ones that fit."
     requires_system_checks = ()
 

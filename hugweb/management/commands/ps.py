@@ -8,8 +8,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from hugweb.management.command import HugWebCommand
 from inference.errors import InferenceError
 from inference.protocol import LoadedModel
 from inference.providers.base import Provider
@@ -21,7 +22,7 @@ SIZES = (("GB", 10**9), ("MB", 10**6), ("KB", 10**3))
 SPANS = (("hour", 3600), ("minute", 60), ("second", 1))
 
 
-class Command(BaseCommand):
+class Command(HugWebCommand):
     help = "Show which models are in memory."
     requires_system_checks = ()
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.text import Text
 
 from hugweb.database import database_prepare
+from hugweb.management.command import HugWebCommand
 from hugweb.pull_display import pull_display
 from hugweb.pull_orders import pull_order
 from inference.errors import InferenceError
@@ -25,7 +26,7 @@ USAGE = "Say what to pull: org/name[@revision], ./folder --name org/name, or sta
 NAMES_SHOWN = 20
 
 
-class Command(BaseCommand):
+class Command(HugWebCommand):
     help = "Take a model onto this machine."
     # `manage.py check` makes them; pulling needs no web.
     requires_system_checks = ()

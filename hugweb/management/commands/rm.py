@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from aliases.services import alias_delete
 from hugweb.database import database_prepare
+from hugweb.management.command import HugWebCommand
 from inference.errors import InferenceError, ModelNotFound
 from inference.models import ModelRecord
 
 
-class Command(BaseCommand):
+class Command(HugWebCommand):
     help = "Remove aliases. Models stay."
     requires_system_checks = ()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, connection
 
 from aliases.watch import AliasFile
@@ -21,6 +21,7 @@ from hugweb.database import database_prepare, database_problem
 from hugweb.leftovers import leftovers_mark
 from hugweb.listen import CannotListen, bind, listen, url_of
 from hugweb.lock import HomeInUse, locked
+from hugweb.management.command import HugWebCommand
 from hugweb.owner import first_owner, login_address
 from hugweb.pull_display import Lines
 from hugweb.pull_orders import STARTER, pull_order
@@ -39,7 +40,7 @@ LOGIN = "  Log in  {address}\n          This address works once. Every start pri
 API = "  API     {url} (Ollama's), {url}/v1 (OpenAI's)\n"
 
 
-class Command(BaseCommand):
+class Command(HugWebCommand):
     help = "Start HugWeb: the web server and the engine."
     # `manage.py check` makes them; here they would only make each start slower.
     requires_system_checks = ()

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.table import Table
 
@@ -15,11 +15,12 @@ from aliases.modelfile import modelfile_text
 from aliases.selectors import alias_resolve
 from aliases.target import Target
 from hugweb.database import database_prepare
+from hugweb.management.command import HugWebCommand
 from inference.errors import InferenceError
 from inference.store.contents import template_of
 
 
-class Command(BaseCommand):
+class Command(HugWebCommand):
     help = "Show what an alias or model is."
     requires_system_checks = ()
 

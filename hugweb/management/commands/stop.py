@@ -6,18 +6,19 @@ import asyncio
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from aliases.selectors import alias_resolve
 from aliases.target import Target
 from hugweb.api.generation import begin, fold
 from hugweb.database import database_prepare
+from hugweb.management.command import HugWebCommand
 from hugweb.management.commands.ps import running_provider
 from inference.errors import InferenceError
 from inference.protocol import Unload
 
 
-class Command(BaseCommand):
+class Command(HugWebCommand):
     help = "Let a model go out of memory."
     requires_system_checks = ()
 
