@@ -47,7 +47,8 @@ class ModelAddress(Struct):
 async def model(request: HttpRequest, name: str) -> HttpResponseBase:
     """One of them. ``name`` may hold slashes, whether they come escaped or not."""
     target = await look_up(name)
-    return json_response(_model(name, target.record.modified, target.record))
+    modified = max(one.modified for one in (target.record, target.alias) if one)
+    return json_response(_model(name, modified, target.record))
 
 
 def _models() -> list[Frame]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import AsyncClient
+from django.utils import timezone
 
 from aliases.models import Alias
 from inference.asker import Asker, asking
@@ -30,3 +32,15 @@ async def test_an_alias_for_some_is_listed_for_them_alone() -> None:
             assert {model["id"] for model in json.loads(answer.content)["data"]} == names
             one = await AsyncClient().get("/v1/models/anns")
             assert one.status_code == (200 if "anns" in names else 404)
+
+
+async def test_a_model_is_told_alone_as_in_the_list() -> None:
+    await ModelRecord.objects.acreate(name="o/m", source="hub", folder="m", architecture="x", digest="0")
+    await Alias.objects.acreate(name="later", model="o/m")
+    # A day after its model, which the list tells in whole seconds.
+    await Alias.objects.filter(name="later").aupdate(modified=timezone.now() + timedelta(days=1))
+    listed = json.loads((await AsyncClient().get("/v1/models")).content)["data"]
+    assert [one["id"] for one in listed] == ["later", "o/m"]
+    for one in listed:
+        alone = await AsyncClient().get(f"/v1/models/{one['id']}")
+        assert json.loads(alone.content) == one
