@@ -33,7 +33,7 @@ from inference.protocol import Generate, Rendered
 async def messages(request: HttpRequest) -> HttpResponseBase:
     body = parse(request.body, MessagesBody)
     if body.model and body.max_tokens is None:
-        raise InvalidRequest("max_tokens is required")
+        raise InvalidRequest("max_tokens is required and must be positive")
     target, ours = await _asked(body)
     answer = await begin(events_of(target, ours))
     frames = MessageFrames(body.model, body.max_tokens or 0, hides_thoughts=body.hides_thoughts)

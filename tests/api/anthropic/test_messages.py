@@ -389,7 +389,7 @@ USER = {"role": "user", "content": "Hi"}
         ({"model": "nope"}, 404, "model 'nope' not found"),
         ({"model": "a b"}, 400, "invalid model name"),
         ({"model": "test/embedder"}, 400, '"test/embedder" does not support messages'),
-        ({"max_tokens": None}, 400, "max_tokens is required"),
+        ({"max_tokens": None}, 400, "max_tokens is required and must be positive"),
         ({"max_tokens": -1}, 400, "max_tokens: must be 0 or more"),
         ({"container": "container_1"}, 400, "container: "),
         ({"mcp_servers": [{"type": "url", "name": "a", "url": "https://a.b"}]}, 400, "mcp_servers: "),
