@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from django.contrib.auth.models import Group, User
 from django.db.models import Exists, Q, QuerySet
@@ -15,7 +15,7 @@ from inference.asker import asker
 from inference.errors import Forbidden, ModelNotFound, ProviderDisabled
 from inference.models import ModelRecord
 from inference.protocol import LoadedModel
-from inference.providers.configs import models_preferred, providers_off
+from inference.providers.configs import models_offered, models_preferred, providers_off
 
 
 def alias_find(name: str) -> Alias | None:
@@ -68,6 +68,18 @@ def alias_models(aliases: Iterable[Alias]) -> dict[str, str]:
     """The name of the model behind each of ``aliases``, both in lower case."""
     models = {alias.name.lower(): alias.model.lower() for alias in aliases}
     return {name: models.get(model, model) for name, model in models.items()}
+
+
+def models_named(user: int | None) -> Iterator[tuple[ModelRecord, Alias | None]]:
+    """What can be asked for by name: every model that is offered, then once more for each alias of it that
+    ``user``, by primary key, may ask for."""
+    records = {record.name.lower(): record for record in models_offered()}
+    yield from ((record, None) for record in records.values())
+    aliases = list(aliases_visible(user))
+    models = alias_models(aliases)
+    for alias in aliases:
+        if record := records.get(models[alias.name.lower()]):
+            yield record, alias
 
 
 def alias_resolve(name: str, *, to_ask: bool = True) -> Target:

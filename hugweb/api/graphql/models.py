@@ -6,7 +6,8 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 
-from aliases.selectors import alias_models, alias_resolve, aliases_visible, names_of
+from aliases.models import Alias
+from aliases.selectors import alias_resolve, aliases_visible, models_named, names_of
 from conversations.models import Conversation as ConversationRow
 from conversations.models import Message as MessageRow
 from conversations.selectors import conversation_get, history_get
@@ -20,22 +21,20 @@ from hugweb.api.graphql.types import (
     model_fields,
 )
 from inference.asker import asker
+from inference.models import ModelRecord
 from inference.protocol import LoadedModel
-from inference.providers.configs import models_offered
 
 
 def models_available(provider: str | None = None) -> list[ModelInfo]:
     """Every model and every alias of one that whoever asks may see, by name."""
-    records = {record.name.lower(): record for record in models_offered()}
-    found = [(record.name, record, "") for record in records.values()]
-    aliases = list(aliases_visible(asker().user))
-    models = alias_models(aliases)
-    for alias in aliases:
-        if record := records.get(models[alias.name.lower()]):
-            found.append((alias.name, record, alias.description))
-    infos = [ModelInfo(**model_fields(*each)) for each in found]  # type: ignore[arg-type]
+    infos = [_info(record, alias) for record, alias in models_named(asker().user)]
     wanted = [info for info in infos if provider in (None, info.provider)]
     return sorted(wanted, key=lambda info: info.name.lower())
+
+
+def _info(record: ModelRecord, alias: Alias | None) -> ModelInfo:
+    name, description = (alias.name, alias.description) if alias else (record.name, "")
+    return ModelInfo(**model_fields(name, record, description))  # type: ignore[arg-type]
 
 
 def models_search(query: str) -> list[ModelInfo]:

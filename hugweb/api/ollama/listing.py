@@ -9,14 +9,13 @@ from typing import Any
 
 from aliases.models import Alias
 from aliases.names import full_name
-from aliases.selectors import alias_models, alias_resolve, aliases_visible, loaded_visible
+from aliases.selectors import alias_resolve, loaded_visible, models_named
 from aliases.target import capabilities_with
 from hugweb.api.ollama.frames import timestamp
 from inference.asker import asker
 from inference.errors import Forbidden, ModelNotFound
 from inference.models import ModelRecord
 from inference.protocol import LoadedModel
-from inference.providers.configs import models_offered
 
 # What Go's largest duration, Ollama's "for ever", amounts to.
 FOREVER = timedelta(days=292 * 365)
@@ -29,16 +28,15 @@ _SAID = ("system", "messages", "options", "quantization", "dtype", "device", "te
 
 def tags() -> list[dict[str, Any]]:
     """Every model and every alias of one, newest first."""
-    records = {record.name.lower(): record for record in models_offered()}
-    entries = [(record.modified, _tag(record.name, record)) for record in records.values()]
-    aliases = aliases_visible(asker().user)
-    models = alias_models(aliases)
-    for alias in aliases:
-        if record := records.get(models[alias.name.lower()]):
-            entry = _tag(alias.name, record, alias.quantization, alias.dtype)
-            entry["digest"] = _digest(alias, record)
-            entry["capabilities"] = capabilities_with(alias.template, record.capabilities)
-            entries.append((max(alias.modified, record.modified), entry))
+    entries = []
+    for record, alias in models_named(asker().user):
+        if alias is None:
+            entries.append((record.modified, _tag(record.name, record)))
+            continue
+        entry = _tag(alias.name, record, alias.quantization, alias.dtype)
+        entry["digest"] = _digest(alias, record)
+        entry["capabilities"] = capabilities_with(alias.template, record.capabilities)
+        entries.append((max(alias.modified, record.modified), entry))
     entries.sort(key=lambda entry: entry[0], reverse=True)
     return [entry | {"modified_at": timestamp(modified)} for modified, entry in entries]
 

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponseBase
 from msgspec import Struct
 
 from aliases.lookup import look_up
-from aliases.selectors import alias_models, aliases_visible
+from aliases.selectors import models_named
 from hugweb.api.described import JSON, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.fields import ModelName
@@ -22,7 +22,6 @@ from hugweb.api.openai.frames import Frame
 from hugweb.api.responses import json_response
 from inference.asker import asker
 from inference.models import ModelRecord
-from inference.providers.configs import models_offered
 
 OWNER = "library"
 
@@ -53,13 +52,12 @@ async def model(request: HttpRequest, name: str) -> HttpResponseBase:
 
 def _models() -> list[Frame]:
     """Those that whoever asks may see, newest first."""
-    records = {record.name.lower(): record for record in models_offered()}
-    named = [(record.name, record.modified, record) for record in records.values()]
-    aliases = aliases_visible(asker().user)
-    models = alias_models(aliases)
-    for alias in aliases:
-        if record := records.get(models[alias.name.lower()]):
-            named.append((alias.name, max(alias.modified, record.modified), record))
+    named = [
+        (alias.name, max(alias.modified, record.modified), record)
+        if alias
+        else (record.name, record.modified, record)
+        for record, alias in models_named(asker().user)
+    ]
     named.sort(key=lambda one: one[1], reverse=True)
     return [_model(*one) for one in named]
 
