@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import math
 
+# What ``Busy`` says where it is the database that does not answer.
+NO_DATABASE = "The database does not answer. Try again in a moment."
+
 
 class InferenceError(Exception):
     """Root of the tree: an error that is nobody's fault but ours."""
@@ -197,9 +200,6 @@ class EngineDown(InferenceError):
 
     def __init__(self, message: str = "The engine is not running yet. Please try again in a moment.") -> None:
         super().__init__(message)
-
-
-NO_DATABASE = "The database does not answer. Try again in a moment."
 
 
 class Busy(InferenceError):

@@ -33,13 +33,18 @@ logger = logging.getLogger(__name__)
 
 # What another model may do better: the model is not there, cannot be loaded, or its provider is down.
 RESCUED = (
-    *(LoadFailed, CannotLoad, DoesNotFit, OutOfMemory, TimedOut),
-    *(EngineDown, EngineDied, ModelNotFound, ProviderDisabled),
+    LoadFailed,
+    CannotLoad,
+    DoesNotFit,
+    OutOfMemory,
+    TimedOut,
+    EngineDown,
+    EngineDied,
+    ModelNotFound,
+    ProviderDisabled,
 )
 # What tells of a provider rather than of a model: asking it for another one would wait as long in vain.
 DOWN = (EngineDown, ProviderDisabled)
-
-
 # What another model may do as well. Vectors and tokens of two models are not the same thing.
 Movable = Generate | Rerank | Draw | Load
 
