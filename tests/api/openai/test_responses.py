@@ -577,7 +577,7 @@ def test_what_is_wrong_is_a_400_that_names_the_field(stage: Stage, body: Any, pa
 @pytest.fixture
 def full(stage: Stage) -> Iterator[None]:
     """A database that takes no more responses."""
-    with contextlib.closing(sqlite3.connect(stage.server.home / "db.sqlite3")) as database:
+    with contextlib.closing(sqlite3.connect(stage.server.home / "db.sqlite3", timeout=30)) as database:
         database.execute(
             "CREATE TRIGGER full BEFORE INSERT ON stored_responses_storedresponse"
             " BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
