@@ -14,6 +14,9 @@ PAIR = 2
 GROUP = 32
 LANES = 16
 QUAD = 4
+# Outputs that are packed at a time: their float32 stays in the processor's cache, and takes no memory to
+# speak of beside a table of all words.
+PACKED = 1024
 TINY = 1e-20
 
 
@@ -82,6 +85,11 @@ def quantized_linear(
 
 def pack(weight: Tensor, bits: int) -> Tensor:
     """``weight`` as bytes: ``[blocks, groups, scales, offsets and numbers of a group]``."""
+    return torch.cat([_packed(part, bits) for part in weight.split(PACKED)])
+
+
+def _packed(weight: Tensor, bits: int) -> Tensor:
+    """``pack`` for a few outputs."""
     highest = 2**bits - 1
     padded = functional.pad(weight.float(), (0, 0, 0, -len(weight) % LANES))
     groups = padded.view(-1, LANES, weight.shape[1] // GROUP, GROUP).transpose(1, 2)
@@ -94,4 +102,4 @@ def pack(weight: Tensor, bits: int) -> Tensor:
     if bits == 4:
         quads = quads[:, :, 0::2] | (quads[:, :, 1::2] << 4)
     head = torch.cat((scales.squeeze(3), offsets.squeeze(3)), dim=2).view(torch.uint8)
-    return torch.cat((head, quads.flatten(2)), dim=2).contiguous()
+    return torch.cat((head, quads.flatten(2)), dim=2)

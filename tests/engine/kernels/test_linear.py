@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from inference.engine.kernels.library import Kernels
-from inference.engine.kernels.linear import GROUP, LANES, can_quantize, quantized_linear
+from inference.engine.kernels.linear import GROUP, LANES, PACKED, can_quantize, quantized_linear
 
 # Relative to the largest result; measured 0.005 and 0.06.
 ERRORS = {8: 0.01, 4: 0.12}
@@ -29,7 +29,7 @@ def weights(outputs: int, inputs: int) -> Tensor:
 
 
 @pytest.mark.parametrize("bits", ERRORS)
-@pytest.mark.parametrize("outputs", [LANES, 3 * LANES + 5])
+@pytest.mark.parametrize("outputs", [LANES, 3 * LANES + 5, PACKED + LANES + 5])
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("rows", [1, 2, 5, 8, 31])
 def test_a_layer_computes_what_it_should(
