@@ -17,9 +17,10 @@ from torch import Tensor
 
 from inference.engine.capacity import fit, free_memory
 from inference.engine.kernels.making import KernelsInTheMaking
-from inference.engine.lean_forward import FAMILIES, LeanForward, Promise, takes_kernels
+from inference.engine.lean_forward import FAMILIES, LeanForward
 from inference.engine.module_forward import ModuleForward
 from inference.engine.plain_forward import PlainForward
+from inference.engine.promise import Promise, takes_kernels
 from inference.engine.quantizer import left_to_swap
 from inference.errors import CannotLoad, InferenceError, OutOfMemory
 from inference.protocol import Quantization
@@ -70,9 +71,8 @@ def choose_forward(
         forward = _tried(make, model, texts, expected, TOLERANCES[quantization])
         if forward:
             allocate(forward, str(model.device), wanted, longest)
-            if isinstance(forward, LeanForward):
-                trial = partial(_passes, texts=texts, expected=expected, tolerance=TOLERANCES[quantization])
-                forward.expect(Promise(making, trial))
+            distance = partial(_distance, texts=texts, expected=expected)
+            forward.expect(promise(making, distance, TOLERANCES[quantization]))
             return forward
     if to_swap != "none":
         raise CannotLoad(f"This model cannot be loaded in {quantization} here. Load it as it is.")
@@ -83,13 +83,20 @@ def choose_forward(
 def _candidates(
     model: Any, quantization: Quantization, making: KernelsInTheMaking
 ) -> Iterator[Callable[[Any], Batched]]:
-    # In this order: kernels that are made in between are no reason to go without.
-    pending, kernels = making.pending, making.made
+    made = with_kernels(model, quantization, making)
     alike = model.config.model_type in FAMILIES and model.config.hidden_act == "silu"
     if alike and not _turns_by_length(model):
-        later = pending and not kernels and quantization != "none" and takes_kernels(model)
-        yield partial(LeanForward, quantization=quantization, kernels=kernels, later=later)
-    yield partial(ModuleForward, quantization=quantization, kernels=making.for_modules(quantization))
+        yield partial(LeanForward, quantization=quantization, **made)
+    yield partial(ModuleForward, quantization=quantization, **made)
+
+
+def with_kernels(model: Any, quantization: Quantization, making: KernelsInTheMaking) -> dict[str, Any]:
+    """What a forward pass of ``model`` is made with: the kernels, if they are there; else, whether it waits
+    with ``quantization`` until they are."""
+    # In this order: kernels that are made in between are no reason to go without.
+    pending, kernels = making.pending, making.made
+    later = pending and not kernels and quantization != "none" and takes_kernels(model)
+    return {"kernels": kernels, "later": later}
 
 
 def _turns_by_length(model: Any) -> bool:
@@ -117,13 +124,18 @@ def _tried(
     return None
 
 
-def _passes(forward: Batched, texts: Texts, expected: Tensor, tolerance: float) -> bool:
-    """Whether ``forward`` gives the logits ``expected``; for a model that others are using already."""
-    try:
-        return _distance(forward, texts, expected) <= tolerance
-    except UNBATCHABLE:
-        logger.info("%s cannot run this model.", forward, exc_info=True)
-        return False
+def promise(making: KernelsInTheMaking, distance: Callable[[Any], float], tolerance: float) -> Promise:
+    """Kernels in the ``making`` for a model that others are using already: right for a forward pass whose
+    ``distance`` to the model's own logits is within ``tolerance``."""
+
+    def fits(forward: Any) -> bool:
+        try:
+            return distance(forward) <= tolerance
+        except UNBATCHABLE:
+            logger.info("%s cannot run this model.", forward, exc_info=True)
+            return False
+
+    return Promise(making, fits)
 
 
 def _distance(forward: Batched, texts: Texts, expected: Tensor) -> float:

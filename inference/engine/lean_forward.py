@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,32 +20,18 @@ import torch
 from torch import Tensor
 
 from inference.engine.cache import zeros
-from inference.engine.capacity import trim_heap, use_own_pages
 from inference.engine.graphs import Recorder, StepGraphs, recorder_for
 from inference.engine.kernels.library import Kernels
-from inference.engine.kernels.making import KernelsInTheMaking
 from inference.engine.lean_layers import LeanWeights, lean_weights
 from inference.engine.lean_step import KernelStep
 from inference.engine.lean_torch import TorchStep
 from inference.engine.linear import linear_in, linear_on
+from inference.engine.promise import Changeover, Promise, Taking, takes_kernels
 from inference.protocol import Quantization
 
 logger = logging.getLogger(__name__)
 
 FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-
-
-@dataclass(frozen=True)
-class Promise:
-    """Kernels that are being made, and whether a forward pass on them is right."""
-
-    making: KernelsInTheMaking
-    fits: Callable[[LeanForward], bool]
-
-
-def takes_kernels(model: Any) -> bool:
-    """Whether the kernels can run ``model``."""
-    return bool(model.device.type == "cpu" and model.dtype is torch.bfloat16)
 
 
 class LeanForward:
@@ -76,8 +62,7 @@ class LeanForward:
         self._dtype = model.dtype
         self._takes_kernels = takes_kernels(model)
         self._kernels = kernels if self._takes_kernels else None
-        self._promise: Promise | None = None
-        self._taking: Iterator[bool] | None = None
+        self._changeover = Changeover()
         self._quantization, self.provisional = quantization, later
         self._weights = lean_weights(model, quantization, self._kernels, later=later)
         self._recorder = recorder or recorder_for(model.device)
@@ -131,30 +116,15 @@ class LeanForward:
     def expect(self, promise: Promise) -> None:
         """Go on with the kernels of ``promise`` once they are made, where this can run on any."""
         if self._takes_kernels and not self._kernels:
-            self._promise = promise
+            self._changeover.expect(promise)
 
     def prepare(self, *, idle: bool) -> bool:
         """Between two steps, make the next ones faster: True if there was something to do."""
-        if self._promise and not self._promise.making.pending:
-            take = self._quantize if self.provisional else self._take
-            self._taking, self._promise = take(self._promise), None
-        if self._taking:
-            return self._go_over(self._taking)
+        if self._changeover.go_on(self._quantize if self.provisional else self._take):
+            return True
         return bool(self._graphs and self._graphs.prepare(idle=idle))
 
-    def _go_over(self, taking: Iterator[bool]) -> bool:
-        """Lay the next thing out anew, in memory taken and given back as in a load; False if all is done."""
-        use_own_pages(loading=True)
-        try:
-            if next(taking, False):
-                return True
-        finally:
-            use_own_pages(loading=False)
-        self._taking = None
-        trim_heap()
-        return False
-
-    def _take(self, promise: Promise) -> Iterator[bool]:
+    def _take(self, promise: Promise) -> Taking:
         """Run on the kernels of ``promise`` from here, if they do right.
 
         True after each thing done: what is being answered waits for one at a time, and at no time are there
@@ -172,7 +142,7 @@ class LeanForward:
             self._weights.layers[index] = layer.by(partial(linear_on, kernels))
             yield True
 
-    def _quantize(self, promise: Promise) -> Iterator[bool]:
+    def _quantize(self, promise: Promise) -> Taking:
         """Run on weights in fewer bits from here, and on the kernels of ``promise`` if there are any.
 
         True after each layer. All are made beside those in use, which lie in their file as a rule: only

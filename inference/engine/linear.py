@@ -102,6 +102,11 @@ def can_fuse(weight: Tensor, quantization: Quantization, kernels: Kernels | None
     return weight.device.type == "cpu" and (quantization == "int8" or whole)
 
 
+def may_fuse(weight: Tensor, quantization: Quantization) -> bool:
+    """Whether ``can_fuse`` says so of ``weight``, to be quantized, with any kernels or without."""
+    return weight.device.type == "cpu" and (quantization == "int8" or weight.shape[1] % GROUP == 0)
+
+
 def _share(fused: Tensor, weights: list[Tensor]) -> None:
     """Make ``weights`` views of ``fused``: on a GPU there is seldom room for both."""
     for weight, part in zip(weights, fused.split([len(weight) for weight in weights]), strict=True):

@@ -7,7 +7,10 @@ take such a 4-D mask as it is, and a dict of two where their layers differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -16,33 +19,51 @@ from torch import Tensor, nn
 from inference.engine.cache import SlotCache
 from inference.engine.failures import in_our_words
 from inference.engine.kernels.library import Kernels
+from inference.engine.linear import Linear, PlainLinear
 from inference.engine.long_rope import settle_frequencies
 from inference.engine.module_linears import SwappedLinears
+from inference.engine.promise import Changeover, Promise, Taking, takes_kernels
 from inference.errors import CannotLoad
 from inference.protocol import Quantization
+
+logger = logging.getLogger(__name__)
 
 # Columns are looked at in multiples of this, so that few shapes occur.
 COLUMNS = 64
 
 
 class ModuleForward:
-    """Runs ``model``, its linear layers swapped for faster ones, once ``allocate`` has made slots."""
+    """Runs ``model``, its linear layers swapped for faster ones, once ``allocate`` has made slots.
+
+    ``later``: in ``quantization`` only once the kernels are made that it is to ``expect``.
+    """
 
     rewinds = True
-    provisional = False
-    manner = "batched, transformers' modules"
 
     def __init__(
-        self, model: Any, quantization: Quantization = "none", kernels: Kernels | None = None
+        self,
+        model: Any,
+        quantization: Quantization = "none",
+        kernels: Kernels | None = None,
+        *,
+        later: bool = False,
     ) -> None:
         self._model = model
         head = model.get_output_embeddings()
-        self._linears = SwappedLinears(self._run_by(model), head, quantization, kernels)
+        self._linears = SwappedLinears(self._run_by(model), head, quantization, kernels, later=later)
         if quantization != "none" and not self._linears:
             raise CannotLoad(f"This model has no layers that can be loaded in {quantization}.")
+        self._takes_kernels = takes_kernels(model) and not kernels
+        self._quantization, self.provisional = quantization, later
+        self._changeover = Changeover()
         self._cache = SlotCache(0, 0)
         self._config = model.config.get_text_config()
-        self._masks = self._by_layer if getattr(self._config, "layer_types", None) else self._single
+        self._by_layer = bool(getattr(self._config, "layer_types", None))
+
+    @property
+    def manner(self) -> str:
+        """How this runs a model, for people to read."""
+        return "batched, transformers' modules" + (", still to be quantized" if self.provisional else "")
 
     def _run_by(self, model: Any) -> nn.Module:
         """The part of ``model`` that runs in every pass."""
@@ -93,9 +114,60 @@ class ModuleForward:
         logits = self._run(slice(first, last + 1), at, said, looks=max(positions))[:, -1]
         return logits[rows.to(self._model.device)]
 
+    def expect(self, promise: Promise) -> None:
+        """Go on with the kernels of ``promise`` once they are made, where this can run on any."""
+        if self._takes_kernels:
+            self._changeover.expect(promise)
+
     def prepare(self, *, idle: bool) -> bool:
-        """Nothing: modules run as they are."""
-        return False
+        """Between two steps, make the next ones faster: True if there was something to do."""
+        return self._changeover.go_on(self._quantize if self.provisional else self._take)
+
+    def _take(self, promise: Promise) -> Taking:
+        """Multiply by the kernels of ``promise`` from here, if they do right by the first layer, the head.
+
+        True after each layer: at no time are there all weights twice.
+        """
+        kernels = promise.making.made
+        if kernels is None:
+            return
+        linears = self._linears.on(kernels)
+        if not self._became(dict(islice(linears, 1)), promise):
+            logger.warning("The kernels do not fit this model: it goes on without them.")
+            return
+        yield True
+        for module, linear in linears:
+            self._linears.use({module: linear})
+            yield True
+
+    def _quantize(self, promise: Promise) -> Taking:
+        """Run on weights in fewer bits from here, by the kernels of ``promise`` if there are any.
+
+        True after each layer. All are made beside those in use, which lie in their file as a rule: only
+        together can it be told whether the model bears it.
+        """
+        linears: dict[nn.Linear, Linear] = {}
+        for module, linear in self._linears.in_fewer_bits(promise.making.made):
+            linears[module] = linear
+            yield True
+        smaller = any(not isinstance(linear, PlainLinear) for linear in linears.values())
+        if smaller and self._became(linears, promise):
+            self.provisional = False
+        else:
+            logger.warning("This model does not bear %s: it goes on as it is.", self._quantization)
+        yield True
+
+    def _became(self, linears: Mapping[nn.Linear, Linear], promise: Promise) -> bool:
+        """Compute by ``linears`` from here, if a twin with slots of its own does right by them."""
+        before, fits = self._linears.use(linears), False
+        try:
+            fits = promise.fits(copy.copy(self))
+        finally:
+            if not fits:
+                self._linears.use(before)
+            # The twin's slots are shorter.
+            settle_frequencies(self._model, self.context)
+        return fits
 
     @torch.inference_mode()
     def _run(
@@ -125,13 +197,12 @@ class ModuleForward:
         that it may know: a table of positions ends there."""
         return positions.masked_fill(positions == self._cache.context, 0)
 
-    def _single(self, positions: Tensor, length: int) -> Tensor:
-        """The one mask of a model whose layers are all alike: ``[rows, 1, tokens, columns]``."""
-        return self._mask(positions, length, getattr(self._config, "sliding_window", None))
-
-    def _by_layer(self, positions: Tensor, length: int) -> dict[str, Tensor]:
-        """A mask for each kind of layer."""
+    def _masks(self, positions: Tensor, length: int) -> Tensor | dict[str, Tensor]:
+        """The one mask of a model whose layers are all alike, ``[rows, 1, tokens, columns]``, or one for each
+        kind of layer."""
         window = getattr(self._config, "sliding_window", None)
+        if not self._by_layer:
+            return self._mask(positions, length, window)
         return {
             "full_attention": self._mask(positions, length, None),
             "sliding_attention": self._mask(positions, length, window),

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from transformers import BatchFeature
 
-from inference.engine.choice import TOLERANCES, UNBATCHABLE, allocate
-from inference.engine.kernels.library import Kernels
+from inference.engine.choice import NONE, TOLERANCES, UNBATCHABLE, allocate, promise, with_kernels
+from inference.engine.kernels.making import KernelsInTheMaking
 from inference.engine.media import Media, Merger
 from inference.engine.plain_vision import PlainMedia, PlainVisionForward
 from inference.engine.quantizer import left_to_swap
@@ -39,18 +39,20 @@ def choose_vision(
     wanted: int,
     longest: int,
     quantization: Quantization = "none",
-    kernels: Kernels | None = None,
+    making: KernelsInTheMaking = NONE,
 ) -> tuple[VisionForward | PlainVisionForward, Perceive]:
     """Forward passes for ``model``, tried with ``trials``, and what makes the media for them.
 
     ``wanted`` slots (0: as many as are good) of up to ``longest`` tokens; one for a model that cannot
-    be batched. ``CannotLoad`` for a ``quantization`` that this model cannot have here.
+    be batched. Kernels still in the ``making`` are swapped in later, as for text. ``CannotLoad`` for a
+    ``quantization`` that this model cannot have here.
     """
     trials = [_placed(model, trial.inputs) for trial in trials]
     expected, to_swap = _alone(model, trials), left_to_swap(model, quantization)
     for by_layer in (True, False):
-        make = partial(VisionForward, by_layer=by_layer, quantization=to_swap, kernels=kernels)
-        if found := _tried(make, model, trials, expected, TOLERANCES[quantization]):
+        made = with_kernels(model, to_swap, making)
+        make = partial(VisionForward, by_layer=by_layer, quantization=to_swap, **made)
+        if found := _tried(make, model, trials, expected, TOLERANCES[quantization], making):
             forward, merger = found
             allocate(forward, str(model.device), wanted, longest)
             return forward, partial(_merged, merger, model)
@@ -66,15 +68,20 @@ def _tried(
     trials: Sequence[Processed],
     expected: tuple[Tensor, list[int]],
     tolerance: float,
+    making: KernelsInTheMaking,
 ) -> tuple[VisionForward, Merger] | None:
-    """What ``make`` makes of ``model``, and how it sees, if that runs and gives the logits ``expected``."""
+    """What ``make`` makes of ``model``, and how it sees, if that runs and gives the logits ``expected``, as
+    kernels in the ``making`` are to."""
     forward = None
     try:
         merger = Merger(model)
         media = [merger.merge(trial.inputs) for trial in trials]
         forward = make(model, len(media[0].positions))
-        if _distance(forward, trials, media, *expected) <= tolerance:
+        logits, words = expected
+        distance = partial(_distance, trials=trials, media=media, expected=logits, words=words)
+        if distance(forward) <= tolerance:
             forward.settle()
+            forward.expect(promise(making, distance, tolerance))
             return forward, merger
     except OutOfMemory:
         raise

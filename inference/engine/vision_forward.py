@@ -35,14 +35,14 @@ class VisionForward(ModuleForward):
         by_layer: bool = True,
         quantization: Quantization = "none",
         kernels: Kernels | None = None,
+        later: bool = False,
     ) -> None:
         self._decoder = model.get_decoder()
         self._head = model.get_output_embeddings()
-        super().__init__(model, quantization, kernels)
+        super().__init__(model, quantization, kernels, later=later)
         self._cap = getattr(self._config, "final_logit_softcapping", None)
         self._axes = axes
-        if not by_layer:
-            self._masks = self._single
+        self._by_layer = self._by_layer and by_layer
         self._media: Media | None = None
 
     def _run_by(self, model: Any) -> nn.Module:

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from inference.engine.kernels.library import Kernels
+from inference.engine.kernels.making import KernelsInTheMaking
 from inference.engine.media import Merger
 from inference.engine.plain_vision import PlainMedia, PlainVisionForward
 from inference.engine.processors import load_processor
@@ -173,7 +174,9 @@ def test_in_fewer_bits_it_is_near_the_model_in_sixteen(
         weight.data *= 0.3 if weight.dim() > 1 else 1
     sixteen = copy.deepcopy(model)
     expected = _after(prompts, *choose_vision(sixteen, prompts, wanted=2, longest=256))
-    chosen = choose_vision(model, prompts, wanted=2, longest=256, quantization=quantization, kernels=kernels)
+    chosen = choose_vision(
+        model, prompts, wanted=2, longest=256, quantization=quantization, making=KernelsInTheMaking(kernels)
+    )
     assert isinstance(chosen[0], VisionForward)
     found = _after(prompts, *chosen)
     spread = (expected - expected.mean(dim=1, keepdim=True)).norm(dim=1)

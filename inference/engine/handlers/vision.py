@@ -56,7 +56,7 @@ def load(folder: Path, quantization: Quantization, config: EngineConfig) -> Text
         wanted=config.num_parallel,
         longest=longest_text(model, config),
         quantization=quantization,
-        kernels=KERNELS.for_modules(quantization),
+        making=KERNELS,
     )
     prompts = VisionPromptBuilder(chats, model.config.get_text_config().vocab_size, perceive)
     rows = RowBuilder(prompts, chats.tokenizer, model.generation_config, forward.context)

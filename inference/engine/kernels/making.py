@@ -1,7 +1,7 @@
 """The process's kernels: compiled while the engine starts, asked for by whoever loads a model.
 
-Nobody waits for them where the lean forward pass runs a model: it runs on torch's operations until they are
-made. Only modules whose weights are to be in 8 or 4 bits, which are laid out for them once, wait.
+Nobody waits for them: a model runs on torch's operations until they are made, and then goes over to them, see
+``inference.engine.promise``.
 
 Imports no torch by itself, so that compiling begins before that is imported.
 """
@@ -16,11 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference.engine.kernels.build import COMPILE_SECONDS, kernels_build
+from inference.engine.kernels.build import kernels_build
 
 if TYPE_CHECKING:
     from inference.engine.kernels.library import Kernels
-    from inference.protocol import Quantization
 
 logger = logging.getLogger(__name__)
 
@@ -45,18 +44,9 @@ class KernelsInTheMaking:
         """Whether they are being made."""
         return not self._done.is_set()
 
-    def for_modules(self, quantization: Quantization) -> Kernels | None:
-        """The kernels, waited for only by weights that are laid out for them."""
-        return self.made if quantization == "none" else self.get()
-
     @property
     def made(self) -> Kernels | None:
         """The kernels, if they are there already."""
-        return self._made
-
-    def get(self) -> Kernels | None:
-        """The kernels, waited for if they are being made; ``None`` where there are none."""
-        self._done.wait(2 * COMPILE_SECONDS)
         return self._made
 
     def tell(self, listener: Callable[[], object]) -> None:

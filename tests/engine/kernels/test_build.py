@@ -7,7 +7,7 @@ import pytest
 from inference.engine.kernels.build import kernels_build
 from inference.engine.kernels.library import Kernels
 from inference.engine.kernels.making import KernelsInTheMaking
-from tests.kernels import COMPILER, needs_compiler
+from tests.kernels import COMPILER, needs_compiler, waited
 
 
 @needs_compiler
@@ -50,6 +50,6 @@ def test_a_compiler_without_threads_will_do(tmp_path: Path, monkeypatch: pytest.
 @needs_compiler
 def test_whoever_asks_gets_them_when_they_are_made(tmp_path: Path) -> None:
     making = KernelsInTheMaking()
-    assert making.get() is None, "nobody asked for them yet"
+    assert making.made is None, "nobody asked for them yet"
     making.start(tmp_path)
-    assert isinstance(making.get(), Kernels)
+    assert isinstance(waited(making), Kernels)

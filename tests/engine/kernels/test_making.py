@@ -14,48 +14,28 @@ from inference.engine.batch import Batch
 from inference.engine.choice import choose_forward
 from inference.engine.kernels.library import Kernels
 from inference.engine.kernels.making import KernelsInTheMaking
-from inference.engine.lean_forward import LeanForward, Promise
+from inference.engine.lean_forward import LeanForward
+from inference.engine.promise import Promise
 from inference.engine.sampler import BatchSampler
 from inference.engine.scheduler import Scheduler
 from inference.protocol import Quantization
 from tests.engine.test_families import FAMILIES, TEXTS, tiny
-from tests.kernels import COMPILER, needs_compiler
+from tests.kernels import SlowCompiler, needs_compiler, waited
 from tests.serving import eventually
 
 pytestmark = needs_compiler
 PROMPT = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
 
 
-class Slow:
-    """A compiler that begins when it is told to."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, command: str = str(COMPILER)) -> None:
-        self._gate, self._over = folder / "gate", folder / "over"
-        compiler = folder / "cc"
-        compiler.write_text(
-            f"#!/bin/sh\nwhile [ ! -e {self._gate} ]; do [ -e {self._over} ] && exit 1; sleep 0.02; done\n"
-            f'exec {command} "$@"\n'
-        )
-        compiler.chmod(0o700)
-        monkeypatch.setenv("CC", str(compiler))
-
-    def begin(self) -> None:
-        self._gate.touch()
-
-    def end(self) -> None:
-        """Wait for nobody any more: it would go on when the tests are over."""
-        self._over.touch()
-
-
 @pytest.fixture
-def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
-    slow = Slow(tmp_path, monkeypatch)
+def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowCompiler]:
+    slow = SlowCompiler(tmp_path, monkeypatch)
     yield slow
     slow.end()
 
 
 @pytest.fixture
-def making(tmp_path: Path, compiler: Slow) -> KernelsInTheMaking:
+def making(tmp_path: Path, compiler: SlowCompiler) -> KernelsInTheMaking:
     making = KernelsInTheMaking()
     making.start(tmp_path / "kernels")
     return making
@@ -74,7 +54,7 @@ def distance(logits: Tensor, expected: Tensor) -> float:
 
 
 def test_they_are_swapped_in_between_two_steps_of_an_answer(
-    compiler: Slow, making: KernelsInTheMaking
+    compiler: SlowCompiler, making: KernelsInTheMaking
 ) -> None:
     forward, beside = loaded(making), loaded(KernelsInTheMaking())
     for each in (forward, beside):
@@ -84,7 +64,7 @@ def test_they_are_swapped_in_between_two_steps_of_an_answer(
     assert "compiled kernels" not in forward.manner
 
     compiler.begin()
-    assert isinstance(making.get(), Kernels)
+    assert isinstance(waited(making), Kernels)
     assert forward.prepare(idle=False)
     assert "compiled kernels" in forward.manner
     while forward.prepare(idle=True):
@@ -94,7 +74,9 @@ def test_they_are_swapped_in_between_two_steps_of_an_answer(
     assert distance(forward.read(0, 12, PROMPT), beside.read(0, 12, PROMPT)) < 0.05
 
 
-def test_they_are_swapped_in_though_no_request_comes(compiler: Slow, making: KernelsInTheMaking) -> None:
+def test_they_are_swapped_in_though_no_request_comes(
+    compiler: SlowCompiler, making: KernelsInTheMaking
+) -> None:
     forward = loaded(making, "int8")
     batch = Batch(Scheduler(forward, BatchSampler()), places=2, max_queue=1)
     making.tell(batch.prepare)
@@ -111,12 +93,14 @@ def test_whoever_asks_too_late_is_told_at_once(tmp_path: Path) -> None:
     assert told.is_set()
 
 
-def test_those_that_give_other_logits_are_left_alone(compiler: Slow, making: KernelsInTheMaking) -> None:
+def test_those_that_give_other_logits_are_left_alone(
+    compiler: SlowCompiler, making: KernelsInTheMaking
+) -> None:
     forward = loaded(making)
     tried: list[LeanForward] = []
     forward.expect(Promise(making, lambda twin: tried.append(twin) or False))
     compiler.begin()
-    making.get()
+    waited(making)
     assert not forward.prepare(idle=True)
     assert len(tried) == 1 and "compiled kernels" in tried[0].manner
     assert "compiled kernels" not in forward.manner
@@ -125,7 +109,7 @@ def test_those_that_give_other_logits_are_left_alone(compiler: Slow, making: Ker
 
 @pytest.mark.parametrize("quantization", ["int8", "int4"])
 def test_weights_are_made_smaller_between_steps(
-    quantization: Quantization, compiler: Slow, making: KernelsInTheMaking
+    quantization: Quantization, compiler: SlowCompiler, making: KernelsInTheMaking
 ) -> None:
     forward, as_it_is = loaded(making, quantization), loaded(KernelsInTheMaking())
     for each in (forward, as_it_is):
@@ -134,7 +118,7 @@ def test_weights_are_made_smaller_between_steps(
     assert distance(forward.decode([0], [10], [7]), as_it_is.decode([0], [10], [7])) < 0.02
 
     compiler.begin()
-    made = making.get()
+    made = waited(making)
     layers = 0
     while forward.prepare(idle=False):
         forward.decode([0], [10], [7])
@@ -142,10 +126,10 @@ def test_weights_are_made_smaller_between_steps(
     assert layers > 1 and not forward.provisional
     assert "compiled kernels" in forward.manner
     # As if it had been loaded with the kernels at hand.
-    waited = loaded(KernelsInTheMaking(made), quantization)
-    for each in (forward, waited):
+    at_once = loaded(KernelsInTheMaking(made), quantization)
+    for each in (forward, at_once):
         each.read(1, 0, PROMPT)
-    assert torch.equal(forward.decode([1], [10], [7]), waited.decode([1], [10], [7]))
+    assert torch.equal(forward.decode([1], [10], [7]), at_once.decode([1], [10], [7]))
 
 
 def test_the_same_row_alone_and_in_company_before_it_is_quantized(making: KernelsInTheMaking) -> None:
@@ -156,12 +140,14 @@ def test_the_same_row_alone_and_in_company_before_it_is_quantized(making: Kernel
     assert torch.equal(forward.decode([0], [10], [7]), together[:1])
 
 
-def test_a_model_that_does_not_bear_it_goes_on_as_it_is(compiler: Slow, making: KernelsInTheMaking) -> None:
+def test_a_model_that_does_not_bear_it_goes_on_as_it_is(
+    compiler: SlowCompiler, making: KernelsInTheMaking
+) -> None:
     forward = loaded(making, "int4")
     forward.expect(Promise(making, lambda twin: False))
     before = forward.read(0, 0, PROMPT)
     compiler.begin()
-    making.get()
+    waited(making)
     while forward.prepare(idle=True):
         pass
     assert "to be quantized" in forward.manner
@@ -171,13 +157,13 @@ def test_a_model_that_does_not_bear_it_goes_on_as_it_is(compiler: Slow, making: 
 def test_where_they_cannot_be_made_weights_are_made_smaller_by_torch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = Slow(tmp_path, monkeypatch, command="false")
+    broken = SlowCompiler(tmp_path, monkeypatch, command="false")
     making = KernelsInTheMaking()
     making.start(tmp_path / "kernels")
     forward, at_once = loaded(making, "int8"), loaded(KernelsInTheMaking(), "int8")
     assert forward.provisional and not at_once.provisional
     broken.begin()
-    assert making.get() is None
+    assert waited(making) is None
     while forward.prepare(idle=True):
         pass
     assert not forward.provisional
@@ -189,6 +175,6 @@ def test_without_a_compiler_nothing_changes(tmp_path: Path, monkeypatch: pytest.
     making = KernelsInTheMaking()
     making.start(tmp_path / "kernels")
     forward = loaded(making)
-    assert making.get() is None
+    assert waited(making) is None
     forward.prepare(idle=True)
     assert "compiled kernels" not in forward.manner
