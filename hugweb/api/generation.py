@@ -35,6 +35,7 @@ from inference.protocol import (
     ToolCall,
 )
 
+E = TypeVar("E")
 R = TypeVar("R", bound=Result)
 # What an answer consists of, and what a client that asks for progress is told besides.
 Begun = Text | Thought | Called | Result | Drawing | Done
@@ -58,7 +59,7 @@ async def begin(events: Events, *, progress: bool = False) -> Answer:
     except BaseException:
         await events.aclose()
         raise
-    return _resumed(first, answer)
+    return resumed(first, answer)
 
 
 async def _content(events: Events, *, progress: bool) -> Answer:
@@ -72,7 +73,8 @@ async def _content(events: Events, *, progress: bool) -> Answer:
                 yield event
 
 
-async def _resumed(first: Content, rest: Answer) -> Answer:
+async def resumed(first: E, rest: AsyncGenerator[E, None]) -> AsyncGenerator[E, None]:
+    """``rest``, of which ``first`` has been taken. It ends with this, also where this never begins."""
     async with contextlib.aclosing(rest):
         yield first
         async for event in rest:

@@ -29,6 +29,7 @@ from hugweb.api.body import parse
 from hugweb.api.described import EVENTS, JSON, Operation
 from hugweb.api.endpoint import endpoint
 from hugweb.api.fields import NOT_BLANK
+from hugweb.api.generation import resumed
 from hugweb.api.responses import EVENT_STREAM, stream_response
 from hugweb.api.rest.access import entered, user_of
 from inference.errors import InvalidRequest
@@ -118,7 +119,10 @@ async def stream_message(request: HttpRequest) -> HttpResponseBase:
     model = body.model or await sync_to_async(_model_of)(user, body.conversation)
     record = (await look_up(model)).record
     turn = await _started(user, body, model)
-    return stream_response(request, _events(turn, record), _frame, EVENT_STREAM)
+    events = _events(turn, record)
+    # From here on the turn is stopped however this ends.
+    started = await anext(events)
+    return stream_response(request, resumed(started, events), _frame, EVENT_STREAM)
 
 
 def _model_of(user: User, conversation: UUID | None) -> str:

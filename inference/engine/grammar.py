@@ -56,7 +56,8 @@ class Grammar:
 
 class GrammarBuilder:
     """Makes grammars for one model's tokens; compiled ones are kept for the next request, and so is what is
-    wrong with one. Each may take so many ``seconds`` of computing."""
+    wrong with one. Each may take so many ``seconds`` of computing; one that took them is tried anew the next
+    time, for the machine may have stalled."""
 
     def __init__(
         self, tokenizer: Any, vocabulary: int, ends: frozenset[int], seconds: float = SECONDS
@@ -79,9 +80,10 @@ class GrammarBuilder:
         return Grammar(compiled.deep_copy(), self._vocabulary)
 
     def _compile(self, source: str, tried: str) -> LLMatcher | str:
-        """The compiled grammar, after one like it was ``tried``; or what is wrong with it."""
+        """The compiled grammar, after one like it was ``tried``; or what is wrong with it. ``InvalidRequest``
+        where the trial has not come to its end."""
         if TRIALS.ask(msgspec.msgpack.encode(Trial(tried, self._seconds))) is None:
-            return TOO_LONG
+            raise InvalidRequest(TOO_LONG)
         matcher = LLMatcher(self._tokens, LLMatcher.grammar_from_lark(source), log_level=0)
         if matcher.is_error():
             reason = matcher.get_error().partition("\n")[0].rpartition("JSON schema: ")[2][:200]

@@ -32,7 +32,8 @@ def frame(message: Ticket | Request | Event) -> bytes:
     except RecursionError as error:
         raise InvalidRequest("The request is nested too deeply.") from error
     if len(body) > MAX_FRAME:
-        raise TooLarge(f"The request is {len(body)} bytes long; at most {MAX_FRAME} are taken.")
+        what = "answer" if isinstance(message, Event) else "request"
+        raise TooLarge(f"The {what} is {len(body)} bytes long; at most {MAX_FRAME} are taken.")
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 

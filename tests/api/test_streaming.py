@@ -6,12 +6,13 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from hugweb.api.generation import resumed
 from inference.errors import OutOfMemory
 from inference.protocol import Done, Event, Failed, Generate, Loading, Request, Text, Timings, Usage
 from tests.api.rest.conftest import People, people, running
@@ -115,3 +116,21 @@ def test_a_client_that_leaves_ends_the_answer(people: People, first: Event) -> N
     eventually(lambda: people.stage.engine.closed == 1, lambda: "still being answered")
     stopped = "/rest/messages/?status=stopped"
     eventually(lambda: people.ask("ann", "GET", stopped)[1]["count"], lambda: "not stored")
+
+
+async def test_an_answer_that_nobody_begins_to_read_ends() -> None:
+    """A client may leave after the view has answered, and before the first byte."""
+    ended = asyncio.Event()
+
+    async def numbers() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            ended.set()
+
+    rest = numbers()
+    answer = resumed(await anext(rest), rest)
+    del rest, answer
+    async with asyncio.timeout(30):
+        await ended.wait()

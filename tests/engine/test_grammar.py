@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from inference.engine.grammar import GrammarBuilder
+from inference.engine.grammar import TRIALS, GrammarBuilder
 from inference.engine.row import Row
 from inference.engine.rows import DEFAULTS
 from inference.engine.sampler import BatchSampler
@@ -157,6 +157,17 @@ def test_a_schema_that_computes_without_end_is_refused() -> None:
         with pytest.raises(InvalidRequest, match="takes too long to follow"):
             builder.build(Shape(format=json.dumps(patterns(26))))
     assert builder.build(Shape(format="json")), "and the next is tried by another process"
+
+
+def test_a_schema_that_a_stalled_machine_did_not_try_is_tried_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    builder = GrammarBuilder(TOKENIZER, len(TOKENIZER), frozenset({END}), seconds=20.0)
+    shape = Shape(format=json.dumps({"type": "string"}))
+    with monkeypatch.context() as stalled:
+        stalled.setattr("inference.isolated.PATIENCE_SECONDS", 1e-6)
+        TRIALS.close()
+        with pytest.raises(InvalidRequest, match="takes too long to follow"):
+            builder.build(shape)
+    assert builder.build(shape)
 
 
 @pytest.mark.parametrize(
