@@ -389,6 +389,17 @@ def test_a_conversation_is_deleted_however_long_it_is(client: Client, boss: User
     assert not Message.objects.exists()
 
 
+def test_a_page_of_messages_is_found_without_looking_at_all_of_them(client: Client, boss: User) -> None:
+    talk_of(boss, 60)
+    with CaptureQueriesContext(connection) as asked:
+        assert client.get("/admin/conversations/message/").status_code == 200
+    ordered = 'ORDER BY "conversations_message"."created"'
+    (page,) = (query["sql"] for query in asked if ordered in query["sql"])
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {page}")
+        assert "message_created" in str(cursor.fetchall())
+
+
 def test_a_conversation_goes_on_from_before_what_was_deleted(client: Client, boss: User) -> None:
     said = talk_of(boss, 6)
     chosen = {"action": "delete_selected", "post": "yes", "_selected_action": [said[2].pk, said[4].pk]}
