@@ -16,6 +16,7 @@ from hugweb.api.openai.chat.requests import ChatBody
 from hugweb.api.openai.completions.requests import CompletionBody
 from hugweb.api.openai.embeddings.requests import EmbeddingBody
 from hugweb.api.openai.images.requests import EditBody, ImageBody
+from hugweb.api.openai.responses.items import DescribedItem, Item
 from hugweb.api.openai.responses.requests import ResponseBody
 from hugweb.api.openai.responses.response import new_response
 from hugweb.api.openai.stored.ids import new_response_id
@@ -128,6 +129,10 @@ def test_responses(body: dict[str, Any]) -> None:
         assert msgspec.json.decode(msgspec.json.encode(new_response(id, ours, request)))
     except InferenceError as error:
         assert error.status == 400
+
+
+def test_items_are_described_with_all_their_fields() -> None:
+    assert DescribedItem.__struct_fields__ == Item.__struct_fields__
 
 
 @given(bodies(ImageBody, prompt=words))

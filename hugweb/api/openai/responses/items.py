@@ -38,12 +38,15 @@ class Thought(Struct, kw_only=True):
     type: str = "summary_text"
 
 
+Status = Literal["in_progress", "completed", "incomplete"]
+
+
 class Item(Struct, kw_only=True):
     """An item; which fields count is said by ``type``."""
 
     type: str = "message"
     id: str = ""
-    status: Literal["in_progress", "completed", "incomplete"] = "completed"
+    status: Status = "completed"
     role: str = ""
     content: str | list[Part] | None = None
     summary: list[Thought] = []
@@ -54,17 +57,38 @@ class Item(Struct, kw_only=True):
     output: str | list[Part] | None = None
 
 
+class DescribedItem(Struct, kw_only=True):
+    """An item; which fields count is said by ``type``. One that is null counts as not given."""
+
+    type: str | None = "message"
+    id: str | None = ""
+    status: Status | None = "completed"
+    role: str | None = ""
+    content: str | list[Part] | None = None
+    summary: list[Thought] | None = []
+    call_id: str | None = ""
+    name: str | None = ""
+    namespace: str | None = ""
+    arguments: str | None = ""
+    output: str | list[Part] | None = None
+
+
+_GIVEN = {"type": "string", "minLength": 1}
 _CASES = [
     {
-        "properties": {"type": {"const": "message"}, "role": {"enum": list(_ROLES)}, "content": CONTENT},
+        "properties": {
+            "type": {"enum": ["message", None]},
+            "role": {"enum": list(_ROLES)},
+            "content": CONTENT,
+        },
         "required": ["role"],
     },
     case("type", "reasoning"),
-    case("type", "function_call", needs=("name",), name={"minLength": 1}, arguments=ARGUMENTS),
+    case("type", "function_call", needs=("name",), name=_GIVEN, arguments=ARGUMENTS),
     case("type", "function_call_output", output=CONTENT),
-    case("type", REFERENCE, needs=("id",)),
+    case("type", REFERENCE, needs=("id",), id={"type": "string"}),
 ]
-GivenItem = Annotated[Item, told(anyOf=_CASES)]
+GivenItem = Annotated[DescribedItem, told(anyOf=_CASES)]
 
 
 @dataclass
