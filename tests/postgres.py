@@ -38,7 +38,7 @@ def postgres() -> Iterator[Path]:
         shutil.chown(folder, USER)
     data = str(folder / "data")
     made = [INITDB, "-D", data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
-    subprocess.run(made, user=USER, check=True, capture_output=True, cwd=folder, timeout=60)
+    subprocess.run(made, user=USER, check=True, capture_output=True, cwd=folder, timeout=240)
     # Only a socket in the folder, so that no port has to be found.
     command = [
         str(Path(INITDB).with_name("postgres")),

@@ -207,7 +207,7 @@ def run_python(code: str, home: Path, env: Mapping[str, str] | None = None) -> s
         env=environment(home, env),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -1,6 +1,7 @@
 """Ollama's ``options`` object, which all dialects take.
 
-What we do not know is ignored, floats are cut where whole numbers are meant, and errors are Ollama's.
+What we do not know is ignored, floats are cut where whole numbers are meant, and errors are Ollama's. What is
+Ollama's and means nothing here is held to its type as well: a client's mistake is told.
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ WHOLE_NUMBERS = frozenset({"num_predict", "num_ctx", "num_keep", "top_k", "repea
 GO_TYPES = dict.fromkeys(WHOLE_NUMBERS, "integer") | {"stop": "array"}
 # Transformers' names, by which those who come from there know two of them.
 OTHER_NAMES = {"repetition_penalty": "repeat_penalty", "max_new_tokens": "num_predict"}
+# Ollama's options that mean nothing here: JSON's name of the type, Go's, and ours.
+UNUSED: dict[str, tuple[str, str, type]] = {
+    **dict.fromkeys(
+        ("num_batch", "num_gpu", "main_gpu", "num_thread", "draft_num_predict"), ("number", "integer", float)
+    ),
+    "use_mmap": ("boolean", "boolean", bool),
+}
 
 
 def options_schema() -> dict[str, Any]:
@@ -36,7 +44,10 @@ def _lenient() -> dict[str, Any]:
         lower = {"minimum": least} if least > 0 else {"exclusiveMinimum": least - 1}
         kind |= {"type": "number", **lower, "exclusiveMaximum": most + 1}
     others = {other: schema["properties"][ours] for other, ours in OTHER_NAMES.items()}
-    return {"properties": schema["properties"] | others, "description": schema["description"]}
+    unused = {
+        name: {"type": [json, "null"], "description": "Not used."} for name, (json, _, _) in UNUSED.items()
+    }
+    return {"properties": schema["properties"] | others | unused, "description": schema["description"]}
 
 
 # What requests may say; what is not known is ignored.
@@ -56,11 +67,20 @@ def parse_options(given: dict[str, Any]) -> Options:
 
     Where an option is there by both its names, Ollama's wins.
     """
+    _check_unused(given)
     others = {
         ours: _option(other, ours, given[other]) for other, ours in OTHER_NAMES.items() if other in given
     }
     named = {name: _option(name, name, value) for name, value in given.items() if name in OPTION_FIELDS}
     return Options(**named).over(Options(**others))
+
+
+def _check_unused(given: dict[str, Any]) -> None:
+    for name, (_, go_type, kind) in UNUSED.items():
+        try:
+            msgspec.convert(given.get(name), kind | None)
+        except ValidationError as error:
+            raise _refused(name, f"must be of type {go_type}") from error
 
 
 def _option(name: str, ours: str, value: Any) -> Any:

@@ -17,8 +17,9 @@ from hugweb.api.ollama.embedding import EmbedBody, EmbeddingsBody
 from hugweb.api.ollama.pulls import DeleteBody, PullBody
 from hugweb.api.ollama.requests import ChatBody, GenerateBody
 from hugweb.api.ollama.show import ShowBody
-from hugweb.api.options import parse_options
+from hugweb.api.options import UNUSED, parse_options
 from hugweb.fallback import unknown
+from inference.errors import InvalidRequest
 from inference.protocol import Options
 from tests.serving import PROJECT
 
@@ -90,6 +91,7 @@ def test_every_option_of_ollamas_is_there() -> None:
     said = {name.strip("`"): meaning for name, meaning in rows("Options")}
     assert all(said[name].startswith("taken") for name in TAKEN.split())
     assert all(said[name].startswith("ignored") for name in IGNORED.split())
+    assert UNUSED.keys() < set(IGNORED.split())
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -108,4 +110,9 @@ def test_every_option_is_documented_as_it_is_taken() -> None:
     assert taken == set(Options.__struct_fields__)
     ignored = {name for name, meaning in said.items() if meaning.startswith("ignored")}
     assert taken | ignored == set(said)
-    assert parse_options(dict.fromkeys(ignored, "anything")) == Options()
+    assert parse_options(dict.fromkeys(ignored - UNUSED.keys(), "anything")) == Options()
+    valid = {name: kind(1) for name, (_, _, kind) in UNUSED.items()}
+    assert parse_options(valid) == parse_options(dict.fromkeys(UNUSED)) == Options()
+    for name, (_, go_type, _) in UNUSED.items():
+        with pytest.raises(InvalidRequest, match=f'option "{name}" must be of type {go_type}'):
+            parse_options({name: "anything"})
