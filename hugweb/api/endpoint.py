@@ -36,7 +36,7 @@ def endpoint(*methods: str) -> Callable[[View[P]], View[P]]:
             except InferenceError as error:
                 response = error_response(request.path, error)
                 if response.status_code == MethodNotAllowed.status:
-                    response["Allow"] = ", ".join(method for method in methods if method != request.method)
+                    response["Allow"] = ", ".join(methods)
                 return response
             for name, value in headers.items():
                 response[name] = value

@@ -666,7 +666,7 @@ def test_a_dead_engine_reaches_the_client(stage: Stage) -> None:
 def test_no_completion_is_kept_and_that_is_said(stage: Stage) -> None:
     stored = stage.client.chat.completions
     answer = stored.create(model=MODEL, messages=HELLO, store=True, metadata={"a": "b"})
-    with pytest.raises(openai.APIStatusError, match="responses are") as error:
+    with pytest.raises(openai.APIStatusError) as error:
         stored.list()
     assert (error.value.status_code, error.value.response.headers["allow"]) == (405, "POST")
     for ask in (

@@ -16,24 +16,18 @@ from hugweb.api.openai.capabilities import resolve
 from hugweb.api.openai.chat.frames import Chunks, completion
 from hugweb.api.openai.chat.requests import TOP_LOGPROBS, ChatBody
 from hugweb.api.responses import EVENT_STREAM, json_response, stream_response
-from inference.errors import MethodNotAllowed, NotFound
-
-NOT_KEPT = "None are kept here, whatever `store` says; responses are: /v1/responses."
+from inference.errors import NotFound
 
 
-@Operation("Refused: no chat completion is kept", methods=("GET",), statuses=())
 @Operation(
     "Answer the messages of a chat",
-    methods=("POST",),
     takes={JSON: ChatBody},
     needs=("model", "messages"),
     rules=(TOOLS_TO_CHOOSE, TOP_LOGPROBS),
     gives={JSON: ChatCompletion, EVENTS: ChatChunk},
 )
-@endpoint("GET", "POST")
+@endpoint("POST")
 async def chat_completions(request: HttpRequest) -> HttpResponseBase:
-    if request.method == "GET":
-        raise MethodNotAllowed(f"There are no chat completions to list. {NOT_KEPT}")
     body = parse(request.body, ChatBody)
     target = await resolve(body.model, "completion", "chat")
     asked = await reading(body.files, body.request, target)
@@ -49,4 +43,7 @@ async def chat_completions(request: HttpRequest) -> HttpResponseBase:
 @Operation("Refused: no chat completion is kept", statuses=())
 @endpoint("GET", "POST", "DELETE")
 async def stored_completion(request: HttpRequest, id: str) -> HttpResponseBase:
-    raise NotFound(f"Chat completion with id '{id[:64]}' not found. {NOT_KEPT}")
+    raise NotFound(
+        f"Chat completion with id '{id[:64]}' not found. None are kept here, whatever `store` says;"
+        " responses are: /v1/responses."
+    )
