@@ -72,6 +72,12 @@ class EngineProcess:
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
 
+def assert_near(estimated: int, measured: int) -> None:
+    """An estimate is right. A model may lie in what the heap has kept of earlier ones, and then less of it is
+    measured than it takes: more room is above than below."""
+    assert 0.85 * measured < estimated < 1.3 * measured
+
+
 def ref(folder: Path, quantization: Quantization = "none") -> ModelRef:
     return ModelRef(name=folder.name, path=str(folder), quantization=quantization)
 

@@ -28,7 +28,7 @@ from inference.footprint.estimate import Estimate, estimate
 from inference.footprint.files import anatomy_read
 from inference.machine import machine_read
 from inference.protocol import Draw, Quantization
-from tests.engines import EngineProcess, make_llama, ref, save_random
+from tests.engines import EngineProcess, assert_near, make_llama, ref, save_random
 from tests.tiny import tiny_tokenizer
 from tests.tiny_pipelines import make_flux, make_qwen_image, make_sd
 from tests.tiny_speech import make_tiny_whisper
@@ -36,7 +36,6 @@ from tests.tiny_vision import make_tiny_vision
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a model takes")
 
-NEAR = 0.15
 # Of what drawing takes, this much may lie in what the heap has kept of earlier ones, and is not seen.
 UNSEEN = 0.5
 # Pixels of a side: of the pictures drawn here, and of those that FLUX and Qwen-Image were made for.
@@ -166,7 +165,7 @@ async def test_models_that_write_in_every_precision(engine: EngineProcess, made:
     taken: list[int] = []
     for quantization in ("none", "int8", "int4"):
         taken.append(await engine.load(made, quantization))
-        assert guessed(made, quantization).resting == pytest.approx(taken[-1], rel=NEAR), quantization
+        assert_near(guessed(made, quantization).resting, taken[-1])
         await engine.unload(made)
     assert taken == sorted(taken, reverse=True)
 
@@ -174,14 +173,14 @@ async def test_models_that_write_in_every_precision(engine: EngineProcess, made:
 @pytest.mark.parametrize("made", ["bert", "reranker", "whisper"], indirect=True)
 async def test_models_that_read_and_that_hear(engine: EngineProcess, made: Path) -> None:
     """Encoders are stored in 16 bits here, and computed in 32."""
-    assert guessed(made).resting == pytest.approx(await engine.load(made), rel=NEAR)
+    assert_near(guessed(made).resting, await engine.load(made))
     await engine.unload(made)
 
 
 @pytest.mark.parametrize("made", ["sd", "flux", "qwen-image"], indirect=True)
 async def test_pipelines_and_their_pictures(engine: EngineProcess, made: Path) -> None:
     taken = await engine.load(made)
-    assert guessed(made).resting == pytest.approx(taken, rel=NEAR)
+    assert_near(guessed(made).resting, taken)
     before = held(engine, "VmRSS")
     # From here on the highest is counted; source: proc(5), clear_refs.
     Path(f"/proc/{engine.process.pid}/clear_refs").write_text("5")
@@ -190,8 +189,8 @@ async def test_pipelines_and_their_pictures(engine: EngineProcess, made: Path) -
         pass
     drawing = held(engine, "VmHWM") - before
     guess = guessed(made, side=SIDE)
-    least, most = (1 - NEAR) * (taken + drawing), (1 + NEAR) * (taken + drawing / UNSEEN)
-    assert least < guess.resting + guess.working < most
+    estimated = guess.resting + guess.working
+    assert 0.85 * (taken + drawing) < estimated < 1.3 * (taken + drawing / UNSEEN)
     await engine.unload(made)
 
 

@@ -15,7 +15,7 @@ from inference.footprint.estimate import estimate
 from inference.footprint.files import anatomy_read
 from inference.machine import machine_read
 from inference.protocol import Done, Generate, Load, Options, Quantization, Queued, Text
-from tests.engines import EngineProcess, make_llama, ref, save_random
+from tests.engines import EngineProcess, assert_near, make_llama, ref, save_random
 from tests.serving import PROJECT
 from tests.tiny import tiny_tokenizer
 
@@ -75,7 +75,7 @@ async def test_the_estimate_is_near_what_is_measured(
     engine: EngineProcess, models: dict[str, Path], name: str, quantization: Quantization
 ) -> None:
     measured = await engine.load(models[name], quantization)
-    assert estimated(models[name], quantization) == pytest.approx(measured, rel=0.15)
+    assert_near(estimated(models[name], quantization), measured)
 
 
 @needs_smaps
@@ -83,7 +83,7 @@ async def test_the_estimate_is_near_what_is_measured(
 @pytest.mark.skipif(not STARTER.exists(), reason="no starter model here")
 async def test_the_starter_takes_what_was_estimated_and_no_more(engine: EngineProcess) -> None:
     measured = await engine.load(STARTER)
-    assert estimated(STARTER) == pytest.approx(measured, rel=0.15)
+    assert_near(estimated(STARTER), measured)
     # Weights of 135 million numbers, and 600 MB for all else but text.
     assert engine.memory() < 135 * 10**6 * machine_read("cpu").number_size + 600 * 10**6
 

@@ -180,5 +180,6 @@ def test_the_estimate_is_of_what_is_placed(gpu: dict[str, int], sd: Path, config
 def test_nothing_is_offloaded_but_from_cuda(sd: Path, config: EngineConfig) -> None:
     memory = Memory(config, Notebook(""))
     need = memory.need(ref(sd))
-    assert memory.placed(need, -memory.free(need)) is None
+    # However much other programs give back meanwhile.
+    assert memory.placed(need, -(10**15)) is None
     assert "Offloaded" not in str(memory.refusal(need, 0))

