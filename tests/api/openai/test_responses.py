@@ -558,6 +558,11 @@ def test_an_alias_speaks_first(stage: Stage) -> None:
         ({"tools": [{"type": "namespace", "tools": []}]}, "tools[0].name"),
         ({"tools": [{"type": "namespace", "name": "a"}]}, "tools[0].tools"),
         ({"tools": [{"type": "namespace", "name": "a", "tools": [{}]}]}, "tools[0].tools[0].name"),
+        ({"tools": [{"type": "namespace", "name": "a" * 128, "tools": [{"name": "b"}]}]}, "tools[0].name"),
+        (
+            {"tools": [{"type": "namespace", "name": "a", "tools": [{"name": "b" * 128}]}]},
+            "tools[0].tools[0].name",
+        ),
         (
             {"tools": [{"type": "namespace", "name": "a", "tools": [{"type": "custom", "name": "b"}]}]},
             "tools[0].tools[0].type",

@@ -24,7 +24,8 @@ FUNCTION, NAMESPACE = "function", "namespace"
 SEARCH = re.compile(r"web_search(_preview)?(_[0-9]{4}_[0-9]{2}_[0-9]{2})?")
 LEFT_OUT = "web_search is not here: the model answers without it"
 # The two names of a member are one to the model, which is not to be too long.
-_HALF = {"type": "string", "minLength": 1, "maxLength": 127}
+LONGEST_HALF = 127
+_HALF = {"type": "string", "minLength": 1, "maxLength": LONGEST_HALF}
 _MEMBER = {"required": ["name"], "properties": {"function": {"type": "null"}, "name": _HALF}}
 
 
@@ -88,8 +89,18 @@ def _members(tool: ResponseTool, place: str) -> Iterator[tuple[str, ToolSpec]]:
         raise InvalidRequest("A namespace needs a name.", param=f"{place}.name")
     if not tool.tools:
         raise InvalidRequest("A namespace needs tools.", param=f"{place}.tools")
+    _check_half(tool.name, f"{place}.name")
     for number, function in enumerate(tool.tools):
+        _check_half(function.name, f"{place}.tools[{number}].name")
         about = "\n".join(filter(None, (tool.description, function.description)))
         # Without a name it stays so, for the error that every tool without one gets.
         name = function.name and qualified(tool.name, function.name)
         yield f"{place}.tools[{number}]", replace(function, function=None, name=name, description=about)
+
+
+def _check_half(name: str, place: str) -> None:
+    if len(name) > LONGEST_HALF:
+        raise InvalidRequest(
+            f"A namespace and each function in one has a name of at most {LONGEST_HALF} characters.",
+            param=place,
+        )
