@@ -13,6 +13,8 @@ pytestmark = in_browser
 def test_the_page_works_under_our_policy_and_asks_nobody_else(browser: Browser, people: People) -> None:
     url, problems, asked = people.stage.server.url, [], []
     page = browser.new_page()
+    # The page is drawn whole from a description of all routes, on a busy machine in half a minute.
+    page.set_default_timeout(180_000)
     page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
 
