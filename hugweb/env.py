@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hugweb.readers import boolean, database, https, names, one_of, path, socket, text, whole
+from hugweb.readers import boolean, database, https, names, one_of, origins, path, socket, text, whole
 from inference.durations import duration
 
 
@@ -58,7 +58,7 @@ SETTINGS = (
     ),
     Setting("OLLAMA_HOST", text, "", "Address and port as Ollama writes them: `host`, `host:port`, a URL."),
     Setting("HUGWEB_ALLOWED_HOSTS", names, "", "Further host names that requests may come to."),
-    Setting("OLLAMA_ORIGINS", names, "", "Further web origins that may call the API; `*` is a wildcard."),
+    Setting("OLLAMA_ORIGINS", origins, "", "Further web origins that may call the API; `*` is a wildcard."),
     Setting(
         "HUGWEB_PUBLIC_URL",
         https,

@@ -55,6 +55,16 @@ def names(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def origins(value: str) -> tuple[str, ...]:
+    """origins like https://example.org:8080, with commas between"""
+    # Browsers send none with a slash at its end.
+    found = tuple(re.sub(r"(?<=[^/])/$", "", name) for name in names(value))
+    for origin in found:
+        if "*" not in origin and not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9+.\-]*://[^/\s]*", origin):
+            raise ValueError
+    return found
+
+
 def whole(low: int, high: int) -> Callable[[str], int]:
     """A reader of whole numbers from ``low`` to ``high``, both allowed."""
 

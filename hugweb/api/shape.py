@@ -18,6 +18,8 @@ from inference.request_id import id_for, request_id
 
 Dialect = Literal["ollama", "openai", "anthropic", "rest"]
 
+# As all other answers are, and Ollama's.
+_COMPACT: dict[str, Any] = {"separators": (",", ":")}
 _OPENAI_TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -95,7 +97,7 @@ def error_response(path: str, error: InferenceError) -> HttpResponse:
     """The response to a request for ``path`` that failed: JSON where programs ask, else plain text."""
     response: HttpResponse
     if speaks_json(path):
-        response = JsonResponse(error_body(path, error), status=error.status)
+        response = JsonResponse(error_body(path, error), status=error.status, json_dumps_params=_COMPACT)
     else:
         response = HttpResponse(error.message, status=error.status, content_type="text/plain; charset=utf-8")
     if error.retryable and error.status in {429, 503}:
@@ -108,7 +110,7 @@ def error_response(path: str, error: InferenceError) -> HttpResponse:
 
 def error_frame(path: str, error: InferenceError) -> bytes:
     """``error`` as the last piece of a stream whose status has been sent."""
-    body = json.dumps(error_body(path, error)).encode()
+    body = json.dumps(error_body(path, error), **_COMPACT).encode()
     match dialect_of(path):
         case "openai":
             return b"data: " + body + b"\n\n"

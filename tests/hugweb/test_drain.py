@@ -121,9 +121,9 @@ async def test_websockets_pass():
 @pytest.mark.parametrize(
     ("path", "frame"),
     [
-        ("/api/chat", b'begun {"error": "The server is shutting down. Please try again later."}\n'),
-        ("/v1/chat/completions", b'begun data: {"error": {"message": "The server is shutting down.'),
-        ("/v1/messages", b'begun event: error\ndata: {"type": "error"'),
+        ("/api/chat", b'begun {"error":"The server is shutting down. Please try again later."}\n'),
+        ("/v1/chat/completions", b'begun data: {"error":{"message":"The server is shutting down.'),
+        ("/v1/messages", b'begun event: error\ndata: {"type":"error"'),
     ],
 )
 async def test_a_stream_that_is_cut_ends_with_an_error_in_its_shape(path, frame):

@@ -27,6 +27,9 @@ ROOT = Path(__file__).parents[2]
         ("HUGWEB_PUBLIC_URL", "http://chat.test"),
         ("HUGWEB_PUBLIC_URL", "https://chat.test/path"),
         ("HUGWEB_MAX_BODY", "many"),
+        ("OLLAMA_ORIGINS", "chat.test"),
+        ("OLLAMA_ORIGINS", "https://chat.test,not an origin"),
+        ("OLLAMA_ORIGINS", "https://chat.test/path"),
     ],
 )
 def test_the_line_names_the_variable_its_value_and_what_is_allowed(name: str, wrong: str) -> None:
@@ -49,6 +52,12 @@ def test_the_line_names_the_variable_its_value_and_what_is_allowed(name: str, wr
 )
 def test_what_is_right_is_taken(name: str, value: str) -> None:
     assert read({name: value})[name] == value
+
+
+def test_origins_are_taken_as_browsers_send_them() -> None:
+    written = "https://chat.test/, app://obsidian.md*, chrome-extension://, *"
+    found = read({"OLLAMA_ORIGINS": written})["OLLAMA_ORIGINS"]
+    assert found == ("https://chat.test", "app://obsidian.md*", "chrome-extension://", "*")
 
 
 def test_a_home_that_cannot_be_is_one_line_too() -> None:
