@@ -21,7 +21,8 @@ from twisted.web.http_headers import Headers as RequestHeaders
 from hugweb.api.shape import error_response
 from hugweb.connections import Connections
 from hugweb.origins import Headers
-from hugweb.request import Request, id_headers, unguarded_headers, values_of
+from hugweb.request import Request
+from hugweb.unguarded import id_headers, unguarded_headers, values_of
 from inference.errors import Busy, InferenceError, InvalidRequest, TooLarge, TooSlow
 from inference.request_id import HEADER, id_for, identified
 

@@ -21,15 +21,14 @@ from daphne.http_protocol import WebRequest
 from django.conf import settings
 from django.http import HttpResponse
 from twisted.internet import reactor
-from twisted.web.http_headers import Headers as RequestHeaders
 
 from hugweb.api.admission import KEY_HEADERS, most_bytes
 from hugweb.api.shape import dialect_of, error_response
 from hugweb.flow import Flow
-from hugweb.origins import Headers, Origins, answer_headers
 from hugweb.streamed import is_upload as is_upload_of
+from hugweb.unguarded import id_headers, unguarded_headers, values_of
 from inference.errors import InferenceError, InvalidRequest, TooLarge, TooSlow
-from inference.request_id import ANTHROPIC_HEADER, HEADER, id_for, identified
+from inference.request_id import HEADER, id_for, identified
 
 logger = logging.getLogger(__name__)
 
@@ -318,25 +317,6 @@ class Request(WebRequest):
         headers.append((b"Content-Length", str(len(response.content)).encode()))
         self.handle_reply({"type": "http.response.start", "status": response.status_code, "headers": headers})
         self.handle_reply({"type": "http.response.body", "body": response.content, "more_body": not last})
-
-
-def id_headers(path: str, id: str) -> Headers:
-    """Which tell the id of a request for ``path``."""
-    names = (HEADER, ANTHROPIC_HEADER) if dialect_of(path) == "anthropic" else (HEADER,)
-    return [(name.encode(), id.encode()) for name in names]
-
-
-def unguarded_headers(path: str, given: RequestHeaders) -> Headers:
-    """What the guard would add to an answer that is made before it sees the request, whose headers are
-    ``given``: a page of another origin is to read what is wrong, too."""
-    origins = Origins(settings.EXTRA_ORIGINS, settings.PUBLIC_ORIGIN)
-    hosts, brought = (values_of(given, name) for name in ("Host", "Origin"))
-    return answer_headers(path, origins.foreign(brought, scheme="http", hosts=hosts))
-
-
-def values_of(given: RequestHeaders, name: str) -> list[str]:
-    """All values of the header ``name``."""
-    return [value.decode("latin-1") for value in given.getRawHeaders(name.encode(), ())]
 
 
 def _decoded(path: bytes) -> str:
