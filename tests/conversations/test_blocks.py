@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conversations import markdown
+from conversations import blocks, markdown
 from conversations.blocks import BlockStream
 from conversations.markdown import render_blocks
 
@@ -71,7 +71,8 @@ def streamed(text: str, cuts: list[int]) -> list[str]:
 def patient() -> Iterator[None]:
     """Where collecting a large process's garbage takes a moment, that counts as formatting."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(markdown, "BLOCK_SECONDS", 60.0)
+        for module in (blocks, markdown):
+            patch.setattr(module, "BLOCK_SECONDS", 60.0)
         patch.setattr(markdown, "TEXT_SECONDS", 60.0)
         yield
 

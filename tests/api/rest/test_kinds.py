@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from inference.store.names import LONGEST_NAME
 from tests.api.rest.conftest import People
 from tests.serving import MODEL
 
@@ -132,7 +133,7 @@ WRONG_QUERIES = {
         "title=",
         "updated_after=5",
         "updated_after=soon",
-        "model=" + "x" * 201,
+        "model=" + "x" * (LONGEST_NAME + 1),
         "ordering=user",
     ),
     "messages": ("conversation=5", "conversation=%00", "role=nobody", "status=", "content=%00"),
