@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """HugWeb's commands; the console script ``hugweb`` is the same thing."""
 
+import gc
 import os
 import sys
 
@@ -17,6 +18,8 @@ def main() -> None:
 
 def _run() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hugweb.settings")
+    # Imports leave no garbage. It is collected again once they are done, from ``HugWebConfig.ready`` on.
+    gc.disable()
     from django.core.management import execute_from_command_line
     from django.db import DatabaseError
 

@@ -1,3 +1,5 @@
+import gc
+
 from django.apps import AppConfig, apps
 from django.contrib.admin import apps as admin_apps
 from django.db.models.signals import post_migrate
@@ -20,3 +22,5 @@ class HugWebConfig(AppConfig):
 
         # Django makes permissions after migrating, app by app: this is the last one that has any.
         post_migrate.connect(groups_create, sender=apps.get_app_config("conversations"))
+        # All apps are imported: ``manage.py`` did that without the garbage collector.
+        gc.enable()

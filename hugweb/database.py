@@ -9,6 +9,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from inference.store.refresh import models_refresh
+from inference.uncollected import uncollected
 
 _DAMAGED = "Its file is damaged: put a copy of it back, or move it away to begin with a new one."
 _NOT_OURS = "HUGWEB_HOME, or the folder that DATABASE_URL names, has to be one where you may write."
@@ -33,7 +34,8 @@ def database_prepare(report: Callable[[str], object]) -> None:
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         report("Preparing the database …")
-        call_command("migrate", verbosity=0, interactive=False)
+        with uncollected():
+            call_command("migrate", verbosity=0, interactive=False)
     models_refresh(report)
 
 
